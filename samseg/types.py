@@ -1,0 +1,331 @@
+"""The values that travel between the parts of samseg, and the seam to the engine.
+
+Plain frozen dataclasses over numpy arrays: no behaviour beyond what the value itself knows.
+This module imports nothing else of samseg.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32 = NDArray[np.float32]
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
+Bool = NDArray[np.bool_]
+Pixels = NDArray[np.uint8]
+
+NOISE = -1
+"""`class_id` of a mask that belongs to no class."""
+
+STATUSES = (
+    "ok",
+    "no_masks",
+    "unreadable",
+    "undecodable",
+    "too_large",
+    "crashed",
+    "timeout",
+    "nonfinite",
+    "failed",
+)
+"""Values of the `status` column of `images`. The first two are successes."""
+
+
+# --------------------------------------------------------------------------- the lake
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One object of the lake: a photo, or a tar of photos.
+
+    Attributes:
+        key: path below the root of the lake, `/`-separated: the stable name.
+        uri: where it can be opened.
+        etag: the store's version tag, or modification time and size where there is none.
+        bytes: size of the object.
+    """
+
+    key: str
+    uri: str
+    etag: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The unit of reading, work, commit, retry and resume.
+
+    Attributes:
+        id: hash of the content list, never a rank or a position.
+        sources: the objects of this shard, in reading order.
+        images: images planned, or None where only reading can tell (a tar).
+    """
+
+    id: str
+    sources: tuple[Source, ...]
+    images: int | None
+
+    @classmethod
+    def of(cls, sources: Iterable[Source], images: int | None) -> "Shard":
+        """Make a shard; its id depends on key, etag and size of its sources only."""
+        kept = tuple(sources)
+        digest = hashlib.blake2b(digest_size=10)
+        for s in kept:
+            digest.update(f"{s.key}\0{s.etag}\0{s.bytes}\n".encode("utf-8", "surrogateescape"))
+        return cls(digest.hexdigest(), kept, images)
+
+    @property
+    def bytes(self) -> int:
+        """Total size of the sources."""
+        return sum(s.bytes for s in self.sources)
+
+
+def image_id_of(key: str) -> str:
+    """Return the image id, 20 hex digits of BLAKE2b of the image's key in the lake."""
+    return hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=10).hexdigest()
+
+
+def mask_id_of(image_id: str, mask_index: int) -> str:
+    """Return the mask id: image id and position within the image's masks."""
+    return f"{image_id}-{mask_index:04d}"
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One image as its reader found it, not yet decoded.
+
+    Attributes:
+        key: name of the image in the lake; its id derives from it.
+        uri: where this image can be opened again (fsspec syntax, `tar://member::uri` in a tar).
+        payload: the file's bytes, or the error that kept them from being read
+            (an `ImageError`, typed loosely because this module imports nothing of ours).
+    """
+
+    key: str
+    uri: str
+    payload: bytes | Exception
+
+    @property
+    def image_id(self) -> str:
+        """The image's id."""
+        return image_id_of(self.key)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Image:
+    """One decoded picture.
+
+    Attributes:
+        pixels: (h, w, 3) uint8 RGB, upright (EXIF orientation applied), C-contiguous.
+        format: container format as decoded, upper case (`JPEG`, `PNG` ...).
+        note: what the decode policy changed (`exif_rotated`, `first_frame`, `16_bit` ...),
+            comma-separated, empty when nothing.
+    """
+
+    pixels: Pixels
+    format: str
+    note: str = ""
+
+
+# --------------------------------------------------------------------------- masks
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Masks:
+    """All masks of one image as a struct of arrays of length n.
+
+    Attributes:
+        size: (h, w) of the image in px.
+        boxes: (n, 4) int32, xyxy, px of the original image; both corners lie inside the mask
+            (the convention of `segment_anything.utils.amg.batched_mask_to_box`).
+        areas: (n,) int64, px.
+        predicted_iou: (n,) float32, the decoder's own estimate.
+        stability_score: (n,) float32, in [0, 1].
+        points: (n, 2) float32, xy, px of the original image: the prompt that found the mask
+            (the box centre for box prompts).
+        crops: (n, 4) int32, xyxy, px: the crop that the mask was found in.
+        rles: n COCO compressed RLEs, `{"size": [h, w], "counts": bytes}`.
+        prompt_kind: `grid`, `points`, `boxes` or `masks`.
+        prompt_ids: (n,) int32, index of the prompt that gave the mask.
+    """
+
+    size: tuple[int, int]
+    boxes: Int32
+    areas: Int64
+    predicted_iou: Float32
+    stability_score: Float32
+    points: Float32
+    crops: Int32
+    rles: tuple[Mapping[str, Any], ...]
+    prompt_kind: str
+    prompt_ids: Int32
+
+    def __len__(self) -> int:
+        return len(self.rles)
+
+    def __getitem__(self, index: Sequence[int] | slice | NDArray[Any]) -> "Masks":
+        """Select masks by a slice, a list of positions or a boolean array."""
+        order = np.arange(len(self))[index]
+        return Masks(
+            size=self.size,
+            boxes=self.boxes[order],
+            areas=self.areas[order],
+            predicted_iou=self.predicted_iou[order],
+            stability_score=self.stability_score[order],
+            points=self.points[order],
+            crops=self.crops[order],
+            rles=tuple(self.rles[i] for i in order),
+            prompt_kind=self.prompt_kind,
+            prompt_ids=self.prompt_ids[order],
+        )
+
+    def to_dense(self) -> Bool:
+        """Decode to (n, h, w) bool. n x h x w bytes: mind the memory on large images."""
+        from pycocotools import mask as coco
+
+        h, w = self.size
+        if not self.rles:
+            return np.zeros((0, h, w), dtype=np.bool_)
+        return np.ascontiguousarray(coco.decode(list(self.rles)).transpose(2, 0, 1)).astype(bool)
+
+
+class Segmentation(NamedTuple):
+    """What one image yields: `masks, features = segmenter.segment(image)`.
+
+    Attributes:
+        masks: the masks, best first within a crop as the reference generator orders them.
+        features: (256, 64, 64) float32, SAM's image embedding over the padded 1024 x 1024 square.
+    """
+
+    masks: Masks
+    features: Float32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pooled:
+    """One embedding per mask.
+
+    Attributes:
+        embeddings: (n, 256) float32, raw (unnormalised); a zero row where `empty`.
+        coverage: (n,) float32, patches of the 64 x 64 grid that the mask covers, fractional.
+        empty: (n,) bool, True where no patch could be pooled.
+    """
+
+    embeddings: Float32
+    coverage: Float32
+    empty: Bool
+
+
+# --------------------------------------------------------------------------- the engine
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where one worker runs.
+
+    Attributes:
+        device: `cpu`, or `cuda` for the one GPU that the worker sees.
+        threads: CPU threads that are this worker's share.
+    """
+
+    device: Literal["cpu", "cuda"]
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at a shard.
+
+    Attributes:
+        number: 1 for the first.
+        skip: positions (in reading order) of images that killed their process before; each
+            becomes a `crashed` row.
+        exact: read nothing ahead, so that the last `Beat` names the image being worked on.
+        upcoming: the shard that this worker will probably get next, for read-ahead.
+    """
+
+    number: int = 1
+    skip: frozenset[int] = frozenset()
+    exact: bool = False
+    upcoming: Shard | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """Sign of life, given before each image is touched.
+
+    Attributes:
+        shard_id: the shard in work.
+        index: position in reading order of the image about to be touched.
+        masks: masks of this shard so far.
+    """
+
+    shard_id: str
+    index: int
+    masks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a worker says of a finished shard (bytes, never pixels).
+
+    Attributes:
+        shard_id: the shard.
+        statuses: number of images per status.
+        masks: masks committed.
+        seconds: seconds spent per stage (read, decode, segment, pool, commit).
+        committed: False when another attempt had committed the same shard before.
+    """
+
+    shard_id: str
+    statuses: Mapping[str, int]
+    masks: int
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    committed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one shard ended: with a receipt, or given up after the allowed attempts.
+
+    Attributes:
+        shard: the shard.
+        receipt: None when it was given up.
+        failures: one line per failed attempt.
+    """
+
+    shard: Shard
+    receipt: Receipt | None
+    failures: tuple[str, ...] = ()
+
+
+class Work(Protocol):
+    """What a worker does with one shard: beats, then exactly one receipt."""
+
+    def __call__(self, shard: Shard, attempt: Attempt) -> Iterator[Beat | Receipt]:
+        """Work on `shard`; every object it writes is create-only, so it may run twice."""
+        ...
+
+
+class Engine(Protocol):
+    """Runs work over shards. `local` and `ray` are the two implementations."""
+
+    def map(
+        self,
+        build: Callable[[Slot], Work],
+        shards: Iterable[Shard],
+        device: Literal["auto", "cpu", "cuda"],
+    ) -> Iterator[Beat | Outcome]:
+        """Yield beats as they come and exactly one outcome per shard, in any order.
+
+        `build` runs once per worker, in the worker (it loads the model); it must pickle.
+
+        Raises:
+            WorkersError: workers fail to start again and again.
+            DeviceError: `device` is `cuda` and the engine has no GPU.
+        """
+        ...
