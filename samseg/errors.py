@@ -6,9 +6,10 @@ line returns when the error ends a night.
 
     SamsegError
     |-- ConfigError              a mistake in a config file or on the command line
-    |   `-- RecipeMismatch       the output folder holds rows of another recipe
+    |   `-- RecipeError          the output folder holds rows of another recipe
     |-- LakeError                the lake cannot be listed, or holds no images
     |-- StorageError             the object store refused or failed
+    |   `-- NotFoundError        no object at that key
     |-- CheckpointError          weights missing, damaged or of an unknown architecture
     |-- DeviceError              the device that was asked for is not there
     |-- WorkersError             workers keep failing to start
@@ -37,7 +38,7 @@ class ConfigError(SamsegError):
     exit_code = 2
 
 
-class RecipeMismatch(ConfigError):
+class RecipeError(ConfigError):
     """The output folder was written with another recipe."""
 
 
@@ -49,6 +50,12 @@ class StorageError(SamsegError):
     """The object store refused or failed."""
 
     retry = True
+
+
+class NotFoundError(StorageError):
+    """There is no object at that key."""
+
+    retry = False
 
 
 class CheckpointError(SamsegError):

@@ -1,0 +1,219 @@
+"""An output folder: every path in it, the recipe guard, and what is planned and committed.
+
+The folder is the only state that nights share. Nothing here renames, appends or deletes; every
+object is created once (`ObjectStorage.put_new`). See the README for the drawn tree.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from samseg import schema
+from samseg.errors import RecipeError, StorageError
+from samseg.storage import ObjectStorage, open_output
+from samseg.types import Shard, Source
+
+
+class Output:
+    """One output folder, by URI."""
+
+    def __init__(self, uri: str):
+        """Open (not yet create) the folder at `uri`."""
+        self.storage: ObjectStorage = open_output(uri)
+
+    @property
+    def uri(self) -> str:
+        """Root URI without a trailing slash."""
+        return self.storage.uri
+
+    # ------------------------------------------------------------------ keys
+
+    recipe_key = "recipe.json"
+
+    @staticmethod
+    def plan_key(n: int) -> str:
+        """Key of the n-th plan."""
+        return f"plan/{n:06d}.parquet"
+
+    @staticmethod
+    def masks_key(shard_id: str) -> str:
+        """Key of a shard's masks part."""
+        return f"masks/part-{shard_id}.parquet"
+
+    @staticmethod
+    def images_key(shard_id: str) -> str:
+        """Key of a shard's images part; its presence is the commit of the shard."""
+        return f"images/part-{shard_id}.parquet"
+
+    @staticmethod
+    def quarantine_key(shard_id: str, n: int = 0) -> str:
+        """Key of the record of a shard given up (n counts the times it was given up before)."""
+        return f"quarantine/{shard_id}.json" if n == 0 else f"quarantine/{shard_id}.{n}.json"
+
+    @staticmethod
+    def codebook_key(version: int, name: str) -> str:
+        """Key of one object of a codebook."""
+        return f"classes/v{version:06d}/{name}"
+
+    @staticmethod
+    def assignments_key(version: int, shard_id: str) -> str:
+        """Key of the class assignments of one shard under one codebook."""
+        return f"classes/v{version:06d}/assignments/part-{shard_id}.parquet"
+
+    @staticmethod
+    def night_key(stamp: str, name: str) -> str:
+        """Key of one object of a night's folder."""
+        return f"nights/{stamp}/{name}"
+
+    @staticmethod
+    def export_key(format: str, stamp: str, name: str) -> str:
+        """Key of one exported object."""
+        return f"exports/{format}/{stamp}/{name}"
+
+    # ------------------------------------------------------------------ the recipe
+
+    def guard(self, recipe: Mapping[str, Any]) -> None:
+        """Create `recipe.json`, or check that the one that stands there is the same.
+
+        Raises:
+            RecipeError: it differs; every differing key is named.
+        """
+        wanted = json.loads(json.dumps(recipe))
+        if self.storage.put_new(self.recipe_key, json.dumps(wanted, indent=2).encode()):
+            return
+        found = self.recipe()
+        differing = sorted(_differences(found or {}, wanted))
+        if differing:
+            lines = "\n".join(
+                f"  {key}: the folder has {_short(have)}, the config wants {_short(want)}"
+                for key, have, want in differing
+            )
+            raise RecipeError(
+                f"{self.uri} was written with another recipe, and one folder holds one recipe:\n"
+                f"{lines}\n"
+                "Write to a new output folder, or restore these values in the config."
+            )
+
+    def recipe(self) -> dict[str, Any] | None:
+        """Return the recipe of this folder, None when there is none yet."""
+        if not self.storage.exists(self.recipe_key):
+            return None
+        return dict(json.loads(self.storage.get(self.recipe_key)))
+
+    # ------------------------------------------------------------------ plans and commits
+
+    def plan_numbers(self) -> list[int]:
+        """Numbers of the plans made so far, ascending."""
+        return sorted(int(stem) for stem in self._stems("plan/", "", ".parquet"))
+
+    def plan_table(self, columns: list[str] | None = None) -> pa.Table:
+        """Return all plans as one table, in planning order."""
+        parts = [
+            schema.decode(self.storage.get(self.plan_key(n)), columns) for n in self.plan_numbers()
+        ]
+        wanted = (
+            schema.PLAN if columns is None else pa.schema([schema.PLAN.field(c) for c in columns])
+        )
+        return pa.concat_tables(parts) if parts else wanted.empty_table()
+
+    def add_plan(self, shards: list[Shard], images_per_source: int | None) -> int:
+        """Append a plan of these shards and return its number.
+
+        Raises:
+            StorageError: another driver added a plan at the same moment; run again.
+        """
+        number = (self.plan_numbers() or [-1])[-1] + 1
+        table = pa.table(
+            {
+                "shard_id": [shard.id for shard in shards for _ in shard.sources],
+                "key": [s.key for shard in shards for s in shard.sources],
+                "uri": [s.uri for shard in shards for s in shard.sources],
+                "etag": [s.etag for shard in shards for s in shard.sources],
+                "bytes": [s.bytes for shard in shards for s in shard.sources],
+                "images": [images_per_source for shard in shards for _ in shard.sources],
+            },
+            schema=schema.PLAN,
+        )
+        if not self.storage.put_new(self.plan_key(number), schema.encode(table)):
+            raise StorageError(
+                f"another run added plan {number} to {self.uri} at the same moment; run again, "
+                "and only one of them will plan"
+            )
+        return number
+
+    def planned(self) -> Iterator[Shard]:
+        """Yield every planned shard in planning order, one plan in memory at a time."""
+        for n in self.plan_numbers():
+            rows = schema.decode(self.storage.get(self.plan_key(n))).to_pylist()
+            start = 0
+            for end in range(1, len(rows) + 1):
+                if end == len(rows) or rows[end]["shard_id"] != rows[start]["shard_id"]:
+                    yield _shard(rows[start:end])
+                    start = end
+
+    def committed(self) -> set[str]:
+        """Return the ids of committed shards: one LIST of `images/`."""
+        return self._stems("images/", "part-", ".parquet")
+
+    def quarantined(self) -> set[str]:
+        """Return the ids of shards given up and not committed since."""
+        given_up = {stem.split(".")[0] for stem in self._stems("quarantine/", "", ".json")}
+        return given_up - self.committed() if given_up else given_up
+
+    def quarantine(self, shard: Shard, failures: tuple[str, ...]) -> None:
+        """Record that a shard was given up, with one line per failed attempt."""
+        record = {
+            "shard_id": shard.id,
+            "sources": [s.key for s in shard.sources],
+            "failures": list(failures),
+        }
+        payload = json.dumps(record, indent=2).encode()
+        n = 0
+        while not self.storage.put_new(self.quarantine_key(shard.id, n), payload):
+            n += 1
+
+    def codebook_versions(self) -> list[int]:
+        """Versions of the complete codebooks, ascending (`codebook.json` is written last)."""
+        found = sorted(int(name[1:]) for name in self.storage.folders("classes"))
+        return [v for v in found if self.storage.exists(self.codebook_key(v, "codebook.json"))]
+
+    def assigned(self, version: int) -> set[str]:
+        """Return the ids of shards that have assignments under a codebook."""
+        return self._stems(f"classes/v{version:06d}/assignments/", "part-", ".parquet")
+
+    def nights(self) -> list[str]:
+        """Stamps of the nights run so far, ascending."""
+        return sorted(self.storage.folders("nights"))
+
+    def read(self, key: str, columns: list[str] | None = None) -> pa.Table:
+        """Read one Parquet object, only the bytes of `columns` where given."""
+        if columns is None:
+            return schema.decode(self.storage.get(key))
+        with self.storage.stream(key) as stream:
+            return schema.decode(stream, columns)
+
+    def _stems(self, folder: str, start: str, end: str) -> set[str]:
+        names = (s.key[len(folder) :] for s in self.storage.list(folder))
+        return {n[len(start) : -len(end)] for n in names if n.startswith(start) and n.endswith(end)}
+
+
+def _shard(rows: list[dict[str, Any]]) -> Shard:
+    sources = tuple(Source(r["key"], r["uri"], r["etag"], r["bytes"]) for r in rows)
+    counts = [r["images"] for r in rows]
+    return Shard(rows[0]["shard_id"], sources, None if None in counts else sum(counts))
+
+
+def _differences(found: Any, wanted: Any, at: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield (dotted key, found, wanted) for every leaf that differs."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        for key in found.keys() | wanted.keys():
+            yield from _differences(found.get(key), wanted.get(key), f"{at}.{key}" if at else key)
+    elif found != wanted:
+        yield at, found, wanted
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:59] + "…"

@@ -1,0 +1,158 @@
+"""The Arrow schemas of every table, and how a table becomes the bytes of one Parquet object.
+
+Each schema carries its version in the Parquet metadata (`samseg.schema`). A changed meaning gets a
+new version; readers name the versions they know. Tables are written for people who have DuckDB,
+Polars, Spark or Athena and not samseg: plain column types, statistics, zstd.
+"""
+
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+VERSION = 1
+DIMENSION = 256
+"""Length of an embedding: the channels of SAM's image encoder."""
+
+_ROW_GROUP = 20_000
+
+
+def _table(name: str, fields: list[tuple[str, pa.DataType]]) -> pa.Schema:
+    return pa.schema(fields, metadata={"samseg.table": name, "samseg.schema": str(VERSION)})
+
+
+BOX = pa.struct([(side, pa.int32()) for side in ("x", "y", "w", "h")])
+POINT = pa.struct([("x", pa.float32()), ("y", pa.float32())])
+RLE = pa.struct([("size", pa.list_(pa.int32(), 2)), ("counts", pa.string())])
+EMBEDDING = pa.list_(pa.float32(), DIMENSION)
+
+PLAN = _table(
+    "plan",
+    [
+        ("shard_id", pa.string()),
+        ("key", pa.string()),
+        ("uri", pa.string()),
+        ("etag", pa.string()),
+        ("bytes", pa.int64()),
+        ("images", pa.int32()),  # images in this source; null where only reading can tell
+    ],
+)
+
+MASKS = _table(
+    "masks",
+    [
+        ("mask_id", pa.string()),
+        ("image_id", pa.string()),
+        ("image_uri", pa.string()),
+        ("mask_index", pa.int32()),
+        ("bbox", BOX),  # COCO xywh, px of the upright original image
+        ("area", pa.int64()),  # px
+        ("predicted_iou", pa.float32()),
+        ("stability_score", pa.float32()),
+        ("point", POINT),  # the prompt that found the mask, px
+        ("crop", BOX),
+        ("prompt_kind", pa.string()),
+        ("prompt_id", pa.int32()),
+        ("rle", RLE),  # COCO compressed
+        ("coverage", pa.float32()),  # patches of the 64 x 64 grid, fractional
+        ("parent_mask_id", pa.string()),  # smallest mask that contains this one; null at the top
+        ("depth", pa.int32()),  # 0 at the top
+        ("status", pa.string()),  # ok | empty (no patch to pool: embedding is null)
+        ("embedding", EMBEDDING),
+    ],
+)
+
+IMAGES = _table(
+    "images",
+    [
+        ("image_id", pa.string()),
+        ("key", pa.string()),
+        ("uri", pa.string()),
+        ("shard_id", pa.string()),
+        ("sha256", pa.string()),  # of the file's bytes; null when they could not be read
+        ("bytes", pa.int64()),
+        ("format", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("status", pa.string()),
+        ("error", pa.string()),
+        ("note", pa.string()),  # what the decode policy changed
+        ("masks", pa.int32()),
+        ("seconds", pa.struct([(s, pa.float32()) for s in ("read", "decode", "segment", "pool")])),
+    ],
+)
+
+ASSIGNMENTS = _table(
+    "assignments",
+    [
+        ("mask_id", pa.string()),
+        ("class_id", pa.int32()),  # -1: noise
+        ("distance", pa.float32()),  # cosine distance to the nearest core mask; null when unknown
+        ("margin", pa.float32()),  # how much farther the nearest other class is
+        ("codebook", pa.int32()),
+    ],
+)
+
+CLASSES = _table(
+    "classes",
+    [
+        ("class_id", pa.int32()),
+        ("name", pa.string()),
+        ("status", pa.string()),  # active | retired
+        ("size", pa.int64()),  # masks of the fit that the class was found in
+        ("radius", pa.float32()),  # cosine distance within which a mask is assigned
+        ("medoid_mask_id", pa.string()),
+        ("centroid", EMBEDDING),
+        ("born_in", pa.int32()),  # codebook version
+        ("parents", pa.list_(pa.int32())),  # classes that this one was merged or split from
+    ],
+)
+
+CORE = _table(
+    "core",
+    [
+        ("mask_id", pa.string()),
+        ("class_id", pa.int32()),
+        ("embedding", EMBEDDING),  # transformed, unit length
+    ],
+)
+
+
+def encode(table: pa.Table) -> bytes:
+    """Write a table as the bytes of one Parquet object."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table, sink, compression="zstd", row_group_size=_ROW_GROUP, write_page_index=True
+    )
+    return sink.getvalue().to_pybytes()
+
+
+def decode(source: bytes | BinaryIO, columns: list[str] | None = None) -> pa.Table:
+    """Read a Parquet object, or only some columns of it (a stream is read by ranges)."""
+    file = pa.BufferReader(source) if isinstance(source, bytes) else source
+    return pq.read_table(file, columns=columns, use_threads=False)
+
+
+def table_of(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    """Build a table from rows; a missing field is null, an unknown one an error."""
+    known = set(schema.names)
+    for row in rows:
+        if not row.keys() <= known:
+            raise KeyError(f"columns {sorted(row.keys() - known)} are not in the schema")
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def embeddings_of(matrix: Any, valid: Any = None) -> pa.Array:
+    """Turn an (n, 256) float32 matrix into an embedding column, null where not `valid`."""
+    flat = pa.array(matrix.reshape(-1), type=pa.float32())
+    mask = None if valid is None else pa.array(~valid)
+    return pa.FixedSizeListArray.from_arrays(flat, DIMENSION, mask=mask)
+
+
+def matrix_of(column: Any) -> Any:
+    """Turn an embedding column without nulls into an (n, 256) float32 matrix."""
+    import numpy as np
+
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    flat = array.flatten().to_numpy(zero_copy_only=False)
+    return np.asarray(flat, dtype=np.float32).reshape(-1, DIMENSION)
