@@ -1,1 +1,42 @@
-"""samseg."""
+"""samseg labels image lakes with the Segment Anything Model.
+
+    samseg.load_model("tiny")                       -> segment_anything.modeling.Sam
+    samseg.load_segmenter("tiny").segment(image)    -> masks, features
+    samseg.pool(features, masks)                    -> (n, 256) embeddings
+    samseg.open("labels/")                          -> the tables of an output folder
+
+Names are resolved on first use: `import samseg` loads neither torch nor ray.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "load_model": "samseg.sam.model",
+    "load_segmenter": "samseg.sam.segmenter",
+    "pool": "samseg.pooling",
+    "open": "samseg.query",
+    "Masks": "samseg.types",
+    "Segmentation": "samseg.types",
+}
+
+__all__ = ["Masks", "Segmentation", "__version__", "load_model", "load_segmenter", "open", "pool"]
+
+if TYPE_CHECKING:
+    from samseg.pooling import pool
+    from samseg.query import open
+    from samseg.sam.model import load_model
+    from samseg.sam.segmenter import load_segmenter
+    from samseg.types import Masks, Segmentation
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'samseg' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

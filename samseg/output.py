@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from samseg import schema
-from samseg.errors import RecipeError, StorageError
+from samseg.errors import RecipeError
 from samseg.storage import ObjectStorage, open_output
 from samseg.types import Shard, Source
 
@@ -118,11 +118,12 @@ class Output:
         )
         return pa.concat_tables(parts) if parts else wanted.empty_table()
 
-    def add_plan(self, shards: list[Shard], images_per_source: int | None) -> int:
-        """Append a plan of these shards and return its number.
+    def add_plan(self, shards: list[Shard], images_per_source: int | None) -> int | None:
+        """Append a plan of these shards.
 
-        Raises:
-            StorageError: another driver added a plan at the same moment; run again.
+        Returns:
+            Its number, or None when another driver appended a plan at the same moment: plan again,
+            for that plan may hold the same objects.
         """
         number = (self.plan_numbers() or [-1])[-1] + 1
         table = pa.table(
@@ -136,12 +137,7 @@ class Output:
             },
             schema=schema.PLAN,
         )
-        if not self.storage.put_new(self.plan_key(number), schema.encode(table)):
-            raise StorageError(
-                f"another run added plan {number} to {self.uri} at the same moment; run again, "
-                "and only one of them will plan"
-            )
-        return number
+        return number if self.storage.put_new(self.plan_key(number), schema.encode(table)) else None
 
     def planned(self) -> Iterator[Shard]:
         """Yield every planned shard in planning order, one plan in memory at a time."""

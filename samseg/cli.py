@@ -1,0 +1,202 @@
+"""The `samseg` command.
+
+People read standard error (bars, notes, errors with their remedy); programs read standard output,
+whose last line is one JSON object. Exit codes: 0 done, 1 done with failed images or shards given
+up, 2 a mistake in the config or the command, 3 the night could not go on.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from samseg import config as configs
+from samseg.errors import ConfigError, SamsegError, redact
+from samseg.progress import for_terminal
+
+
+class ExitCodes(TyperGroup):
+    """Turns what a command returns or raises into the exit code and the last line."""
+
+    def invoke(self, ctx: Any) -> NoReturn:
+        """Run the command and exit."""
+        try:
+            sys.exit(int(super().invoke(ctx) or 0))
+        except SamsegError as e:
+            message = redact(str(e))
+            sys.stderr.write(f"samseg: {message}\n")
+            failed = {"samseg": ctx.invoked_subcommand, "exit": e.exit_code}
+            typer.echo(json.dumps({**failed, "error": type(e).__name__, "message": message}))
+            sys.exit(e.exit_code)
+        except KeyboardInterrupt:
+            sys.stderr.write("samseg: interrupted; the same command again goes on from here\n")
+            sys.exit(130)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+
+
+app = typer.Typer(
+    cls=ExitCodes,
+    help="Label image lakes with Segment Anything: masks, embeddings and stable classes.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="YAML config of the night.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="section.key=value, for example model.checkpoint=vit_h")
+]
+Refit = Annotated[bool, typer.Option("--refit", help="Fit classes anew; ids live on.")]
+Retry = Annotated[bool, typer.Option("--retry-quarantined", help="Try given-up shards again.")]
+OutputUri = Annotated[
+    str | None,
+    typer.Option("--output", "-o", envvar="SAMSEG_OUTPUT", help="Output folder of the nights."),
+]
+
+
+def _night(path: Path, overrides: list[str] | None) -> Any:
+    from samseg.nightly import Night
+
+    return Night(configs.load(path, overrides or ()), for_terminal())
+
+
+def _stages(
+    command: str, path: Path, overrides: list[str] | None, run: Callable[[Any], Any]
+) -> int:
+    """Run some stages of a night and print the last line."""
+    night = _night(path, overrides)
+    run(night)
+    typer.echo(night.summary.line(command))
+    return int(night.summary.exit)
+
+
+@app.command()
+def nightly(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    refit: Refit = False,
+    retry_quarantined: Retry = False,
+) -> int:
+    """Plan, embed, cluster, export and report: the whole night. Run again to resume."""
+    return _stages("nightly", config, overrides, lambda n: n.run(refit, retry_quarantined))
+
+
+@app.command()
+def plan(config: ConfigPath, overrides: Overrides = None) -> int:
+    """List the lake and plan what is new."""
+    return _stages("plan", config, overrides, lambda n: n.plan())
+
+
+@app.command()
+def embed(config: ConfigPath, overrides: Overrides = None, retry_quarantined: Retry = False) -> int:
+    """Label the planned shards that are not committed yet."""
+    return _stages("embed", config, overrides, lambda n: n.embed(retry_quarantined))
+
+
+@app.command()
+def cluster(config: ConfigPath, overrides: Overrides = None, refit: Refit = False) -> int:
+    """Give new masks their classes; fit anew when the lake has grown or with --refit."""
+    return _stages("cluster", config, overrides, lambda n: n.cluster(refit))
+
+
+@app.command()
+def export(config: ConfigPath, overrides: Overrides = None) -> int:
+    """Write the exports that the config names, from the tables."""
+    return _stages("export", config, overrides, lambda n: n.export())
+
+
+@app.command()
+def report(config: ConfigPath, overrides: Overrides = None) -> int:
+    """Write the page of classes, exemplars, failures and timings, from the tables."""
+    return _stages("report", config, overrides, lambda n: n.report())
+
+
+@app.command()
+def status(output: Annotated[str, typer.Argument(help="Output folder, or a config file.")]) -> int:
+    """Count what is planned, committed, failed, given up and classified."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from samseg.output import Output
+    from samseg.stages.status import status_of
+
+    uri = configs.load(output).output if output.endswith((".yaml", ".yml")) else output
+    found = status_of(Output(uri))
+    table = Table(show_header=False, box=None, pad_edge=False)
+    planned = found.sources if found.images_planned is None else found.images_planned
+    unit = "tars" if found.images_planned is None else "images"
+    table.add_row("planned", f"{planned} {unit} in {found.shards} shards")
+    table.add_row(
+        "committed", f"{found.images} images, {found.masks} masks in {found.committed} shards"
+    )
+    table.add_row("images", ", ".join(f"{n} {s}" for s, n in sorted(found.statuses.items())) or "-")
+    table.add_row("pending", f"{found.pending} shards, {found.quarantined} quarantined")
+    if found.codebook is not None:
+        table.add_row(
+            "classes",
+            f"{found.classes} in codebook v{found.codebook}; {found.assigned} masks assigned, "
+            f"{found.noise} noise",
+        )
+    table.add_row("nights", str(found.nights))
+    complete = "yes" if found.complete else "no; run `samseg nightly` again to go on"
+    table.add_row("complete", complete)
+    Console(stderr=True).print(table)
+    typer.echo(
+        json.dumps(
+            {"samseg": "status", "output": redact(uri), "complete": found.complete} | asdict(found)
+        )
+    )
+    return 0
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="A DuckDB select over the views of the tables.")],
+    output: OutputUri = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Take the output folder from a config.")
+    ] = None,
+    format: Annotated[
+        Literal["table", "csv", "json"], typer.Option(help="How to print the rows.")
+    ] = "table",
+) -> int:
+    """Query the tables: images, masks, assignments, classes, labels, nearest(mask_id, k)."""
+    import samseg
+    from samseg.views.rows import render
+
+    uri = configs.load(config).output if config else output
+    if uri is None:
+        raise ConfigError("say which output folder: --output URI, --config FILE or SAMSEG_OUTPUT")
+    typer.echo(render(samseg.open(uri).query(sql), format))
+    return 0
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where to write.")] = Path("samseg-demo"),
+) -> int:
+    """Label a small lake of photos and scenes that needs nothing but this package."""
+    from samseg.demo import run
+
+    summary = run(folder, for_terminal())
+    typer.echo(summary.line("demo"))
+    return summary.exit
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    app(args=None if argv is None else list(argv), prog_name="samseg")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,237 @@
+"""One night: plan, embed, cluster, export, report, in this order, over one output folder.
+
+Each stage can also be run alone; all of them continue where the tables say the last one stopped,
+so the same command again is the way to resume. At the end the night leaves `nights/{stamp}/` with
+the config as resolved, `status.json` and the page.
+"""
+
+import json
+import secrets
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import samseg
+from samseg.config import Config, fingerprint, recipe_of
+from samseg.errors import LakeError
+from samseg.output import Output
+from samseg.progress import Meter, Progress, Silent, duration
+from samseg.sam import checkpoints
+from samseg.stages.cluster import ClusterReport
+from samseg.stages.cluster import cluster as cluster_stage
+from samseg.stages.embed import Embedded, Embedding, pending
+from samseg.stages.embed import embed as embed_stage
+from samseg.stages.export import export as export_stage
+from samseg.stages.plan import PlanReport
+from samseg.stages.plan import plan as plan_stage
+from samseg.stages.report import report as report_stage
+from samseg.stages.status import Status, status_of
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a night did: the last line of every command, and `status.json`.
+
+    Attributes:
+        output: the output folder.
+        stamp: the night's name.
+        exit: 0 all done, 1 done with failed images or shards given up.
+        seconds: wall seconds per stage.
+        counts: numbers per stage.
+        page: URI of the report page, if one was written.
+    """
+
+    output: str
+    stamp: str
+    exit: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, Any] = field(default_factory=dict)
+    page: str | None = None
+
+    def line(self, command: str) -> str:
+        """Return the summary as one line of JSON."""
+        return json.dumps({"samseg": command, **asdict(self)}, default=str)
+
+
+class Night:
+    """A run of the pipeline over one output folder."""
+
+    def __init__(self, config: Config, progress: Progress | None = None):
+        """Resolve the checkpoint and the recipe; nothing is written yet.
+
+        Raises:
+            CheckpointError: the weights cannot be found or are not the pinned ones.
+        """
+        self.config = config
+        self.output = Output(config.output)
+        self.progress = progress or Silent()
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        self.summary = Summary(self.output.uri, f"{stamp}-{secrets.token_hex(2)}")
+        weights = checkpoints.identify(config.model)
+        self.masks = config.masks.resolved(weights.recommended)
+        self.recipe = recipe_of(config, weights.sha256, self.masks)
+
+    def run(self, refit: bool = False, retry_quarantined: bool = False) -> Summary:
+        """Run every stage and leave the night's folder."""
+        self.plan()
+        self.embed(retry_quarantined)
+        self.cluster(refit)
+        self.export()
+        self.report()
+        return self.close()
+
+    def plan(self) -> PlanReport:
+        """List the lake and plan what is new.
+
+        Raises:
+            RecipeError: the output folder holds rows of another recipe.
+            LakeError: the lake cannot be listed or holds no image.
+        """
+        began = self._start("plan", None, "objects")
+        self.output.guard(self.recipe)
+        found = plan_stage(self.output, self.config.reader)
+        self._finish(
+            "plan",
+            began,
+            asdict(found),
+            f"{found.sources} new objects in {found.shards} shards, {found.known} known",
+        )
+        if found.changed:
+            self.progress.note(
+                f"{found.changed} objects changed since they were planned; their rows stay as "
+                "first seen. To label them anew, write to a new output folder."
+            )
+        return found
+
+    def embed(self, retry_quarantined: bool = False) -> Embedded:
+        """Label every planned shard that is not committed yet.
+
+        Raises:
+            LakeError: nothing has ever been planned.
+        """
+        self.output.guard(self.recipe)
+        todo = list(pending(self.output, retry_quarantined))
+        if not todo and not self.output.plan_numbers():
+            raise LakeError(f"nothing is planned in {self.output.uri}; run `samseg plan` first")
+        counts = [shard.images for shard in todo]
+        known = sum(c for c in counts if c is not None) if None not in counts else None
+        began = self._start("embed", known, "images")
+        embedding = Embedding(
+            output=self.output.uri,
+            reader=self.config.reader,
+            decode=self.config.decode,
+            model=self.config.model,
+            masks=self.masks,
+            pooling=self.config.pooling,
+        )
+        done = Embedded()
+        if todo:
+            meter = Meter(self.progress)
+            done = embed_stage(self.output, embedding, todo, self.config.engine, meter)
+        rate = done.images / done.wall_s if done.wall_s else 0.0
+        text = f"{done.images} images, {done.masks} masks"
+        if done.images:
+            text += f" ({rate:.2f} images/s)"
+        if done.failed:
+            text += f", {done.failed} images failed"
+        if done.given_up:
+            text += f", {done.given_up} shards given up"
+        given_up = self.output.quarantined()
+        self._finish(
+            "embed",
+            began,
+            {
+                "shards": done.shards,
+                "images": done.images,
+                "masks": done.masks,
+                "statuses": dict(done.statuses),
+                "given_up": done.given_up,
+                "quarantined": len(given_up),
+                "worker_seconds": {k: round(v, 2) for k, v in done.seconds.items()},
+            },
+            text,
+        )
+        if given_up:
+            self.progress.note(
+                f"{len(given_up)} shards are in {self.output.uri}/quarantine; "
+                "`--retry-quarantined` tries them again"
+            )
+        if done.failed or given_up:
+            self.summary.exit = 1
+        return done
+
+    def cluster(self, refit: bool = False) -> ClusterReport:
+        """Assign new masks to classes; fit anew when the lake has grown enough or on demand."""
+        began = self._start("cluster", None, "masks")
+        found = cluster_stage(
+            self.output,
+            self.config.cluster,
+            refit=refit,
+            recipe_fingerprint=fingerprint(self.recipe),
+            on_progress=self.progress.update,
+        )
+        verb = "fitted" if found.refitted else "assigned to"
+        noise = found.noise / found.masks if found.masks else 0.0
+        self._finish(
+            "cluster",
+            began,
+            {k: v for k, v in asdict(found).items() if k != "curve"},
+            f"{found.new_masks} masks {verb} codebook v{found.version}: {found.classes} classes, "
+            f"{noise:.0%} noise",
+        )
+        return found
+
+    def export(self) -> None:
+        """Write every export that the config names."""
+        if not self.config.exports:
+            return
+        began = self._start("export", None, "images")
+        written = export_stage(
+            self.output, self.config.exports, self.summary.stamp, self.progress.update
+        )
+        counts = {w.kind: len(w.keys) for w in written}
+        text = ", ".join(f"{n} {kind} files" for kind, n in counts.items())
+        self._finish("export", began, counts, f"{text} in {self.output.uri}/exports")
+
+    def report(self) -> str:
+        """Write the page and return its URI."""
+        from samseg.readers import fetch_many
+
+        began = self._start("report", None, "pictures")
+        key = report_stage(
+            self.output,
+            self.summary.stamp,
+            fetch=fetch_many,
+            decode=self.config.decode.decode,
+            on_progress=self.progress.update,
+        )
+        self.summary.page = self.output.storage.uri_of(key)
+        self._finish("report", began, {}, self.summary.page)
+        return self.summary.page
+
+    def status(self) -> Status:
+        """Count what is planned, committed, failed and classified."""
+        return status_of(self.output)
+
+    def close(self) -> Summary:
+        """Leave the resolved config and `status.json` in the night's folder."""
+        put, key = self.output.storage.put_new, self.output.night_key
+        resolved = self.config.model_copy(update={"masks": self.masks})
+        put(key(self.summary.stamp, "config.yaml"), resolved.to_yaml().encode())
+        status = {"version": samseg.__version__, **asdict(self.summary)}
+        put(
+            key(self.summary.stamp, "status.json"),
+            json.dumps(status, indent=2, default=str).encode(),
+        )
+        return self.summary
+
+    def _start(self, stage: str, total: int | None, unit: str) -> float:
+        self.progress.start(stage, total, unit)
+        return time.perf_counter()
+
+    def _finish(self, stage: str, began: float, counts: dict[str, Any], text: str) -> None:
+        took = time.perf_counter() - began
+        self.summary.seconds[stage] = round(took, 3)
+        self.summary.counts[stage] = counts
+        self.progress.finish(f"{text} in {duration(took)}")

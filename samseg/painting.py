@@ -1,0 +1,43 @@
+"""Paint the masks of one image into a map of numbers, the smaller masks over the larger.
+
+For whatever needs one number per pixel (index pictures, coloured views). A pixel keeps only the
+topmost of the masks that overlap on it: where every mask counts, read the RLEs instead.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from samseg.types import Bool, Int32
+
+
+def dense(rle: Mapping[str, Any]) -> Bool:
+    """Decode one COCO compressed RLE to (h, w) bool; `counts` may be text or bytes."""
+    from pycocotools import mask as coco
+
+    return np.asarray(coco.decode(dict(rle)), dtype=np.bool_)
+
+
+def painted(
+    size: tuple[int, int],
+    rles: Sequence[Mapping[str, Any]],
+    areas: Sequence[int],
+    values: Sequence[int],
+    background: int = 0,
+) -> Int32:
+    """Return an (h, w) int32 map: at each pixel the value of the smallest mask that covers it.
+
+    Args:
+        size: (h, w) of the image in px.
+        rles: n COCO compressed RLEs of that size.
+        areas: n areas in px. Of two masks of one area the later lies on top.
+        values: what each mask writes.
+        background: what stands where no mask is.
+
+    One mask is decoded at a time: the memory is that of a few images, whatever n is.
+    """
+    canvas = np.full(size, background, dtype=np.int32)
+    for i in sorted(range(len(rles)), key=lambda i: -areas[i]):
+        canvas[dense(rles[i])] = values[i]
+    return canvas

@@ -1,0 +1,180 @@
+"""How a night tells people where it is: a bar on a terminal, lines in a job log.
+
+Stages report through callbacks; `Meter` turns the engine's beats and outcomes into counts, and a
+`Progress` shows them. Everything goes to standard error, so that standard output carries only
+results and the last machine-readable line.
+"""
+
+import sys
+import time
+from typing import Protocol
+
+from samseg.types import Beat, Outcome
+
+_LINE_EVERY_S = 15.0
+
+
+class Progress(Protocol):
+    """Shows one stage after another."""
+
+    def start(self, stage: str, total: int | None, unit: str) -> None:
+        """Begin a stage of `total` units, None when unknown."""
+        ...
+
+    def update(self, done: int, detail: str = "") -> None:
+        """Say how far the stage is."""
+        ...
+
+    def finish(self, summary: str) -> None:
+        """End the stage with one line that says what it did."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Show a line that is no progress: a warning, a next step."""
+        ...
+
+
+class Lines:
+    """One line per interval: for job logs and files."""
+
+    def __init__(self, every_s: float = _LINE_EVERY_S):
+        """Show at most one line every `every_s` seconds."""
+        self._every_s = every_s
+        self._stage, self._unit, self._total = "", "", None  # type: str, str, int | None
+        self._began = self._last = 0.0
+
+    def start(self, stage: str, total: int | None, unit: str) -> None:
+        """See `Progress.start`."""
+        self._stage, self._total, self._unit = stage, total, unit
+        self._began = self._last = time.monotonic()
+
+    def update(self, done: int, detail: str = "") -> None:
+        """See `Progress.update`."""
+        now = time.monotonic()
+        if now - self._last < self._every_s:
+            return
+        self._last = now
+        of = f"/{self._total}" if self._total else ""
+        rate = done / max(now - self._began, 1e-9)
+        eta = f", {duration((self._total - done) / rate)} left" if self._total and rate else ""
+        self.note(
+            f"{self._stage}: {done}{of} {self._unit} ({rate:.2f}/s{eta})"
+            + (f"; {detail}" if detail else "")
+        )
+
+    def finish(self, summary: str) -> None:
+        """See `Progress.finish`."""
+        self.note(f"{self._stage}: {summary}")
+
+    def note(self, text: str) -> None:
+        """See `Progress.note`."""
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+
+class Bar:
+    """A live bar: for terminals."""
+
+    def __init__(self) -> None:
+        """Draw on standard error."""
+        from rich import progress as rich_progress
+        from rich.console import Console
+
+        self._console = Console(stderr=True)
+        self._bar = rich_progress.Progress(
+            rich_progress.TextColumn("{task.description:<8}"),
+            rich_progress.BarColumn(bar_width=None),
+            rich_progress.MofNCompleteColumn(),
+            rich_progress.TextColumn("{task.fields[detail]}"),
+            rich_progress.TimeElapsedColumn(),
+            rich_progress.TextColumn("left"),
+            rich_progress.TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=None, detail="", visible=False)
+        self._stage, self._unit = "", ""
+
+    def start(self, stage: str, total: int | None, unit: str) -> None:
+        """See `Progress.start`."""
+        self._stage, self._unit = stage, unit
+        self._bar.reset(self._task, total=total, description=stage, detail=unit, visible=True)
+        self._bar.start()
+
+    def update(self, done: int, detail: str = "") -> None:
+        """See `Progress.update`."""
+        self._bar.update(self._task, completed=done, detail=detail or self._unit)
+
+    def finish(self, summary: str) -> None:
+        """See `Progress.finish`."""
+        self._bar.update(self._task, visible=False)
+        self._bar.stop()
+        self._console.print(f"[green]✓[/] [bold]{self._stage:<8}[/] {summary}", highlight=False)
+
+    def note(self, text: str) -> None:
+        """See `Progress.note`."""
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+class Silent:
+    """Shows nothing: for Python callers and tests."""
+
+    def start(self, stage: str, total: int | None, unit: str) -> None:
+        """See `Progress.start`."""
+
+    def update(self, done: int, detail: str = "") -> None:
+        """See `Progress.update`."""
+
+    def finish(self, summary: str) -> None:
+        """See `Progress.finish`."""
+
+    def note(self, text: str) -> None:
+        """See `Progress.note`."""
+
+
+def for_terminal() -> Progress:
+    """Return a bar when standard error is a terminal, lines otherwise."""
+    return Bar() if sys.stderr.isatty() else Lines()
+
+
+class Meter:
+    """Counts images and masks from the engine's events and shows them."""
+
+    def __init__(self, progress: Progress):
+        """Count from zero."""
+        self._progress = progress
+        self._open: dict[str, Beat] = {}
+        self._images = self._masks = self._failed = 0
+
+    def __call__(self, event: Beat | Outcome) -> None:
+        """Take one event."""
+        if isinstance(event, Beat):
+            self._open[event.shard_id] = event
+        else:
+            self._open.pop(event.shard.id, None)
+            if event.receipt:
+                statuses = event.receipt.statuses
+                self._images += sum(statuses.values())
+                self._failed += sum(
+                    n for status, n in statuses.items() if status not in ("ok", "no_masks")
+                )
+                self._masks += event.receipt.masks
+            else:
+                self._progress.note(
+                    f"shard {event.shard.id} given up: "
+                    + (event.failures[-1] if event.failures else "no reason known")
+                )
+        images = self._images + sum(b.index for b in self._open.values())
+        masks = self._masks + sum(b.masks for b in self._open.values())
+        detail = f"{masks} masks" + (f", {self._failed} failed" if self._failed else "")
+        self._progress.update(images, detail)
+
+
+def duration(seconds: float) -> str:
+    """Write seconds for people: `42 s`, `3 min 05 s`, `2 h 10 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

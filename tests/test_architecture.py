@@ -1,0 +1,61 @@
+"""The shape of the code base: imports run one way, the top level is fixed, imports stay light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+TOP_LEVEL = {"pyproject.toml", "jobs", "samseg", "configs", "tests", "README.md", "infra", "LICENSE"}
+MODULES = sorted(p for p in (ROOT / "samseg").rglob("*.py"))
+
+
+def test_imports_run_one_way():
+    ran = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_top_level_is_fixed():
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\n")
+    found = {name.split("/")[0] for name in tracked if name}
+    assert {name for name in found if not name.startswith(".")} <= TOP_LEVEL
+
+
+@pytest.mark.parametrize("statement", ["import samseg", "import samseg.config", "import samseg.cli"])
+def test_imports_load_neither_torch_nor_ray(statement):
+    code = f"{statement}; import sys; print(sorted({{'torch', 'ray', 'sklearn', 'cv2'}} & set(sys.modules)))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
+def test_the_driver_of_a_night_loads_no_torch():
+    code = "import samseg.nightly, sys; print('torch' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_stay_small_and_say_what_they_are_for(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= 300, "two nouns in one room?"
+    assert ast.get_docstring(ast.parse(text)), "a module begins with what it is for"
+
+
+def test_one_blanket_except_and_it_is_in_the_engine():
+    found = [
+        str(path.relative_to(ROOT))
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or getattr(node.type, "id", "") in {"Exception", "BaseException"})
+    ]
+    assert all(name.startswith("samseg/engine/") for name in found), found
