@@ -1,0 +1,41 @@
+import pickle
+
+import pytest
+
+from samseg import errors
+from samseg.errors import ImageError, one_line, redact
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("see https://host/a/b?X-Amz-Signature=abc&x=1 now", "see https://host/a/b now"),
+        ("s3://key:secret@bucket/x", "s3://bucket/x"),
+        ("s3://bucket/x", "s3://bucket/x"),
+        ("what? no url", "what? no url"),
+    ],
+)
+def test_redact_removes_credentials_and_signatures(text, wanted):
+    assert redact(text) == wanted
+
+
+def test_one_line_is_one_bounded_line():
+    text = one_line(ValueError("first\n   second " + "x" * 500))
+    assert "\n" not in text
+    assert len(text) == 300
+    assert text.startswith("ValueError: first second x")
+
+
+def test_image_error_survives_pickling():
+    again = pickle.loads(pickle.dumps(ImageError("too_large", "51 MP")))
+    assert (again.status, str(again)) == ("too_large", "51 MP")
+
+
+def test_the_drawn_tree_names_every_error():
+    drawn = errors.__doc__ or ""
+    defined = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, errors.SamsegError)
+    }
+    assert {name for name in defined if name not in drawn} == set()

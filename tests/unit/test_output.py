@@ -1,0 +1,75 @@
+import pytest
+
+from samseg.errors import RecipeError
+from samseg.output import Output
+from samseg.types import Shard, Source
+
+
+def shard(*names, images=None):
+    sources = [Source(n, f"file:///lake/{n}", "e", 1) for n in names]
+    return Shard.of(sources, len(sources) if images is None else images)
+
+
+@pytest.fixture
+def output(tmp_path):
+    return Output(str(tmp_path / "out"))
+
+
+def test_a_fresh_folder_holds_nothing(output):
+    assert output.recipe() is None
+    assert list(output.planned()) == []
+    assert output.committed() == output.quarantined() == set()
+    assert output.codebook_versions() == output.nights() == []
+
+
+def test_a_recipe_guards_its_folder(output):
+    recipe = {"masks": {"points_per_side": 32, "grid": None}, "pooling": {"kind": "coverage"}}
+    output.guard(recipe)
+    output.guard(recipe)
+    other = {"masks": {"points_per_side": 16, "grid": None}, "pooling": {"kind": "mask_mean"}}
+    with pytest.raises(RecipeError) as caught:
+        output.guard(other)
+    message = str(caught.value)
+    assert "masks.points_per_side: the folder has 32, the config wants 16" in message
+    assert 'pooling.kind: the folder has "coverage", the config wants "mask_mean"' in message
+    assert "masks.grid" not in message
+    assert caught.value.exit_code == 2
+
+
+def test_plans_append_and_read_back_in_order(output):
+    first, second, third = shard("a", "b"), shard("c"), shard("d", "e")
+    assert output.add_plan([first, second], 1) == 0
+    assert output.add_plan([third], 1) == 1
+    assert list(output.planned()) == [first, second, third]
+    assert output.plan_table(["key"])["key"].to_pylist() == list("abcde")
+
+
+def test_a_tar_does_not_know_its_images(output):
+    output.add_plan([shard("x.tar")], None)
+    assert [s.images for s in output.planned()] == [None]
+
+
+def test_two_drivers_cannot_both_append_the_same_plan(output, tmp_path):
+    late = Output(str(tmp_path / "out"))
+    late.plan_numbers = lambda: []  # it looked before the other one wrote
+    assert output.add_plan([shard("a")], 1) == 0
+    assert late.add_plan([shard("a")], 1) is None
+
+
+def test_a_shard_given_up_and_committed_later_is_not_quarantined(output):
+    a, b = shard("a"), shard("b")
+    for _ in range(2):  # given up twice: both records stay
+        output.quarantine(a, ("attempt 1: boom",))
+    output.quarantine(b, ("attempt 1: boom",))
+    assert output.quarantined() == {a.id, b.id}
+    output.storage.put_new(output.images_key(a.id), b"")
+    assert output.quarantined() == {b.id}
+    assert len(list(output.storage.list("quarantine/"))) == 3
+
+
+def test_a_codebook_counts_when_its_last_object_is_there(output):
+    output.storage.put_new(output.codebook_key(1, "classes.parquet"), b"")
+    assert output.codebook_versions() == []
+    output.storage.put_new(output.codebook_key(1, "codebook.json"), b"{}")
+    output.storage.put_new(output.codebook_key(2, "core.parquet"), b"")
+    assert output.codebook_versions() == [1]

@@ -1,0 +1,116 @@
+import pickle
+import tarfile
+import threading
+
+import fsspec
+import pytest
+
+from samseg.errors import ConfigError, LakeError, NotFoundError
+from samseg.storage import FsspecStorage, ObjectStorage, open_lake, open_output, open_uri
+
+KEYS = ["a.txt", "deep/er/b.txt", "spaces and ünï/c#1%20?.txt"]
+
+
+@pytest.fixture(params=["object", "fsspec", "memory"])
+def filled(request, tmp_path):
+    if request.param == "memory":
+        memory = fsspec.filesystem("memory")
+        for key in KEYS:
+            memory.pipe_file(f"/lake-{tmp_path.name}/{key}", key.encode())
+        return FsspecStorage(f"memory://lake-{tmp_path.name}")
+    for key in KEYS:
+        path = tmp_path / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(key)
+    return (ObjectStorage if request.param == "object" else FsspecStorage)(str(tmp_path))
+
+
+def test_every_storage_lists_and_reads_alike(filled):
+    found = {source.key: source for source in filled.list()}
+    assert sorted(found) == sorted(KEYS)
+    for key in KEYS:
+        assert filled.get(key) == key.encode()
+        assert found[key].bytes == len(key.encode())
+        assert found[key].uri == filled.uri_of(key)
+    assert [s.key for s in filled.list("deep")] == ["deep/er/b.txt"]
+    assert list(filled.list("nowhere")) == []
+
+
+def test_every_storage_streams_and_seeks(filled):
+    with filled.stream("a.txt") as stream:
+        assert stream.read(2) == b"a."
+        stream.seek(0)
+        assert stream.read() == b"a.txt"
+
+
+def test_every_storage_says_what_is_missing(filled):
+    with pytest.raises(NotFoundError, match=r"nope\.txt"):
+        filled.get("nope.txt")
+
+
+def test_storages_travel_to_workers(filled):
+    assert pickle.loads(pickle.dumps(filled)).get("a.txt") == b"a.txt"
+
+
+def test_put_new_never_overwrites(tmp_path):
+    storage = open_output(str(tmp_path / "not" / "there"))
+    assert storage.put_new("x/y", b"first") is True
+    assert storage.put_new("x/y", b"second") is False
+    assert storage.get("x/y") == b"first"
+    assert storage.exists("x/y") and not storage.exists("x/z")
+    assert storage.folders("") == {"x"}
+
+
+def test_one_of_many_racing_creates_wins(tmp_path):
+    storage = open_output(str(tmp_path))
+    storage.put_new("warm", b"")
+    barrier, won = threading.Barrier(8), []
+
+    def create(i):
+        barrier.wait()
+        if storage.put_new("key", bytes([i])):
+            won.append(i)
+
+    threads = [threading.Thread(target=create, args=(i,)) for i in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(won) == 1
+    assert storage.get("key") == bytes(won)
+
+
+def test_a_list_of_a_fresh_output_is_empty(tmp_path):
+    storage = open_output(str(tmp_path / "fresh"))
+    assert list(storage.list("images/")) == []
+    assert storage.folders("nights") == set()
+
+
+@pytest.mark.parametrize("uri", ["http://host/out", "memory://out", "hf://datasets/x"])
+def test_an_output_must_have_an_atomic_create(uri):
+    with pytest.raises(ConfigError, match="atomic create"):
+        open_output(uri)
+
+
+def test_a_missing_local_lake_is_named(tmp_path):
+    with pytest.raises(LakeError, match=r"does not exist.*reader\.uri"):
+        open_lake(str(tmp_path / "nope"))
+
+
+def test_an_unknown_protocol_is_named():
+    with pytest.raises(LakeError, match="nonsense"):
+        open_lake("nonsense://x")
+
+
+def test_a_broken_link_does_not_end_a_listing(tmp_path):
+    (tmp_path / "a.txt").write_text("a")
+    (tmp_path / "broken").symlink_to(tmp_path / "gone")
+    assert "a.txt" in [s.key for s in open_lake(str(tmp_path)).list()]
+
+
+def test_members_of_tars_open_by_uri(tmp_path):
+    (tmp_path / "a.txt").write_text("inside")
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        tar.add(tmp_path / "a.txt", "dir/a.txt")
+    with open_uri(f"tar://dir/a.txt::file://{tmp_path}/x.tar") as opened:
+        assert opened.read() == b"inside"
