@@ -73,11 +73,8 @@ class ObjectStorage:
             try:
                 if scheme == "file":
                     self._store = LocalStore(self.uri.removeprefix("file://"), mkdir=True)
-                elif scheme.startswith("s3"):
-                    http = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
-                    self._store = from_url(self.uri, client_options={"allow_http": http})
                 else:
-                    self._store = from_url(self.uri)
+                    self._store = from_url(self.uri, client_options=_client_options())
             except (obstore_errors.BaseError, OSError, ValueError) as e:
                 raise StorageError(f"cannot open {redact(self.uri)}: {_cause(e)}") from e
         return self._store
@@ -280,6 +277,13 @@ def _register_clouds() -> None:
     for protocol in ("s3", "gs", "az"):
         if protocol not in fsspec.registry:
             register(protocol)
+            options = {"client_options": _client_options()}
+            fsspec.config.conf[protocol] = options | fsspec.config.conf.get(protocol, {})
+
+
+def _client_options() -> dict[str, Any]:
+    """Allow plain http where the endpoint that the environment names is plain http."""
+    return {"allow_http": os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")}
 
 
 def _normal(uri: str) -> str:
