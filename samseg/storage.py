@@ -184,7 +184,11 @@ class FsspecStorage:
     def get(self, key: str) -> bytes:
         """See `Storage.get`."""
         with self.stream(key) as f:
-            return f.read()
+            try:
+                return f.read()
+            except OSError as e:
+                uri = redact(self.uri_of(key))
+                raise StorageError(f"cannot read {uri}: {one_line(e)}") from e
 
     def stream(self, key: str) -> BinaryIO:
         """See `Storage.stream`."""
@@ -213,7 +217,10 @@ class _Raw(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        chunk = memoryview(self._reader.read(len(buffer)))
+        try:
+            chunk = memoryview(self._reader.read(len(buffer)))
+        except (obstore_errors.BaseError, OSError) as e:
+            raise StorageError(f"the stream broke off: {_cause(e)}") from e
         buffer[: len(chunk)] = chunk
         return len(chunk)
 

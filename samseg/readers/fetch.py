@@ -1,0 +1,74 @@
+"""Gets single images again by the `uri` that the tables hold, for reports and exports.
+
+Random access for a few hundred pictures. A tar is streamed up to the last picture wanted of it, so
+do not read a lake this way: `read` does that.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from samseg.errors import ImageError, SamsegError, one_line
+from samseg.readers.tar import members
+from samseg.storage import open_uri
+
+_NO_LIMIT = 1 << 62
+_DUPLICATE = re.compile(r"~\d+$")
+
+
+def fetch(uri: str) -> bytes:
+    """Read one image.
+
+    Args:
+        uri: as in the column `uri` of `images`: any fsspec URL, or `tar://{member}::{tar}`.
+
+    Raises:
+        ImageError: it cannot be read any more.
+    """
+    for _, payload in fetch_many([uri]):
+        if isinstance(payload, bytes):
+            return payload
+        raise payload
+    raise ImageError("unreadable", f"no image at {uri}")
+
+
+def fetch_many(uris: Iterable[str]) -> Iterator[tuple[str, bytes | ImageError]]:
+    """Read images, each once, in any order; every tar is opened once.
+
+    Yields:
+        Each distinct URI with its bytes, or with the reason why it cannot be read any more.
+    """
+    tars: dict[str, set[str]] = {}
+    for uri in dict.fromkeys(uris):
+        member, chained, tar = uri.removeprefix("tar://").rpartition("::")
+        if uri.startswith("tar://") and chained:
+            tars.setdefault(tar, set()).add(member)
+        else:
+            yield uri, _read(uri)
+    for tar, names in tars.items():
+        yield from _from_tar(tar, names)
+
+
+def _read(uri: str) -> bytes | ImageError:
+    try:
+        with open_uri(uri) as f:
+            return bytes(f.read())
+    except (OSError, ValueError, ImportError, SamsegError) as e:
+        return ImageError("unreadable", one_line(e))
+
+
+def _from_tar(tar: str, names: set[str]) -> Iterator[tuple[str, bytes | ImageError]]:
+    missing = set(names)
+    reason = "no such image in the tar"
+    try:
+        with open_uri(tar) as stream:
+            asked = names | {_DUPLICATE.sub("", name) for name in names}
+            for name, payload in members(stream, asked.__contains__, _NO_LIMIT):
+                if name in missing:
+                    missing.remove(name)
+                    yield f"tar://{name}::{tar}", payload
+                if not missing:
+                    return
+    except (OSError, ValueError, ImportError, SamsegError) as e:
+        reason = one_line(e)
+    for name in sorted(missing):
+        yield f"tar://{name}::{tar}", ImageError("unreadable", reason)

@@ -1,0 +1,95 @@
+"""Reads tars of images (WebDataset and any other tar), streamed and never extracted.
+
+The packing for large lakes: one object per thousands of images. Members that are no images (JSON,
+captions) are passed over. Not for tars of many gigabytes: a tar is one shard, and a shard is what
+is lost when a worker dies.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from samseg.errors import ImageError, NotFoundError, ShardError
+from samseg.readers.decode import MAX_BYTES
+from samseg.readers.folder import IMAGES
+from samseg.readers.planned import Planned, matcher, survey
+from samseg.readers.tar import Whole, members
+from samseg.spec import Spec
+from samseg.storage import open_lake
+from samseg.types import Encoded, Shard
+
+TARS = ("*.tar", "*.tar.gz", "*.tgz")
+"""Patterns of the object names that are taken for tars."""
+
+
+class WebDataset(Spec):
+    """Tars of images; one shard is one tar.
+
+    Attributes:
+        uri: a folder of tars, one tar, or a pattern (`s3://bucket/tars/train-*.tar`).
+        include: patterns of the members to read, as in `fnmatch`, without regard to case.
+        exclude: patterns of members to leave out (`*.seg.png`). Hidden files are always left out.
+    """
+
+    kind: Literal["webdataset"] = "webdataset"
+    uri: str = Field(min_length=1)
+    include: tuple[str, ...] = Field(default=IMAGES, min_length=1)
+    exclude: tuple[str, ...] = ()
+
+    images_per_source: ClassVar[int | None] = None
+
+    def plan(self, known: Mapping[str, str]) -> Planned:
+        """List the tars and make a shard of each that is new.
+
+        Args:
+            known: etag by key, for the tars of earlier plans.
+
+        Raises:
+            LakeError: the folder cannot be listed, or holds no tars.
+        """
+        root, patterns = self._where()
+        found = survey(open_lake(root), matcher(patterns, ()), known, "tars", patterns)
+        return found.planned(Shard.of([tar], None) for tar in found.new)
+
+    def read(self, shard: Shard, max_bytes: int = MAX_BYTES) -> Iterator[Encoded]:
+        """Yield the images of the shard's tar in order.
+
+        An image's key is `{tar}/{member}`. A tar that is damaged or was written cut yields its
+        images up to there and then one error value with the key `{tar}#truncated`, so that the
+        shard commits and the loss is on record.
+
+        Args:
+            shard: a shard of this reader's plan.
+            max_bytes: larger members are not read.
+
+        Raises:
+            StorageError: the store failed, or gave fewer bytes than the tar has.
+        """
+        storage = open_lake(self._where()[0])
+        wanted = matcher(self.include, self.exclude)
+        for tar in shard.sources:
+            count = 0
+            try:
+                with storage.stream(tar.key) as stream:
+                    whole = Whole(stream, tar.bytes, tar.uri)
+                    for name, payload in members(whole, wanted, max_bytes):
+                        yield Encoded(f"{tar.key}/{name}", f"tar://{name}::{tar.uri}", payload)
+                        count += 1
+            except NotFoundError as e:
+                error = ImageError("unreadable", f"{e}; it was there when planned")
+                yield Encoded(tar.key, tar.uri, error)
+            except ShardError as e:
+                error = ImageError("unreadable", f"{e}; {count} images before that were read")
+                yield Encoded(f"{tar.key}#truncated", tar.uri, error)
+
+    def _where(self) -> tuple[str, tuple[str, ...]]:
+        """Split `uri` into the folder to list and the patterns of the tars in it."""
+        root, _, last = self.uri.rpartition("/")
+        if "*" in self.uri:
+            root, _, last = self.uri.partition("*")
+            root, _, start = root.rpartition("/")
+            return root or ".", (f"{start}*{last}",)
+        if self.uri.lower().endswith((".tar", ".tar.gz", ".tgz")):
+            return root or ".", (last,)
+        return self.uri, TARS
