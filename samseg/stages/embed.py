@@ -22,7 +22,7 @@ from samseg.stages.read_ahead import ReadAhead, Ready, decode_one
 from samseg.stages.shard_rows import ShardRows
 from samseg.types import Attempt, Beat, Encoded, Engine, Outcome, Receipt, Shard, Slot
 
-_DECODED_AHEAD = 8
+_DECODED_AHEAD = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,9 @@ class EmbedWork:
     def _exactly(self, shard: Shard, skip: frozenset[int]) -> Iterator[Ready]:
         """Read and decode one image at a time, and do not touch those to be skipped."""
         began = time.perf_counter()
-        for index, encoded in enumerate(self._embedding.reader.read(shard)):
+        for index, encoded in enumerate(
+            self._embedding.reader.read(shard, self._embedding.decode.max_bytes)
+        ):
             read_s = time.perf_counter() - began
             if index in skip:
                 error = ImageError("crashed", "the worker died each time it touched this image")

@@ -139,7 +139,7 @@ class _Stream:
         last: object = _END
         try:
             began = time.perf_counter()
-            for encoded in reader.read(self.shard):
+            for encoded in reader.read(self.shard, policy.max_bytes):
                 read_s = time.perf_counter() - began
                 if not self._put(pool.submit(decode_one, policy, encoded, read_s)):
                     return
