@@ -1,0 +1,1 @@
+"""The Segment Anything Model: checkpoints, automatic masks, prompts, and part/whole."""

@@ -1,0 +1,93 @@
+"""The image encoder of the shipped small SAM.
+
+A convolutional network of 3 million parameters with the contract of SAM's image encoder: the
+padded 1024 x 1024 image in, (256, 64, 64) features out. Depthwise 5 x 5 blocks in the manner of
+ConvNeXt (Liu et al., "A ConvNet for the 2020s", 2022) at strides 4 to 32 of the nominal input
+and one stage at 64, fused top-down at stride 16 (Lin et al., "Feature Pyramid Networks", 2017).
+It is far weaker than a ViT; it is here because it is small, fast on a CPU and of the same shape.
+"""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+STEM_WIDTH = 32
+WIDTHS = (32, 64, 128, 192, 192)
+"""Channels of the stages at strides 4, 8, 16, 32 and 64 of the nominal input."""
+
+DEPTHS = (2, 3, 4, 4, 2)
+
+
+class Block(nn.Module):
+    """A residual block: depthwise convolution mixes space, two 1 x 1 convolutions mix channels."""
+
+    def __init__(self, width: int, expansion: int = 3):
+        super().__init__()
+        self.depthwise = nn.Conv2d(width, width, kernel_size=5, padding=2, groups=width)
+        self.norm = nn.BatchNorm2d(width)
+        self.expand = nn.Conv2d(width, width * expansion, kernel_size=1)
+        self.project = nn.Conv2d(width * expansion, width, kernel_size=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (b, width, h, w) to the same shape."""
+        return x + self.project(functional.gelu(self.expand(self.norm(self.depthwise(x)))))
+
+
+class Downsample(nn.Sequential):
+    """Halve height and width."""
+
+    def __init__(self, width_in: int, width_out: int):
+        super().__init__(
+            nn.Conv2d(width_in, width_out, kernel_size=3, stride=2, padding=1),
+            nn.BatchNorm2d(width_out),
+        )
+
+
+class TinyEncoder(nn.Module):
+    """SAM's image encoder in small.
+
+    Args:
+        img_size: nominal input side in px; `segment_anything` reads it from here.
+        out_channels: channels of the features.
+    """
+
+    def __init__(self, img_size: int = 1024, out_channels: int = 256):
+        super().__init__()
+        self.img_size = img_size
+        self.stem = nn.Sequential(Downsample(3, STEM_WIDTH), nn.GELU())
+        narrower = (STEM_WIDTH, *WIDTHS[:-1])
+        self.stages = nn.ModuleList(
+            nn.Sequential(
+                *([] if i == 0 else [Downsample(narrower[i], width)]),
+                *(Block(width) for _ in range(depth)),
+            )
+            for i, (width, depth) in enumerate(zip(WIDTHS, DEPTHS, strict=True))
+        )
+        self.laterals = nn.ModuleList(
+            nn.Conv2d(width, out_channels, kernel_size=1) for width in WIDTHS[2:]
+        )
+        self.head = nn.Sequential(
+            Block(out_channels, expansion=2), nn.Conv2d(out_channels, out_channels, kernel_size=1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Encode images.
+
+        Args:
+            x: (b, 3, s, s) normalised and padded, s = `img_size`.
+
+        Returns:
+            (b, out_channels, s / 16, s / 16), each patch normalised over its channels.
+        """
+        x = functional.avg_pool2d(x, 2)  # half the resolution costs little and saves three quarters
+        x = self.stages[1](self.stages[0](self.stem(x)))
+        stride16 = self.stages[2](x)
+        stride32 = self.stages[3](stride16)
+        stride64 = self.stages[4](stride32)
+        fused = self.laterals[2](stride64)
+        for lateral, finer in ((self.laterals[1], stride32), (self.laterals[0], stride16)):
+            fused = lateral(finer) + functional.interpolate(
+                fused, size=finer.shape[-2:], mode="bilinear"
+            )
+        fused = self.head(fused)
+        channels_last = fused.permute(0, 2, 3, 1)
+        return functional.layer_norm(channels_last, channels_last.shape[-1:]).permute(0, 3, 1, 2)
