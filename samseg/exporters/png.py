@@ -1,0 +1,98 @@
+"""Semantic index pictures: one PNG per image, each pixel the class on top, one palette for all.
+
+Read by every trainer of semantic segmentation (mmsegmentation, timm, Detectron2's `sem_seg`), and
+by eye: viewers show the palette. Not for instances or overlapping masks (`coco`).
+"""
+
+import io
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from samseg.errors import ConfigError
+from samseg.exporters.types import ClassRow, LabelledImage, Target, Written
+from samseg.painting import painted
+from samseg.palette import color_of, table_of
+from samseg.spec import Spec
+from samseg.types import NOISE, Int32
+
+_SEGMENT = r"\w[\w.+=@(), -]*"
+_FOLDER = rf"(?!_/|[^/]*\.png/){_SEGMENT}/"
+_PLAIN = re.compile(rf"(?:{_FOLDER})*{_SEGMENT}", re.IGNORECASE)
+_LONGEST_SEGMENT, _LONGEST_KEY = 240, 700
+
+
+class Png(Spec):
+    """`classes.json` and one index PNG per image: index = class id + 1, 0 where there is no class.
+
+    Up to 255 classes the PNGs are palette pictures of 8 bits, beyond that 16-bit grayscale. Where
+    masks overlap, the smaller lies on top. Noise and unassigned masks are 0.
+
+    The PNG of `a/b.jpg` is `images/a/b.jpg.png`. Names that could leave the folder, collide or
+    upset a file system give `images/_/{image_id}.png`.
+    """
+
+    kind: Literal["png"] = "png"
+
+    def write(
+        self, images: Iterable[LabelledImage], classes: Sequence[ClassRow], target: Target
+    ) -> Written:
+        """See `samseg.exporters.types.Format`.
+
+        Raises:
+            ConfigError: more class ids than 16 bits can number.
+        """
+        indices = max((c.class_id for c in classes), default=NOISE) + 2
+        if indices > 1 << 16:
+            raise ConfigError(
+                f"exporters.png: class id {indices - 2} does not fit a 16-bit picture (at most "
+                f"{(1 << 16) - 2}); use `kind: coco`"
+            )
+        target.put("classes.json", _legend(classes))
+        count = kept = left_out = 0
+        for image in images:
+            masks = [m for m in image.masks if m.class_id is not None and m.class_id != NOISE]
+            index = painted(
+                (image.height, image.width),
+                [m.rle for m in masks],
+                [m.area for m in masks],
+                [m.class_id + 1 for m in masks if m.class_id is not None],
+            )
+            target.put(_name(image), _encode(index, indices))
+            count, kept = count + 1, kept + len(masks)
+            left_out += len(image.masks) - len(masks)
+        return Written(self.kind, target.uri, count, kept, left_out, target.objects)
+
+
+def _name(image: LabelledImage) -> str:
+    """Name the PNG of an image: one to one, and safe whatever the key is."""
+    segments = [len(segment.encode()) for segment in image.key.split("/")]
+    short = max(segments) <= _LONGEST_SEGMENT and sum(segments) <= _LONGEST_KEY
+    if short and _PLAIN.fullmatch(image.key):
+        return f"images/{image.key}.png"
+    return f"images/_/{image.image_id}.png"
+
+
+def _encode(index: Int32, indices: int) -> bytes:
+    from PIL import Image as PillowImage
+
+    sink = io.BytesIO()
+    if indices <= 256:
+        picture = PillowImage.fromarray(index.astype(np.uint8)).convert("L")
+        picture.putpalette(table_of(indices).tobytes())
+    else:
+        picture = PillowImage.fromarray(index.astype(np.uint16))
+    picture.save(sink, "PNG")
+    return sink.getvalue()
+
+
+def _legend(classes: Sequence[ClassRow]) -> bytes:
+    rows: list[dict[str, Any]] = [{"index": 0, "class_id": None, "name": "no class"}]
+    rows += [{"index": c.class_id + 1, "class_id": c.class_id, "name": c.name} for c in classes]
+    for row in rows:
+        class_id = row["class_id"]
+        row["color"] = "#%02x%02x%02x" % ((0, 0, 0) if class_id is None else color_of(class_id))
+    return (json.dumps(rows, indent=1) + "\n").encode()

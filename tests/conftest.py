@@ -1,0 +1,213 @@
+"""Fixtures that several kinds of test share."""
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from samseg import schema
+from samseg.output import Output
+from samseg.types import image_id_of, mask_id_of
+
+NAMES = ("apples", "crates", "")
+"""Names of the three classes; the last one has none yet."""
+
+
+@dataclass(frozen=True)
+class SmallOutput:
+    """A committed output folder of generated scenes, and what is true of it."""
+
+    output: Output
+    keys: list[str]  # of the images, in the order of shards and rows
+    photos: dict[str, bytes]  # uri -> JPEG
+    class_of: dict[str, int]  # mask_id -> class_id
+    shards: list[str]
+
+
+@pytest.fixture
+def small_output(tmp_path: Path) -> Callable[..., SmallOutput]:
+    """Return a builder of small output folders; see `build`."""
+
+    def build(
+        keys: tuple[str, ...] = ("a.jpg", "b/c.jpg", "d.jpg", "e.jpg"),
+        codebook: bool = True,
+        masks: bool = True,
+        failures: tuple[tuple[str, str, str], ...] = (),
+        size: tuple[int, int] = (96, 128),
+    ) -> SmallOutput:
+        """Write scenes of discs (class 0), squares (1) and bars (2) with one odd blob (noise).
+
+        Args:
+            keys: names of the images, dealt to two shards.
+            codebook: also write a codebook with assignments.
+            masks: False for images on which nothing was found.
+            failures: (key, status, error) of images that failed, in the first shard.
+            size: (h, w).
+        """
+        output = Output(str(tmp_path / "output"))
+        photos: dict[str, bytes] = {}
+        class_of: dict[str, int] = {}
+        shards = ["0" * 19 + "a", "0" * 19 + "b"]
+        half = (len(keys) + 1) // 2
+        medoids: dict[int, str] = {}
+        for shard, part in zip(shards, (keys[:half], keys[half:]), strict=True):
+            images: list[dict[str, Any]] = []
+            rows: list[dict[str, Any]] = []
+            vectors: list[np.ndarray] = []
+            for key in part:
+                rng = np.random.default_rng(list(key.encode()))
+                pixels, found = _scene(rng, size)
+                uri = f"memory://lake/{image_id_of(key)}"
+                photos[uri] = _jpeg(pixels)
+                found = found if masks else []
+                images.append(
+                    {
+                        "image_id": image_id_of(key),
+                        "key": key,
+                        "uri": uri,
+                        "shard_id": shard,
+                        "width": size[1],
+                        "height": size[0],
+                        "status": "ok" if found else "no_masks",
+                        "masks": len(found),
+                        "seconds": {"read": 0.01, "decode": 0.02, "segment": 0.5, "pool": 0.03},
+                    }
+                )
+                for i, (class_id, mask) in enumerate(found):
+                    row = _row(key, uri, i, mask)
+                    rows.append(row)
+                    class_of[row["mask_id"]] = class_id
+                    medoids.setdefault(class_id, row["mask_id"])
+                    axis = np.zeros(schema.DIMENSION, dtype=np.float32)
+                    axis[class_id] = 5.0
+                    vectors.append(axis + rng.normal(size=schema.DIMENSION).astype("f4") / 9)
+            if shard == shards[0]:
+                for key, status, error in failures:
+                    images.append(
+                        {
+                            "image_id": image_id_of(key),
+                            "key": key,
+                            "uri": f"memory://lake/{image_id_of(key)}",
+                            "shard_id": shard,
+                            "status": status,
+                            "error": error,
+                            "masks": 0,
+                            "seconds": {"read": 0.01, "decode": 0.0, "segment": 0.0, "pool": 0.0},
+                        }
+                    )
+            _put(output, output.masks_key(shard), _with_vectors(rows, vectors))
+            if codebook:
+                assignments = [
+                    {
+                        "mask_id": row["mask_id"],
+                        "class_id": class_of[row["mask_id"]],
+                        "distance": 0.01 * i,
+                        "margin": 0.5,
+                        "codebook": 1,
+                    }
+                    for i, row in enumerate(rows)
+                ]
+                table = schema.table_of(assignments, schema.ASSIGNMENTS)
+                _put(output, output.assignments_key(1, shard), table)
+            _put(output, output.images_key(shard), schema.table_of(images, schema.IMAGES))
+        if codebook:
+            classes = [
+                {
+                    "class_id": i,
+                    "name": name,
+                    "status": "active",
+                    "size": sum(c == i for c in class_of.values()),
+                    "radius": 0.1,
+                    "medoid_mask_id": medoids.get(i),
+                    "born_in": 1,
+                    "parents": [],
+                }
+                for i, name in enumerate(NAMES)
+            ]
+            _put(output, output.codebook_key(1, "classes.parquet"), _classes(classes))
+            facts = {"version": 1, "eps": 0.1}
+            output.storage.put_new(
+                output.codebook_key(1, "codebook.json"), json.dumps(facts).encode()
+            )
+        return SmallOutput(output, list(keys), photos, class_of, shards)
+
+    return build
+
+
+def _scene(
+    rng: np.random.Generator, size: tuple[int, int]
+) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
+    """Draw one photo-like picture: (h, w, 3) uint8, and its masks with their classes."""
+    h, w = size
+    y, x = np.mgrid[:h, :w]
+    ground = np.stack([90 + 60 * y / h, 110 + 30 * x / w, 120 - 50 * y / h], axis=-1)
+    pixels = ground + rng.normal(scale=6, size=(h, w, 3))
+    unit = h / 12
+    found: list[tuple[int, np.ndarray]] = []
+    for class_id in (0, 0, 0, 1, 1, 2, -1):
+        cy, cx = rng.uniform(2 * unit, h - 2 * unit), rng.uniform(2 * unit, w - 2 * unit)
+        r = unit * rng.uniform(1.0, 1.9)
+        if class_id == 0:
+            mask, color = (y - cy) ** 2 + (x - cx) ** 2 < r * r, (200, 40, 45)
+        elif class_id == 1:
+            mask, color = (abs(y - cy) < r) & (abs(x - cx) < r), (170, 120, 60)
+        elif class_id == 2:
+            mask, color = (abs(y - cy) < r / 3) & (abs(x - cx) < 2 * r), (60, 90, 190)
+        else:
+            mask = (y - cy) ** 2 * (1 + np.sin(x / 3) / 2) + (x - cx) ** 2 < r * r
+            color = (235, 220, 120)
+        light = 1.15 - 0.35 * np.clip((y - cy + r) / (2 * r), 0, 1)
+        pixels[mask] = (np.array(color) * light[..., None])[mask]
+        found.append((class_id, mask))
+    return np.clip(pixels, 0, 255).astype(np.uint8), found
+
+
+def _row(key: str, uri: str, i: int, mask: np.ndarray) -> dict[str, Any]:
+    from pycocotools import mask as coco
+
+    rle = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
+    x, y, w, h = (int(v) for v in coco.toBbox(rle))
+    return {
+        "mask_id": mask_id_of(image_id_of(key), i),
+        "image_id": image_id_of(key),
+        "image_uri": uri,
+        "mask_index": i,
+        "bbox": {"x": x, "y": y, "w": w, "h": h},
+        "area": int(mask.sum()),
+        "predicted_iou": 0.9,
+        "stability_score": 0.95,
+        "rle": {"size": rle["size"], "counts": rle["counts"].decode()},
+        "depth": 0,
+        "status": "ok",
+    }
+
+
+def _with_vectors(rows: list[dict[str, Any]], vectors: list[np.ndarray]) -> Any:
+    table = schema.table_of(rows, schema.MASKS)
+    if not rows:
+        return table
+    column = table.schema.get_field_index("embedding")
+    return table.set_column(
+        column, schema.MASKS.field("embedding"), schema.embeddings_of(np.stack(vectors))
+    )
+
+
+def _classes(rows: list[dict[str, Any]]) -> Any:
+    return schema.table_of(rows, schema.CLASSES)
+
+
+def _put(output: Output, key: str, table: Any) -> None:
+    assert output.storage.put_new(key, schema.encode(table))
+
+
+def _jpeg(pixels: np.ndarray) -> bytes:
+    from PIL import Image
+
+    sink = io.BytesIO()
+    Image.fromarray(pixels).save(sink, "JPEG", quality=92)
+    return sink.getvalue()

@@ -1,0 +1,116 @@
+"""What every exporter keeps to. A new `kind` in the union is covered without a change here."""
+
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco
+
+from samseg.exporters import Exporter
+from samseg.exporters.types import ClassRow, LabelledImage, MaskRow
+
+UNION, _ = get_args(Exporter)
+KINDS = {spec.model_fields["kind"].default: spec for spec in get_args(UNION)}
+CLASSES = [ClassRow(0, "apples"), ClassRow(3, "<b>crates</b>")]
+HOSTILE = [
+    "../../etc/passwd",
+    "/etc/passwd",
+    "a\\..\\b",
+    "a//b",
+    ".",
+    "..",
+    "",
+    " ",
+    "a\0b",
+    "a\nb",
+]
+
+
+class Memory:
+    """A target that keeps everything."""
+
+    uri = "memory://exports"
+    stamp = "2030-01-01"
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    @property
+    def objects(self) -> int:
+        return len(self.kept)
+
+    def put(self, name: str, payload: bytes) -> None:
+        assert name not in self.kept
+        self.kept[name] = payload
+
+
+def image(key: str, *class_ids: int | None, image_id: str = "") -> LabelledImage:
+    masks = []
+    for i, class_id in enumerate(class_ids):
+        pixels = np.zeros((20, 30), dtype=np.uint8, order="F")
+        pixels[i : i + 8, 2 * i : 2 * i + 10] = 1
+        rle: dict[str, Any] = coco.encode(pixels)
+        rle["counts"] = rle["counts"].decode()
+        masks.append(MaskRow(f"{key}-{i}", class_id, (2 * i, i, 10, 8), 80, 0.75, rle))
+    return LabelledImage(image_id or key.encode().hex(), key, 30, 20, masks)
+
+
+@pytest.fixture(params=sorted(KINDS))
+def exporter(request: pytest.FixtureRequest) -> Any:
+    return KINDS[request.param]()
+
+
+def test_same_input_same_bytes(exporter: Any) -> None:
+    once, again = Memory(), Memory()
+    for target in (once, again):
+        exporter.write((image(k, 0, 3, -1) for k in ("a.jpg", "b.jpg")), CLASSES, target)
+    assert once.kept == again.kept
+
+
+def test_account_adds_up(exporter: Any) -> None:
+    target = Memory()
+    images = [image("a.jpg", 0, 3, -1, None), image("b.jpg"), image("c.jpg", 0)]
+    written = exporter.write(iter(images), CLASSES, target)
+    assert (written.kind, written.uri) == (exporter.kind, target.uri)
+    assert (written.images, written.masks, written.left_out) == (3, 3, 2)
+    assert written.objects == len(target.kept)
+
+
+@pytest.mark.parametrize(
+    ("images", "classes"),
+    [([], CLASSES), ([image("a.jpg")], []), ([image("a.jpg", -1, None)], []), ([], [])],
+    ids=["no images", "no masks", "no classes", "nothing at all"],
+)
+def test_the_edges_are_exports_too(exporter: Any, images: list, classes: list) -> None:
+    target = Memory()
+    written = exporter.write(iter(images), classes, target)
+    assert (written.images, written.masks) == (len(images), 0)
+    assert target.kept
+
+
+def test_keys_are_never_trusted(exporter: Any) -> None:
+    target = Memory()
+    images = [image(key, 0, image_id=f"{i:020x}") for i, key in enumerate(HOSTILE)]
+    exporter.write(iter(images), CLASSES, target)
+    for name in target.kept:
+        assert not name.startswith("/") and name.isprintable() and "\\" not in name
+        assert all(part not in ("", ".", "..") for part in name.split("/"))
+
+
+def test_consumes_images_once_and_keeps_none(exporter: Any) -> None:
+    import weakref
+
+    class Watched(LabelledImage):
+        """LabelledImage has slots without weak references; a subclass has a place for them."""
+
+    alive: list[weakref.ref] = []
+
+    def stream() -> Any:
+        for i in range(50):
+            assert sum(r() is not None for r in alive) <= 2
+            made = Watched(f"{i:020x}", f"{i}.jpg", 30, 20, image(f"{i}.jpg", 0, 3).masks)
+            alive.append(weakref.ref(made))
+            yield made
+            del made
+
+    assert exporter.write(stream(), CLASSES, Memory()).images == 50
