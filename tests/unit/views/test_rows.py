@@ -1,0 +1,35 @@
+import csv
+import json
+
+import pyarrow as pa
+
+from samseg.views.rows import render
+
+TABLE = pa.table(
+    {
+        "mask_id": ["a-0000", 'odd [red]"name"', None],
+        "distance": [0.123456, 1.0, None],
+        "embedding": [[0.5] * 256, [1.0, 2.0], None],
+    }
+)
+
+
+def test_a_table_for_people_is_short_and_takes_names_literally():
+    text = render(TABLE)
+    assert "0.1235" in text and 'odd [red]"name"' in text and "… 256]" in text
+    assert max(len(line) for line in text.split("\n")) <= 160
+
+
+def test_a_long_table_says_what_it_leaves_out():
+    assert "50 more rows" in render(pa.table({"n": range(250)}))
+
+
+def test_csv_is_complete():
+    rows = list(csv.DictReader(render(TABLE, "csv").split("\n")))
+    assert rows[1]["mask_id"] == 'odd [red]"name"'
+    assert len(json.loads(rows[0]["embedding"])) == 256
+
+
+def test_json_is_one_object_per_line():
+    rows = [json.loads(line) for line in render(TABLE, "json").split("\n")]
+    assert rows == TABLE.to_pylist()
