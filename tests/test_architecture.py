@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-TOP_LEVEL = {"pyproject.toml", "jobs", "samseg", "configs", "tests", "README.md", "infra", "LICENSE"}
+TOP_LEVEL = {
+    "pyproject.toml",
+    "jobs",
+    "samseg",
+    "configs",
+    "tests",
+    "README.md",
+    "infra",
+    "LICENSE",
+}
 MODULES = sorted(p for p in (ROOT / "samseg").rglob("*.py"))
 
 
@@ -30,9 +39,12 @@ def test_top_level_is_fixed():
     assert {name for name in found if not name.startswith(".")} <= TOP_LEVEL
 
 
-@pytest.mark.parametrize("statement", ["import samseg", "import samseg.config", "import samseg.cli"])
+@pytest.mark.parametrize(
+    "statement", ["import samseg", "import samseg.config", "import samseg.cli"]
+)
 def test_imports_load_neither_torch_nor_ray(statement):
-    code = f"{statement}; import sys; print(sorted({{'torch', 'ray', 'sklearn', 'cv2'}} & set(sys.modules)))"
+    heavy = {"torch", "ray", "sklearn", "cv2"}
+    code = f"{statement}; import sys; print(sorted({heavy} & set(sys.modules)))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
 

@@ -1,0 +1,211 @@
+"""Whole nights through Ray with two actors on real photos, and what must never differ.
+
+The photos are the labelled fruits and nuts where they are at hand, scenes of the demo otherwise.
+Few prompts per image keep it short; what is compared does not depend on their number.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import psutil
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+import yaml
+
+from samseg import schema
+from samseg.output import Output
+
+ROOT = Path(__file__).resolve().parents[2]
+FRUITS = ROOT.parent / "shared" / "data" / "fruits_nuts" / "images"
+PLANNED_LATER = 2
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    if FRUITS.exists():
+        return sorted(FRUITS.iterdir())
+    from samseg.demo_lake import write_demo_lake
+
+    return sorted(write_demo_lake(tmp_path_factory.mktemp("lake")))
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory, photos):
+    """A lake of all photos but the last two."""
+    folder = tmp_path_factory.mktemp("nights")
+    lake = folder / "lake"
+    lake.mkdir()
+    for photo in photos[:-PLANNED_LATER]:
+        (lake / photo.name).write_bytes(photo.read_bytes())
+    return folder
+
+
+def config_file(folder, output, reader, **more):
+    tree = {
+        "output": str(folder / output),
+        "reader": reader,
+        "masks": {"points_per_side": 4},
+        "engine": {"kind": "ray", "workers": 2, "cpus_per_worker": 1},
+        "cluster": {"fit": {"kind": "dbscan", "min_samples": 4}},
+        **more,
+    }
+    path = folder / f"{output}.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    return path
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "samseg.cli", *map(str, arguments)]
+
+
+def environment(folder):
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    return os.environ | {"HOME": str(home), "XDG_CACHE_HOME": str(home)}
+
+
+def samseg(folder, *arguments, wanted=0):
+    ran = subprocess.run(
+        command(*arguments), env=environment(folder), capture_output=True, text=True, timeout=500
+    )
+    assert ran.returncode == wanted, ran.stdout + ran.stderr
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+def table(output, folder):
+    """All parts of one table, in the order of their keys."""
+    parts = sorted(s.key for s in output.storage.list(f"{folder}/"))
+    return pa.concat_tables([schema.decode(output.storage.get(key)) for key in parts])
+
+
+def by_name(output):
+    """What was found, by file name: RLEs and embeddings in mask order."""
+    masks = table(output, "masks").select(["image_uri", "mask_index", "rle", "embedding"])
+    found = {}
+    for row in masks.sort_by([("mask_index", "ascending")]).to_pylist():
+        name = row["image_uri"].removeprefix("tar://").split("::")[0].rsplit("/", 1)[-1]
+        found.setdefault(name, []).append((row["rle"]["counts"], row["embedding"]))
+    return found
+
+
+def classes_of(output, version):
+    parts = table(output, f"classes/v{version:06d}/assignments")
+    return dict(zip(parts["mask_id"].to_pylist(), parts["class_id"].to_pylist(), strict=True))
+
+
+@pytest.fixture(scope="module")
+def first_night(workplace, photos):
+    """A calm first night over the folder lake: its last line, and the output."""
+    reader = {"kind": "folder", "uri": str(workplace / "lake"), "images_per_shard": 2}
+    config = config_file(workplace, "calm", reader, exports=[{"kind": "coco"}, {"kind": "png"}])
+    line = samseg(workplace, "nightly", "-c", config)
+    return line, Output(str(workplace / "calm")), config
+
+
+def test_every_planned_image_has_one_row(first_night, photos):
+    line, output, _ = first_night
+    wanted = sorted(p.name for p in photos[:-PLANNED_LATER])
+    images = table(output, "images")
+    assert sorted(images["key"].to_pylist()) == wanted
+    assert set(images["status"].to_pylist()) <= {"ok", "no_masks"}
+    masks = table(output, "masks")
+    assert pc.sum(images["masks"]).as_py() == masks.num_rows > len(wanted)
+    assert len(set(masks["mask_id"].to_pylist())) == masks.num_rows
+    assert line["counts"]["embed"]["images"] == len(wanted)
+    assert Path(line["page"].removeprefix("file://")).exists()
+
+
+def test_tars_give_the_same_masks_and_embeddings(first_night, workplace, photos):
+    _, calm, _ = first_night
+    tars = workplace / "tars"
+    tars.mkdir()
+    names = [p.name for p in photos[:-PLANNED_LATER]]
+    for i in range(3):
+        with tarfile.open(tars / f"{i:03d}.tar", "w") as tar:
+            for name in names[i::3]:
+                tar.add(workplace / "lake" / name, name)
+    config = config_file(workplace, "from-tars", {"kind": "webdataset", "uri": str(tars)})
+    samseg(workplace, "plan", "-c", config)
+    samseg(workplace, "embed", "-c", config)
+    assert by_name(Output(str(workplace / "from-tars"))) == by_name(calm)
+
+
+def test_a_killed_night_resumes_to_the_same_rows(first_night, workplace):
+    _, calm, _ = first_night
+    reader = {"kind": "folder", "uri": str(workplace / "lake"), "images_per_shard": 2}
+    config = config_file(workplace, "killed", reader)
+    output = Output(str(workplace / "killed"))
+    driver = subprocess.Popen(
+        command("nightly", "-c", config),
+        env=environment(workplace),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    until = time.monotonic() + 200
+    while len(output.committed()) < 2 and time.monotonic() < until:
+        assert driver.poll() is None, "the night ended before it could be killed"
+        time.sleep(0.1)
+    family = psutil.Process(driver.pid).children(recursive=True)
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    time.sleep(1)
+    for process in family:  # a killed driver cannot stop the Ray it started
+        if process.is_running():
+            process.kill()
+    done = output.committed()
+    assert 2 <= len(done) < len(list(output.planned()))
+
+    line = samseg(workplace, "nightly", "-c", config)
+    assert line["counts"]["embed"]["shards"] == len(list(output.planned())) - len(done)
+    for name in ("images", "masks"):
+        columns = [c for c in table(calm, name).column_names if c != "seconds"]
+        key = "image_id" if name == "images" else "mask_id"
+        mine, theirs = (
+            table(o, name).select(columns).sort_by([(key, "ascending")]) for o in (output, calm)
+        )
+        assert mine.equals(theirs)
+
+
+def test_a_second_night_adds_only_what_is_new(first_night, workplace, photos):
+    _, output, config = first_night
+    before = {s.key: s.etag for s in output.storage.list()}
+    classes = classes_of(output, 1)
+    for photo in photos[-PLANNED_LATER:]:
+        (workplace / "lake" / photo.name).write_bytes(photo.read_bytes())
+    (workplace / "lake" / "broken.jpg").write_bytes(photos[0].read_bytes()[:5000])
+
+    line = samseg(workplace, "nightly", "-c", config, wanted=1)  # one file is broken
+    assert line["counts"]["plan"]["sources"] == PLANNED_LATER + 1
+    assert line["counts"]["embed"]["images"] == PLANNED_LATER + 1
+    after = {s.key: s.etag for s in output.storage.list()}
+    assert {key: after[key] for key in before} == before, "an object was rewritten"
+    assert output.codebook_versions() == [1]
+    assert {k: v for k, v in classes_of(output, 1).items() if k in classes} == classes
+    images = table(output, "images").to_pylist()
+    assert sorted(i["key"] for i in images) == sorted([*(p.name for p in photos), "broken.jpg"])
+    (broken,) = [i for i in images if i["key"] == "broken.jpg"]
+    assert broken["status"] == "undecodable" and "truncated" in broken["error"]
+
+    again = samseg(workplace, "status", output.uri)
+    assert again["complete"] and again["images_planned"] == len(photos) + 1
+
+
+def test_another_recipe_is_refused(first_night, workplace):
+    _, _, config = first_night
+    ran = subprocess.run(
+        command("nightly", "-c", config, "pooling.kind=mask_mean", "masks.points_per_side=5"),
+        env=environment(workplace),
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 2
+    assert "masks.points_per_side: the folder has 4, the config wants 5" in ran.stderr
+    assert 'pooling.kind: the folder has "coverage", the config wants "mask_mean"' in ran.stderr
+    assert json.loads(ran.stdout.splitlines()[-1])["exit"] == 2
