@@ -1,0 +1,203 @@
+"""Candidate masks: filtered, suppressed, encoded.
+
+Follows `SamAutomaticMaskGenerator` filter by filter and in its order of masks, but keeps of a
+candidate only the logits it needs, and encodes survivors only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from segment_anything.utils.amg import remove_small_regions
+from torchvision.ops.boxes import batched_nms  # type: ignore[import-untyped]
+
+from samseg.sam.upsample import Cutout, Upsampler
+from samseg.types import Bool, Float32, Int32, Int64, Masks
+
+_EDGE_PX = 20
+"""A box this near to the edge of its crop, but not of the image, is taken to be cut off."""
+
+Rle = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """m masks that may still be dropped; the columns are those of `samseg.types.Masks`.
+
+    Attributes:
+        cutouts: m, each with the upsampler of its crop.
+    """
+
+    boxes: Int64
+    areas: Int64
+    predicted_iou: Float32
+    stability_score: Float32
+    points: Float32
+    crops: Int64
+    prompt_ids: Int32
+    cutouts: tuple[tuple[Upsampler, Cutout | None], ...]
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __getitem__(self, index: NDArray[Any]) -> "Candidates":
+        """Select by positions or by a boolean array."""
+        order = np.arange(len(self))[index]
+        return Candidates(
+            self.boxes[order],
+            self.areas[order],
+            self.predicted_iou[order],
+            self.stability_score[order],
+            self.points[order],
+            self.crops[order],
+            self.prompt_ids[order],
+            tuple(self.cutouts[i] for i in order),
+        )
+
+    @classmethod
+    def join(cls, parts: Sequence["Candidates"]) -> "Candidates":
+        """Concatenate, in order."""
+        if not parts:
+            return cls(
+                np.zeros((0, 4), np.int64),
+                np.zeros(0, np.int64),
+                np.zeros(0, np.float32),
+                np.zeros(0, np.float32),
+                np.zeros((0, 2), np.float32),
+                np.zeros((0, 4), np.int64),
+                np.zeros(0, np.int32),
+                (),
+            )
+        return cls(
+            np.concatenate([p.boxes for p in parts]),
+            np.concatenate([p.areas for p in parts]),
+            np.concatenate([p.predicted_iou for p in parts]),
+            np.concatenate([p.stability_score for p in parts]),
+            np.concatenate([p.points for p in parts]),
+            np.concatenate([p.crops for p in parts]),
+            np.concatenate([p.prompt_ids for p in parts]),
+            tuple(c for p in parts for c in p.cutouts),
+        )
+
+
+def cut_off(boxes: Int64, crop: tuple[int, int, int, int], size: tuple[int, int]) -> Bool:
+    """Tell which masks end where their crop ends inside the image.
+
+    Args:
+        boxes: (m, 4) xyxy, px of the image.
+        crop: xyxy, px of the image.
+        size: (h, w) of the image.
+    """
+    whole = np.array([0, 0, size[1], size[0]])
+    near_crop = np.abs(boxes - np.array(crop)) <= _EDGE_PX
+    near_image = np.abs(boxes - whole) <= _EDGE_PX
+    return (near_crop & ~near_image).any(axis=1)
+
+
+def suppress(boxes: NDArray[Any], scores: NDArray[Any], threshold: float) -> NDArray[np.int64]:
+    """Non-maximum suppression on boxes.
+
+    Args:
+        boxes: (m, 4) xyxy, px.
+        scores: (m,), the higher one stays.
+        threshold: box IoU above which the lower one goes.
+
+    Returns:
+        (k,) int64 positions of those that stay, best first.
+    """
+    one_class = torch.zeros(len(boxes))
+    kept = batched_nms(
+        torch.as_tensor(boxes).float(), torch.as_tensor(scores), one_class, threshold
+    )
+    return np.asarray(kept.numpy(), dtype=np.int64)
+
+
+def to_masks(
+    candidates: Candidates, size: tuple[int, int], threshold: float, prompt_kind: str
+) -> Masks:
+    """Draw and encode the masks, one at a time.
+
+    Args:
+        candidates: m masks of one image.
+        size: (h, w) of the image.
+        threshold: logit above which a px belongs to the mask.
+        prompt_kind: see `samseg.types.Masks`.
+    """
+    from pycocotools import mask as coco
+
+    canvas = np.zeros(size, dtype=np.uint8, order="F")
+    rles: list[Rle] = []
+    for (upsampler, cutout), (x0, y0, x1, y1) in zip(
+        candidates.cutouts, candidates.crops, strict=True
+    ):
+        crop = canvas[y0:y1, x0:x1]
+        upsampler.draw(cutout, threshold, crop)
+        rles.append(coco.encode(canvas))
+        if cutout is not None:
+            crop[slice(*cutout.rows), slice(*cutout.columns)] = 0
+    return Masks(
+        size=size,
+        boxes=candidates.boxes.astype(np.int32),
+        areas=candidates.areas,
+        predicted_iou=candidates.predicted_iou,
+        stability_score=candidates.stability_score,
+        points=candidates.points,
+        crops=candidates.crops.astype(np.int32),
+        rles=tuple(rles),
+        prompt_kind=prompt_kind,
+        prompt_ids=candidates.prompt_ids,
+    )
+
+
+def without_small_regions(masks: Masks, min_area: int, nms_threshold: float) -> Masks:
+    """Fill small holes, drop small islands, and suppress the duplicates that this makes.
+
+    As `SamAutomaticMaskGenerator.postprocess_small_regions`: masks that needed no change win over
+    those that did; predicted IoU and stability stay those of the mask before.
+
+    Args:
+        masks: n masks of one image.
+        min_area: holes and islands of fewer px go.
+        nms_threshold: box IoU above which one of two masks goes.
+    """
+    if not len(masks):
+        return masks
+    from pycocotools import mask as coco
+
+    boxes, areas, rles = masks.boxes.copy(), masks.areas.copy(), list(masks.rles)
+    new_boxes = boxes.copy()
+    unchanged = np.ones(len(masks), dtype=np.float32)
+    for i, rle in enumerate(masks.rles):
+        dense = coco.decode(rle).astype(bool)
+        dense, filled = remove_small_regions(dense, min_area, mode="holes")
+        dense, dropped = remove_small_regions(dense, min_area, mode="islands")
+        new_boxes[i] = _box_of(dense)
+        if filled or dropped:
+            unchanged[i] = 0.0
+            boxes[i], areas[i] = new_boxes[i], int(dense.sum())
+            rles[i] = coco.encode(np.asfortranarray(dense, dtype=np.uint8))
+    kept = suppress(new_boxes, unchanged, nms_threshold)
+    cleaned = Masks(
+        size=masks.size,
+        boxes=boxes,
+        areas=areas,
+        predicted_iou=masks.predicted_iou,
+        stability_score=masks.stability_score,
+        points=masks.points,
+        crops=masks.crops,
+        rles=tuple(rles),
+        prompt_kind=masks.prompt_kind,
+        prompt_ids=masks.prompt_ids,
+    )
+    return cleaned[kept]
+
+
+def _box_of(dense: Bool) -> list[int]:
+    """Return xyxy with both corners inside the mask; zeros for an empty one."""
+    rows, columns = np.flatnonzero(dense.any(axis=1)), np.flatnonzero(dense.any(axis=0))
+    if not len(rows):
+        return [0, 0, 0, 0]
+    return [int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])]

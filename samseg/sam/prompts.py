@@ -1,0 +1,178 @@
+"""Masks from prompts: boxes, points, low-resolution masks, thousands at a time.
+
+The same prompts give the same masks as `segment_anything.SamPredictor.predict_torch`, after its own
+transformation of coordinates to the model's input.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from samseg.errors import ConfigError
+from samseg.sam.encoder import Geometry, encode
+from samseg.sam.masks import Candidates, to_masks
+from samseg.sam.segmenter import Segmenter
+from samseg.types import Float32, Int32, Masks, Pixels, Segmentation
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prompts:
+    """n prompts on one image; those of different kinds with the same index belong together.
+
+    Attributes:
+        boxes: (n, 4) float32, xyxy, px of the image, or None.
+        points: (n, k, 2) float32, xy, px of the image, or None.
+        point_labels: (n, k) int32: 1 inside, 0 outside, -1 no point (padding); with points.
+        mask_inputs: (n, 1, 256, 256) float32 logits of an earlier answer, or None.
+    """
+
+    boxes: Float32 | None
+    points: Float32 | None
+    point_labels: Float32 | None
+    mask_inputs: Float32 | None
+
+    @classmethod
+    def of(
+        cls,
+        boxes: ArrayLike | None = None,
+        points: ArrayLike | None = None,
+        point_labels: ArrayLike | None = None,
+        mask_inputs: ArrayLike | None = None,
+    ) -> "Prompts":
+        """Check shapes; (n, 2) points stand for one point per prompt, inside by default.
+
+        Raises:
+            ConfigError: no prompt, or shapes that do not fit.
+        """
+        box = _shaped("boxes", boxes, (-1, 4))
+        if points is not None and np.ndim(points) == 2:
+            points = np.asarray(points)[:, None]
+            point_labels = None if point_labels is None else np.reshape(point_labels, (-1, 1))
+        point = _shaped("points", points, (-1, -1, 2))
+        labels = _shaped("point_labels", point_labels, (-1, -1))
+        mask = _shaped("mask_inputs", mask_inputs, (-1, 1, -1, -1))
+        if point is not None and labels is None:
+            labels = np.ones(point.shape[:2], dtype=np.float32)
+        if labels is not None and (point is None or labels.shape != point.shape[:2]):
+            raise ConfigError(
+                f"point_labels must be (n, k) like points, got {labels.shape} with points "
+                f"{None if point is None else point.shape}"
+            )
+        lengths = {len(x) for x in (box, point, mask) if x is not None}
+        if len(lengths) != 1:
+            raise ConfigError(
+                "give boxes, points or mask_inputs, as many of each, got "
+                f"{sorted(lengths) if lengths else 'none'}"
+            )
+        return cls(box, point, labels, mask)
+
+    def __len__(self) -> int:
+        return next(len(x) for x in (self.boxes, self.points, self.mask_inputs) if x is not None)
+
+    @property
+    def kind(self) -> str:
+        """`boxes`, `points` or `masks`: the first that is given."""
+        if self.boxes is not None:
+            return "boxes"
+        return "points" if self.points is not None else "masks"
+
+
+def segment_prompts(
+    segmenter: Segmenter, pixels: Pixels, prompts: Prompts, multimask_output: bool
+) -> Segmentation:
+    """Encode an image and answer all prompts on it; see `Segmenter.prompt`.
+
+    Args:
+        segmenter: model, device and settings (batch size, stability offset).
+        pixels: (h, w, 3) uint8 RGB.
+        prompts: n of them.
+        multimask_output: three masks per prompt instead of one.
+    """
+    encoded = encode(segmenter.model, pixels)
+    upsampler = segmenter.upsampler(encoded)
+    size = encoded.geometry.original_size
+    threshold = segmenter.model.mask_threshold
+    chosen = slice(1, None) if multimask_output else slice(0, 1)
+    parts: list[Candidates] = []
+    with torch.inference_mode():
+        shared = None
+        for start in range(0, len(prompts), segmenter.batch):
+            part = slice(start, min(start + segmenter.batch, len(prompts)))
+            sparse, dense = _embedded(segmenter, prompts, part, encoded.geometry)
+            if prompts.mask_inputs is not None:
+                image = segmenter.decoder.image_side(encoded.features, dense)
+            else:
+                shared = shared or segmenter.decoder.image_side(encoded.features, dense[:1])
+                image = shared
+            decoded = segmenter.decoder.decode(image, sparse)
+            everything = torch.arange(len(sparse), device=segmenter.device)
+            logits = segmenter.decoder.logits(decoded, everything, chosen)
+            per_prompt = logits.shape[1]
+            logits = logits.flatten(0, 1)
+            measured = upsampler.measure(
+                logits, threshold, segmenter.settings.stability_score_offset
+            )
+            prompt_ids = np.repeat(np.arange(part.start, part.stop, dtype=np.int32), per_prompt)
+            whole = np.array([0, 0, size[1], size[0]], dtype=np.int64)
+            parts.append(
+                Candidates(
+                    boxes=measured.boxes,
+                    areas=measured.areas,
+                    predicted_iou=decoded.predicted_iou[:, chosen].flatten().cpu().numpy(),
+                    stability_score=measured.stability,
+                    points=_where(prompts, prompt_ids, measured.boxes.astype(np.float32)),
+                    crops=np.tile(whole, (len(logits), 1)),
+                    prompt_ids=prompt_ids,
+                    cutouts=tuple((upsampler, c) for c in upsampler.cut(logits, threshold)),
+                )
+            )
+    masks: Masks = to_masks(Candidates.join(parts), size, threshold, prompts.kind)
+    return Segmentation(masks, encoded.features[0].float().cpu().numpy())
+
+
+def _embedded(
+    segmenter: Segmenter, prompts: Prompts, part: slice, geometry: Geometry
+) -> tuple[Tensor, Tensor]:
+    """Embed some of the prompts: (b, tokens, d) sparse and (b, d, 64, 64) dense."""
+
+    def scaled(coordinates: Float32) -> Tensor:
+        (h, w), (input_h, input_w) = geometry.original_size, geometry.input_size
+        xy = torch.as_tensor(coordinates[part], device=segmenter.device).unflatten(-1, (-1, 2))
+        return torch.stack([xy[..., 0] * (input_w / w), xy[..., 1] * (input_h / h)], -1).flatten(-2)
+
+    def moved(array: Float32) -> Tensor:
+        return torch.as_tensor(array[part], device=segmenter.device)
+
+    points = None
+    if prompts.points is not None and prompts.point_labels is not None:
+        points = (scaled(prompts.points), moved(prompts.point_labels))
+    sparse, dense = segmenter.model.prompt_encoder(
+        points=points,
+        boxes=None if prompts.boxes is None else scaled(prompts.boxes),
+        masks=None if prompts.mask_inputs is None else moved(prompts.mask_inputs),
+    )
+    return sparse, dense
+
+
+def _where(prompts: Prompts, ids: Int32, found: Float32) -> Float32:
+    """Return the (m, 2) xy of the prompts: box centre, first point, or centre of the answer."""
+    if prompts.boxes is None and prompts.points is not None:
+        return prompts.points[ids, 0]
+    boxes = found if prompts.boxes is None else prompts.boxes[ids]
+    return np.asarray((boxes[:, :2] + boxes[:, 2:]) / 2, dtype=np.float32)
+
+
+def _shaped(name: str, given: ArrayLike | None, wanted: tuple[int, ...]) -> Float32 | None:
+    if given is None:
+        return None
+    array = np.asarray(given, dtype=np.float32)
+    fits = array.ndim == len(wanted) and all(
+        w in (-1, n) for n, w in zip(array.shape, wanted, strict=True)
+    )
+    if not fits or not np.isfinite(array).all():
+        shape = ", ".join("n" if w == -1 else str(w) for w in wanted)
+        raise ConfigError(f"{name} must be finite and of shape ({shape}), got {array.shape}")
+    return array

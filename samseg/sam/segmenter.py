@@ -1,0 +1,249 @@
+"""Segment one image: automatic masks as `SamAutomaticMaskGenerator` makes them, or from prompts.
+
+    segmenter = load_segmenter("tiny", points_per_side=16)
+    masks, features = segmenter.segment(image)
+
+A segmenter holds a model and settings but no image: calls do not depend on each other.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from segment_anything.modeling import Sam
+from segment_anything.utils.transforms import ResizeLongestSide
+
+from samseg.errors import ConfigError
+from samseg.sam.checkpoints import resolve
+from samseg.sam.decoder import Decoder
+from samseg.sam.encoder import EncodedImage, encode
+from samseg.sam.masks import Candidates, cut_off, suppress, to_masks, without_small_regions
+from samseg.sam.model import read_model, resolve_device
+from samseg.sam.points import Crop, crops
+from samseg.sam.settings import MaskSettings, ModelSpec
+from samseg.sam.upsample import Upsampler
+from samseg.types import Pixels, Segmentation
+
+_CPU_BATCH = 16
+"""Most prompts decoded at once on a CPU: more would leave the cache and use memory for nothing."""
+
+
+class Segmenter:
+    """A model on its device, with mask settings.
+
+    Attributes:
+        model: the model, in evaluation mode.
+        settings: mask generation as used.
+        device: where the model is.
+        weights_sha256: digest of the checkpoint; empty for a model made by hand.
+    """
+
+    def __init__(
+        self,
+        model: Sam,
+        settings: MaskSettings | None = None,
+        device: str | torch.device = "auto",
+        weights_sha256: str = "",
+    ):
+        """Move `model` to the device; `settings` are used as they are.
+
+        Raises:
+            DeviceError: the device is not there.
+        """
+        self.settings = MaskSettings() if settings is None else settings
+        self.device = resolve_device(device) if isinstance(device, str) else device
+        self.model = model.to(self.device).eval()
+        self.weights_sha256 = weights_sha256
+        self.decoder = Decoder(self.model)
+        side = self.model.image_encoder.img_size
+        self._resize = ResizeLongestSide(side)
+
+    @classmethod
+    def load(
+        cls,
+        spec: ModelSpec,
+        settings: MaskSettings | None = None,
+        *,
+        device: str | None = None,
+        threads: int | None = None,
+    ) -> "Segmenter":
+        """Load a checkpoint; settings that were not given take its recommended values.
+
+        Args:
+            spec: the checkpoint.
+            settings: mask generation.
+            device: instead of `spec.device`.
+            threads: CPU threads of PyTorch in this whole program; None leaves them.
+
+        Raises:
+            CheckpointError: the weights cannot be found, verified or loaded.
+            DeviceError: the device is not there.
+        """
+        if threads is not None:
+            torch.set_num_threads(threads)
+        where = resolve_device(device or spec.device)
+        found = resolve(spec.checkpoint, sha256=spec.sha256, cache=spec.cache)
+        resolved = (MaskSettings() if settings is None else settings).resolved(found.recommended)
+        return cls(read_model(found.path, spec.arch), resolved, where, found.sha256)
+
+    @property
+    def batch(self) -> int:
+        """Prompts decoded at once."""
+        most = self.settings.points_per_batch
+        return min(most, _CPU_BATCH) if self.device.type == "cpu" else most
+
+    def segment(self, image: Pixels) -> Segmentation:
+        """Find all masks of an image.
+
+        Args:
+            image: (h, w, 3) uint8 RGB.
+
+        Returns:
+            masks in the reference's order, and the features of the whole image.
+
+        Raises:
+            ConfigError: `image` is not (h, w, 3) uint8.
+        """
+        pixels = checked(image)
+        size = (pixels.shape[0], pixels.shape[1])
+        looked_at = crops(size, self.settings)
+        first_prompt = np.cumsum([0, *(len(crop.points) for crop in looked_at)])
+        parts: list[Candidates] = []
+        for crop, prompt_id in zip(looked_at, first_prompt[:-1], strict=True):
+            x0, y0, x1, y1 = crop.box
+            encoded = encode(self.model, pixels[y0:y1, x0:x1])
+            if not parts:  # the whole image comes first
+                features = encoded.features[0].float().cpu().numpy()
+            parts.append(self._in_crop(encoded, crop, size, int(prompt_id)))
+        candidates = Candidates.join(parts)
+        if len(looked_at) > 1:
+            sides = candidates.crops[:, 2:] - candidates.crops[:, :2]
+            smaller_first = 1 / torch.as_tensor(sides.prod(axis=1))  # float32, as the reference
+            kept = suppress(candidates.boxes, smaller_first.numpy(), self.settings.crop_nms_thresh)
+            candidates = candidates[kept]
+        masks = to_masks(candidates, size, self.model.mask_threshold, "grid")
+        if self.settings.min_mask_region_area > 0:
+            threshold = max(self.settings.box_nms_thresh, self.settings.crop_nms_thresh)
+            masks = without_small_regions(masks, self.settings.min_mask_region_area, threshold)
+        return Segmentation(masks, features)
+
+    def prompt(
+        self,
+        image: Pixels,
+        boxes: ArrayLike | None = None,
+        points: ArrayLike | None = None,
+        point_labels: ArrayLike | None = None,
+        mask_inputs: ArrayLike | None = None,
+        multimask_output: bool = False,
+    ) -> Segmentation:
+        """Segment what prompts point at; see `samseg.sam.prompts.Prompts`.
+
+        Nothing is filtered: each prompt gives one mask, or three with `multimask_output`.
+
+        Raises:
+            ConfigError: the image or the prompts have the wrong shape.
+        """
+        from samseg.sam.prompts import Prompts, segment_prompts
+
+        prompts = Prompts.of(boxes, points, point_labels, mask_inputs)
+        return segment_prompts(self, checked(image), prompts, multimask_output)
+
+    def upsampler(self, encoded: EncodedImage) -> Upsampler:
+        """Return the way from this model's logits to the pixels of an encoded image."""
+        low = self.model.prompt_encoder.mask_input_size[0]
+        side = self.model.image_encoder.img_size
+        return Upsampler(encoded.geometry, low, side, self.device)
+
+    def _in_crop(
+        self, encoded: EncodedImage, crop: Crop, size: tuple[int, int], first_prompt: int
+    ) -> Candidates:
+        """Ask all points of one crop, filter, and suppress duplicates within it."""
+        found = Candidates.join(list(self._candidates(encoded, crop, size, first_prompt)))
+        return found[suppress(found.boxes, found.predicted_iou, self.settings.box_nms_thresh)]
+
+    @torch.inference_mode()
+    def _candidates(
+        self, encoded: EncodedImage, crop: Crop, size: tuple[int, int], first_prompt: int
+    ) -> Iterator[Candidates]:
+        settings, threshold = self.settings, self.model.mask_threshold
+        upsampler = self.upsampler(encoded)
+        points = self._resize.apply_coords(crop.points, encoded.geometry.original_size)
+        image = None
+        for start in range(0, len(points), self.batch):
+            asked = torch.as_tensor(points[start : start + self.batch], device=self.device)[:, None]
+            ones = torch.ones(asked.shape[:2], dtype=torch.int, device=self.device)
+            sparse, dense = self.model.prompt_encoder((asked, ones), boxes=None, masks=None)
+            if image is None:
+                image = self.decoder.image_side(encoded.features, dense[:1])
+            decoded = self.decoder.decode(image, sparse)
+            iou = decoded.predicted_iou[:, 1:]
+            wanted = iou > settings.pred_iou_thresh if settings.pred_iou_thresh > 0 else iou == iou
+            prompts = wanted.any(dim=1).nonzero()[:, 0]
+            if not len(prompts):
+                continue
+            logits = self.decoder.logits(decoded, prompts, slice(1, None))[wanted[prompts]]
+            measured = upsampler.measure(logits, threshold, settings.stability_score_offset)
+            keep = np.ones(len(logits), dtype=np.bool_)
+            if settings.stability_score_thresh > 0:
+                keep = measured.stability >= settings.stability_score_thresh
+            boxes = measured.boxes + np.array([*crop.box[:2], *crop.box[:2]])
+            keep = keep & ~cut_off(boxes, crop.box, size)
+            prompt, _ = (found.cpu().numpy()[keep] for found in wanted.nonzero(as_tuple=True))
+            on_device = torch.as_tensor(keep, device=self.device)
+            yield Candidates(
+                boxes=boxes[keep],
+                areas=measured.areas[keep],
+                predicted_iou=iou[wanted].cpu().numpy()[keep],
+                stability_score=measured.stability[keep],
+                points=(crop.points[start + prompt] + crop.box[:2]).astype(np.float32),
+                crops=np.tile(np.array(crop.box, dtype=np.int64), (len(prompt), 1)),
+                prompt_ids=(first_prompt + start + prompt).astype(np.int32),
+                cutouts=tuple((upsampler, c) for c in upsampler.cut(logits[on_device], threshold)),
+            )
+
+
+def load_segmenter(
+    name_or_path: str | os.PathLike[str], device: str = "auto", **mask_settings: Any
+) -> Segmenter:
+    """Load a checkpoint, ready to segment.
+
+    Args:
+        name_or_path: `tiny`, `vit_b`, `vit_l`, `vit_h`, a path, or a URL.
+        device: `auto`, `cpu` or `cuda`.
+        mask_settings: fields of `MaskSettings`; those not given take the checkpoint's
+            recommended values.
+
+    Raises:
+        CheckpointError: the weights cannot be found, verified or loaded.
+        ConfigError: a mask setting is unknown or out of range.
+        DeviceError: the device is not there.
+    """
+    from pydantic import ValidationError
+
+    try:
+        settings = MaskSettings(**mask_settings)
+    except ValidationError as e:
+        found = [f"{'.'.join(map(str, x['loc'])) or 'masks'}: {x['msg']}" for x in e.errors()]
+        raise ConfigError(
+            f"mask settings: {'; '.join(found)} (known: {', '.join(MaskSettings.model_fields)})"
+        ) from e
+    spec = ModelSpec(checkpoint=os.fspath(name_or_path))
+    return Segmenter.load(spec, settings, device=device)
+
+
+def checked(image: Pixels) -> Pixels:
+    """Return `image` if it is (h, w, 3) uint8 and not empty.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    pixels = np.asarray(image)
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
+        raise ConfigError(
+            f"an image must be (h, w, 3) uint8 RGB, got {pixels.shape} {pixels.dtype}; "
+            "samseg.readers.decode turns files into such arrays"
+        )
+    return pixels
