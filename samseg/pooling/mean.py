@@ -28,7 +28,7 @@ def weighted_mean(features: Float32, weights: Float32, coverage: Float32) -> Poo
     n = len(weights)
     total = weights.sum(axis=(1, 2))
     empty = total <= 0
-    shares = weights.reshape(n, -1) / np.where(empty, np.float32(1), total)[:, None]
+    shares = weights.reshape(n, GRID * GRID) / np.where(empty, np.float32(1), total)[:, None]
     return Pooled(
         embeddings=np.asarray(shares @ features.reshape(CHANNELS, -1).T, dtype=np.float32),
         coverage=coverage.sum(axis=(1, 2)),

@@ -10,8 +10,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from samseg.readers.fetch import fetch, fetch_many
 from samseg.readers.folder import Folder
+from samseg.readers.lookup import fetch, fetch_many
 from samseg.readers.planned import Planned
 from samseg.readers.webdataset import WebDataset
 

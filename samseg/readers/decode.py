@@ -122,7 +122,9 @@ class DecodePolicy(Spec):
                 f"{width} x {height} px is more than the {self.max_pixels} px that "
                 "`decode.max_pixels` allows",
             )
-        orientation, deep = _orientation(picture), _is_16_bit(picture)
+        deep = _is_16_bit(picture)
+        # Pillow itself turns TIFFs upright, and only those, when it loads them.
+        turned = picture.format == "TIFF" and _orientation(picture) in _UPRIGHT
         try:
             if picture.format == "PNG":
                 with Pillow.open(io.BytesIO(payload), formats=("PNG",)) as twin:
@@ -132,11 +134,11 @@ class DecodePolicy(Spec):
         except _DAMAGE as e:
             what = f"{picture.format}, {width} x {height} px by its header"
             raise ImageError("undecodable", f"damaged {what}: {one_line(e)}") from e
-        if turn := _UPRIGHT.get(_orientation(picture)):  # Pillow itself turns TIFFs upright
-            rgb = rgb.transpose(turn)
+        if (turn := _UPRIGHT.get(_orientation(picture))) is not None:
+            rgb, turned = rgb.transpose(turn), True
         notes = (
             "first_frame" if _is_animated(picture) else "",
-            "exif_rotated" if orientation in _UPRIGHT else "",
+            "exif_rotated" if turned else "",
             note,
         )
         pixels = np.array(rgb, dtype=np.uint8, order="C")

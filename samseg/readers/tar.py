@@ -12,7 +12,7 @@ from samseg.errors import ImageError, ShardError, StorageError, one_line
 from samseg.readers.decode import oversized
 
 _BLOCK = 1 << 18
-_DAMAGE = (tarfile.TarError, EOFError, ValueError, LookupError, OverflowError)
+_DAMAGE = (tarfile.TarError, EOFError, ValueError, TypeError, LookupError, OverflowError)
 """What tarfile raises on damaged archives."""
 
 

@@ -1,0 +1,115 @@
+"""What every pooling promises, whatever its kind."""
+
+from typing import get_args
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pycocotools import mask as coco
+
+from samseg.pooling import Pooling, pool
+from samseg.types import Masks
+
+KINDS = get_args(get_args(Pooling)[0])
+every = pytest.mark.parametrize("pooling", [k() for k in KINDS], ids=lambda p: p.kind)
+
+
+def masks_of(dense):
+    """Make `Masks` of a dense (n, h, w) array; what pooling does not read is zero."""
+    n, h, w = dense.shape
+    rles = coco.encode(np.asfortranarray(dense.transpose(1, 2, 0).astype(np.uint8))) if n else []
+    return Masks(
+        size=(h, w),
+        boxes=np.zeros((n, 4), np.int32),
+        areas=dense.sum(axis=(1, 2)),
+        predicted_iou=np.zeros(n, np.float32),
+        stability_score=np.zeros(n, np.float32),
+        points=np.zeros((n, 2), np.float32),
+        crops=np.zeros((n, 4), np.int32),
+        rles=tuple(rles),
+        prompt_kind="grid",
+        prompt_ids=np.zeros(n, np.int32),
+    )
+
+
+@pytest.fixture(scope="module")
+def features():
+    return np.random.default_rng(5).standard_normal((256, 64, 64)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def dense():
+    rng = np.random.default_rng(6)
+    masks = np.zeros((9, 120, 200), dtype=bool)
+    for mask in masks[1:]:
+        y, x = rng.integers(0, 100), rng.integers(0, 180)
+        mask[y : y + rng.integers(2, 90), x : x + rng.integers(2, 150)] = True
+    return masks  # the first is empty
+
+
+@every
+def test_shapes_types_and_the_empty_mask(pooling, features, dense):
+    got = pooling.pool(features, masks_of(dense))
+    assert got.embeddings.shape == (9, 256) and got.embeddings.dtype == np.float32
+    assert got.coverage.dtype == np.float32 and got.empty.dtype == np.bool_
+    assert got.empty.tolist() == [True] + [False] * 8
+    assert got.coverage[0] == 0 and not got.embeddings[0].any()
+    assert np.isfinite(got.embeddings).all()
+
+
+@every
+def test_no_masks(pooling, features):
+    got = pooling.pool(features, masks_of(np.zeros((0, 7, 9), dtype=bool)))
+    assert got.embeddings.shape == (0, 256) and len(got.coverage) == len(got.empty) == 0
+
+
+@every
+def test_constant_features_give_that_constant(pooling, dense):
+    constant = np.arange(256, dtype=np.float32)
+    features = np.broadcast_to(constant[:, None, None], (256, 64, 64))
+    got = pooling.pool(features, masks_of(dense))
+    np.testing.assert_allclose(
+        got.embeddings[1:], np.broadcast_to(constant, (8, 256)), rtol=1e-5, atol=1e-5
+    )
+
+
+@every
+def test_what_lies_in_the_padding_does_not_matter(pooling, features, dense):
+    elsewhere = features.copy()
+    elsewhere[:, -(-64 * 120 // 200) :] = 1e9  # below the 200 x 120 image
+    full = masks_of(np.ones((1, 120, 200), dtype=bool))
+    np.testing.assert_array_equal(
+        pooling.pool(features, full).embeddings, pooling.pool(elsewhere, full).embeddings
+    )
+
+
+@every
+def test_a_mask_pools_alone_as_in_company_and_dense_as_run_length(pooling, features, dense):
+    together = pooling.pool(features, masks_of(dense))
+    np.testing.assert_allclose(
+        pool(features, dense, pooling.kind), together.embeddings, rtol=1e-5, atol=1e-6
+    )
+    for i in range(len(dense)):
+        alone = pooling.pool(features, masks_of(dense[i : i + 1]))
+        np.testing.assert_allclose(
+            alone.embeddings[0], together.embeddings[i], rtol=1e-5, atol=1e-6
+        )
+
+
+@every
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 2**32 - 1))
+def test_embeddings_lie_between_the_features(pooling, h, w, seed):
+    rng = np.random.default_rng(seed)
+    features = rng.standard_normal((256, 64, 64)).astype(np.float32)
+    mask = rng.random((1, h, w)) < rng.random()
+    got = pooling.pool(features, masks_of(mask))
+    assert (
+        bool(got.empty[0])
+        or (
+            (got.embeddings[0] <= features.max(axis=(1, 2)) + 1e-4)
+            & (got.embeddings[0] >= features.min(axis=(1, 2)) - 1e-4)
+        ).all()
+    )
+    assert got.empty[0] or mask.any()

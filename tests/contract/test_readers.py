@@ -1,0 +1,147 @@
+"""What every reader promises, whatever its kind."""
+
+import io
+import pickle
+import tarfile
+from typing import get_args
+
+import fsspec
+import pytest
+from pydantic import TypeAdapter
+
+from samseg.errors import LakeError
+from samseg.readers import Reader, fetch_many
+from samseg.types import Encoded
+
+KINDS = {k.model_fields["kind"].default: k for k in get_args(get_args(Reader)[0])}
+
+
+class Lake:
+    """A lake that can be filled in the way that a kind of reader wants it."""
+
+    def __init__(self, kind, root):
+        self.kind, self.root = kind, root
+        self.fs = fsspec.core.url_to_fs(root)[0]
+
+    def add(self, name, pictures):
+        """Add pictures (name -> bytes) as one source, or as several where one is one picture."""
+        if self.kind == "folder":
+            for picture, payload in pictures.items():
+                self._write(f"{name}/{picture}", payload)
+        else:
+            sink = io.BytesIO()
+            with tarfile.open(fileobj=sink, mode="w") as tar:
+                for picture, payload in pictures.items():
+                    info = tarfile.TarInfo(picture)
+                    info.size = len(payload)
+                    tar.addfile(info, io.BytesIO(payload))
+            self._write(f"{name}.tar", sink.getvalue())
+
+    def _write(self, key, payload):
+        path = f"{self.root}/{key}"
+        self.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+        with fsspec.open(path, "wb") as f:
+            f.write(payload)
+
+    @property
+    def reader(self):
+        config = {"kind": self.kind, "uri": self.root}
+        return TypeAdapter(Reader).validate_python(config)
+
+
+@pytest.fixture(params=["local", "memory"])
+def root(request, tmp_path):
+    if request.param == "local":
+        (tmp_path / "lake").mkdir()
+        yield str(tmp_path / "lake")
+    else:
+        yield "memory://contract/lake"
+        fs = fsspec.filesystem("memory")
+        if fs.exists("/contract"):
+            fs.rm("/contract", recursive=True)
+
+
+@pytest.fixture(params=KINDS)
+def lake(request, root):
+    made = Lake(request.param, root)
+    made.add("north", {"a.jpg": b"1", "b.jpg": b"22"})
+    made.add("south", {"a.jpg": b"333", "ç d.png": b""})
+    return made
+
+
+def read_all(reader, shards):
+    return [e for shard in shards for e in reader.read(shard)]
+
+
+def known_of(*plans):
+    return {s.key: s.etag for plan in plans for shard in plan.shards for s in shard.sources}
+
+
+def test_every_image_once_in_a_stable_order(lake):
+    shards = lake.reader.plan({}).shards
+    got = read_all(lake.reader, shards)
+    assert [e.payload for e in got] == [b"1", b"22", b"333", b""]
+    assert got == read_all(lake.reader, lake.reader.plan({}).shards)
+    assert all(isinstance(e, Encoded) for e in got)
+    assert len({e.image_id for e in got}) == len({e.uri for e in got}) == 4
+
+
+def test_ids_come_from_keys_not_from_where_the_lake_lies(lake, tmp_path):
+    (tmp_path / "moved").mkdir()
+    moved = Lake(lake.kind, str(tmp_path / "moved"))
+    moved.add("north", {"a.jpg": b"1", "b.jpg": b"22"})
+    moved.add("south", {"a.jpg": b"333", "ç d.png": b""})
+    ids = [
+        [e.image_id for e in read_all(at.reader, at.reader.plan({}).shards)] for at in (lake, moved)
+    ]
+    assert ids[0] == ids[1]
+
+
+def test_planning_again_finds_nothing_new(lake):
+    first = lake.reader.plan({})
+    again = lake.reader.plan(known_of(first))
+    assert again.shards == () and again.changed == 0
+    assert again.known == sum(len(s.sources) for s in first.shards)
+
+
+def test_growth_plans_only_what_is_new(lake):
+    first = lake.reader.plan({})
+    lake.add("east", {"new.jpg": b"4444"})
+    second = lake.reader.plan(known_of(first))
+    assert [e.payload for e in read_all(lake.reader, second.shards)] == [b"4444"]
+    assert not {s.id for s in first.shards} & {s.id for s in second.shards}
+
+
+def test_images_per_source_agrees_with_the_shards(lake):
+    for shard in lake.reader.plan({}).shards:
+        if lake.reader.images_per_source is None:
+            assert shard.images is None
+        else:
+            assert shard.images == len(shard.sources) * lake.reader.images_per_source
+            assert len(list(lake.reader.read(shard))) == shard.images
+
+
+def test_images_can_be_fetched_again(lake):
+    got = {e.uri: e.payload for e in read_all(lake.reader, lake.reader.plan({}).shards)}
+    assert dict(fetch_many(got)) == got
+
+
+def test_too_large_is_a_value_in_its_place(lake):
+    (*_, last) = lake.reader.plan({}).shards
+    statuses = [
+        e.payload if isinstance(e.payload, bytes) else e.payload.status
+        for e in lake.reader.read(last, max_bytes=2)
+    ]
+    assert statuses[-2:] == ["too_large", b""]
+
+
+def test_a_reader_travels(lake):
+    reader, shards = pickle.loads(pickle.dumps((lake.reader, lake.reader.plan({}).shards)))
+    assert len(read_all(reader, shards)) == 4
+
+
+def test_an_empty_lake_is_refused(lake, tmp_path):
+    (tmp_path / "empty").mkdir()
+    reader = lake.reader.model_copy(update={"uri": str(tmp_path / "empty")})
+    with pytest.raises(LakeError, match=r"reader\.uri"):
+        reader.plan({})

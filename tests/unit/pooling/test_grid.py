@@ -1,0 +1,71 @@
+"""Coverage of patches against direct computations."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from samseg.pooling.grid import GRID, PATCH, patch_coverage, rulers
+
+
+def _overlaps(length, borders):
+    """(64, length): how much of each pixel [i, i + 1) lies in each patch, one pair at a time."""
+    low, high = borders[:-1, None], borders[1:, None]
+    pixel = np.arange(length)[None]
+    return np.clip(np.minimum(high, pixel + 1) - np.maximum(low, pixel), 0, None)
+
+
+def _naive(mask):
+    h, w = mask.shape
+    scale = 1024 / max(h, w)
+    frame_h, frame_w = max(1, int(h * scale + 0.5)), max(1, int(w * scale + 0.5))
+    down = _overlaps(h, np.arange(65) * 16 * h / frame_h)
+    across = _overlaps(w, np.arange(65) * 16 * w / frame_w)
+    frame_px = (frame_h / h) * (frame_w / w)
+    return down @ mask.astype(float) @ across.T * frame_px / 256
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(0, 2**32 - 1), st.floats(0.02, 0.98))
+def test_equals_the_direct_sum(h, w, seed, density):
+    mask = np.random.default_rng(seed).random((h, w)) < density
+    np.testing.assert_allclose(patch_coverage(mask[None])[0], _naive(mask), atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    "size", [(1024, 1024), (480, 640), (333, 517), (1, 1), (1, 9000), (9000, 1), (2000, 3000)]
+)
+def test_a_full_mask_fills_the_image_and_nothing_of_the_padding(size):
+    h, w = size
+    covered = patch_coverage(np.ones((1, h, w), dtype=bool))[0]
+    np.testing.assert_allclose(covered, _naive(np.ones((h, w))), atol=2e-6)
+    scale = 1024 / max(h, w)
+    frame_h, frame_w = max(1, int(h * scale + 0.5)), max(1, int(w * scale + 0.5))
+    assert covered.sum() == pytest.approx(frame_h * frame_w / 256, rel=1e-5)
+    assert not covered[-(-frame_h // PATCH) :].any()
+    assert not covered[:, -(-frame_w // PATCH) :].any()
+
+
+def test_on_the_frame_itself_it_counts_pixels():
+    rng = np.random.default_rng(1)
+    mask = rng.random((1024, 1024)) < 0.3
+    counts = mask.reshape(GRID, PATCH, GRID, PATCH).sum(axis=(1, 3))
+    np.testing.assert_array_equal(patch_coverage(mask[None])[0] * 256, counts)
+
+
+def test_masks_at_every_edge_and_the_empty_one():
+    masks = np.zeros((6, 37, 53), dtype=bool)
+    masks[1, 0, :] = masks[2, -1, :] = masks[3, :, 0] = masks[4, :, -1] = True
+    masks[5, 0, 0] = masks[5, -1, -1] = True
+    for got, mask in zip(patch_coverage(masks), masks, strict=True):
+        np.testing.assert_allclose(got, _naive(mask), atol=2e-6)
+
+
+def test_no_masks():
+    assert patch_coverage(np.zeros((0, 5, 5), dtype=bool)).shape == (0, GRID, GRID)
+
+
+def test_borders_of_the_padding_have_no_extent():
+    borders = rulers((100, 200))
+    assert (np.diff(borders.rows)[32:] == 0).all()
+    assert borders.columns[-1] == 200

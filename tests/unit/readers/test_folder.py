@@ -1,0 +1,205 @@
+"""Folders: what is listed, how it is grouped, and what a failing store does."""
+
+import threading
+
+import pytest
+
+from samseg.errors import ImageError, LakeError, NotFoundError, StorageError
+from samseg.readers import folder as module
+from samseg.readers.folder import Folder
+from samseg.types import Shard, Source
+
+
+def write(root, *keys, payload=b"x" * 10):
+    for key in keys:
+        (root / key).parent.mkdir(parents=True, exist_ok=True)
+        (root / key).write_bytes(payload)
+
+
+def keys_of(planned):
+    return [[s.key for s in shard.sources] for shard in planned.shards]
+
+
+def known_of(*plans):
+    return {s.key: s.etag for plan in plans for shard in plan.shards for s in shard.sources}
+
+
+def test_lists_images_recursively_in_key_order(tmp_path):
+    write(tmp_path, "b/two.PNG", "a.jpg", "b/c/drei größe.jpeg", "z.webp")
+    write(tmp_path, "notes.txt", ".hidden.jpg", ".thumbs/t.jpg", "b/._a.jpg", "jpg")
+    found = Folder(uri=str(tmp_path)).plan({})
+    assert keys_of(found) == [["a.jpg", "b/c/drei größe.jpeg", "b/two.PNG", "z.webp"]]
+    assert (found.known, found.changed, found.ignored) == (0, 0, 5)
+    assert found.shards[0].images == 4
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "wanted"),
+    [
+        (("*.png",), (), ["b.png", "old/c.png"]),
+        (("*.jpg", "*.png"), ("old/*",), ["a.jpg", "b.png"]),
+        (("*",), ("*.txt",), ["a.jpg", "b.png", "old/c.png", "sha256abc"]),
+        (("old/?.png",), (), ["old/c.png"]),
+    ],
+)
+def test_include_and_exclude(tmp_path, include, exclude, wanted):
+    write(tmp_path, "a.jpg", "b.png", "old/c.png", "sha256abc", "n.txt")
+    found = Folder(uri=str(tmp_path), include=include, exclude=exclude).plan({})
+    assert keys_of(found) == [wanted]
+
+
+def test_groups_by_count_and_by_bytes(tmp_path):
+    write(tmp_path, *(f"{i}.jpg" for i in range(5)), payload=b"x" * 100)
+    assert [len(g) for g in keys_of(Folder(uri=str(tmp_path), images_per_shard=2).plan({}))] == [
+        2, 2, 1,
+    ]  # fmt: skip
+    by_bytes = Folder(uri=str(tmp_path), bytes_per_shard=250).plan({})
+    assert [len(g) for g in keys_of(by_bytes)] == [2, 2, 1]
+    tiny = Folder(uri=str(tmp_path), bytes_per_shard=1).plan({})
+    assert [len(g) for g in keys_of(tiny)] == [1] * 5
+
+
+def test_a_growing_lake_reshuffles_nothing(tmp_path):
+    reader = Folder(uri=str(tmp_path), images_per_shard=2)
+    write(tmp_path, "b.jpg", "d.jpg", "f.jpg")
+    first = reader.plan({})
+    assert reader.plan({}) == first
+    write(tmp_path, "a.jpg", "c.jpg", "e.jpg", "g.jpg")
+    second = reader.plan(known_of(first))
+    assert keys_of(second) == [["a.jpg", "c.jpg"], ["e.jpg", "g.jpg"]]
+    assert second.known == 3
+    assert not {s.id for s in first.shards} & {s.id for s in second.shards}
+    third = reader.plan(known_of(first, second))
+    assert third.shards == () and third.known == 7
+
+
+def test_a_changed_object_is_counted_and_kept_as_first_seen(tmp_path):
+    reader = Folder(uri=str(tmp_path))
+    write(tmp_path, "a.jpg", "b.jpg")
+    first = reader.plan({})
+    write(tmp_path, "b.jpg", payload=b"another, longer")
+    second = reader.plan(known_of(first))
+    assert (second.shards, second.known, second.changed) == ((), 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("{tmp}/none", "does not exist"),
+        ("{tmp}", r"no images below .*looked for \*\.jpg .*found 1 other objects; check `reader"),
+        ("nosuch://lake", "cannot open the lake"),
+    ],
+)
+def test_a_wrong_lake_is_one_clear_message(tmp_path, uri, said):
+    write(tmp_path, "readme.txt")
+    with pytest.raises(LakeError, match=said):
+        Folder(uri=uri.format(tmp=tmp_path)).plan({})
+
+
+def test_a_lake_whose_listing_fails(monkeypatch):
+    class Refusing:
+        uri = "s3://lake"
+
+        def list(self, prefix=""):
+            yield Source("a.jpg", "s3://lake/a.jpg", "1", 1)
+            raise StorageError("cannot list s3://lake: 403")
+
+    monkeypatch.setattr(module, "open_lake", lambda uri: Refusing())
+    with pytest.raises(LakeError, match=r"403; check `reader\.uri`, and the credentials"):
+        Folder(uri="s3://lake").plan({})
+
+
+def test_reads_in_order_with_gone_and_oversized_objects_in_their_place(tmp_path):
+    keys = [f"{i:02d}.jpg" for i in range(30)]
+    for i, key in enumerate(keys):
+        write(tmp_path, key, payload=bytes([i]) * (i + 1))
+    reader = Folder(uri=str(tmp_path))
+    (shard,) = reader.plan({}).shards
+    (tmp_path / "07.jpg").unlink()
+    got = list(reader.read(shard, max_bytes=25))
+    assert [e.key for e in got] == keys
+    for i, e in enumerate(got):
+        if i == 7:
+            assert isinstance(e.payload, ImageError) and e.payload.status == "unreadable"
+        elif i >= 25:
+            assert isinstance(e.payload, ImageError) and e.payload.status == "too_large"
+        else:
+            assert e.payload == bytes([i]) * (i + 1)
+
+
+def test_leaving_early_ends_the_reading_threads(tmp_path):
+    write(tmp_path, *(f"{i}.jpg" for i in range(40)))
+    reader = Folder(uri=str(tmp_path))
+    reading = reader.read(reader.plan({}).shards[0])
+    next(reading)
+    reading.close()
+    for thread in threading.enumerate():
+        if thread.name.startswith("get"):
+            thread.join(5)
+            assert not thread.is_alive()
+
+
+class Store:
+    """A fake store: `failures[key]` is how many times reading it fails (None: always)."""
+
+    uri = "fake://"
+
+    def __init__(self, failures):
+        self.failures = failures
+        self.gets = []
+
+    def get(self, key):
+        self.gets.append(key)
+        left = self.failures.get(key, 0)
+        if left is None or left > 0:
+            self.failures[key] = None if left is None else left - 1
+            raise StorageError(f"503 for {key}")
+        return key.encode()
+
+
+def shard_of(*keys):
+    return Shard.of([Source(k, f"fake://{k}", "1", 1) for k in keys], len(keys))
+
+
+@pytest.fixture
+def store(monkeypatch):
+    def use(failures):
+        made = Store(failures)
+        monkeypatch.setattr(module, "open_lake", lambda uri: made)
+        monkeypatch.setattr(module, "_PAUSES_S", (0.0, 0.0))
+        return made
+
+    return use
+
+
+def test_a_passing_failure_is_tried_again(store):
+    store({"b": 2})
+    got = list(Folder(uri="fake://").read(shard_of("a", "b", "c")))
+    assert [e.payload for e in got] == [b"a", b"b", b"c"]
+
+
+def test_an_object_that_alone_fails_is_a_row(store):
+    store({"b": None})
+    got = list(Folder(uri="fake://").read(shard_of("a", "b", "c")))
+    assert got[0].payload == b"a" and got[2].payload == b"c"
+    assert got[1].payload.status == "unreadable" and "503 for b" in got[1].payload.message
+
+
+@pytest.mark.parametrize("keys", [("a", "b", "c"), ("a",)])
+def test_an_outage_is_never_rows(store, keys):
+    store(dict.fromkeys(keys))
+    with pytest.raises(StorageError, match="503"):
+        list(Folder(uri="fake://").read(shard_of(*keys)))
+
+
+def test_a_missing_object_is_not_asked_for_again(store, monkeypatch):
+    made = store({})
+
+    def gone(key):
+        made.gets.append(key)
+        raise NotFoundError(f"no object at {key}")
+
+    monkeypatch.setattr(made, "get", gone)
+    (only,) = Folder(uri="fake://").read(shard_of("a"))
+    assert "it was there when planned" in only.payload.message
+    assert made.gets == ["a"]
