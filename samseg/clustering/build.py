@@ -1,0 +1,129 @@
+"""Builds a codebook from reference masks: fit, ids from the parent, anchors, the table of classes.
+
+Everything follows from the arguments; nothing is read or written.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from samseg.clustering.align import Alignment, align
+from samseg.clustering.anchors import Anchors, anchors_of
+from samseg.clustering.codebook import ACTIVE, RETIRED, Class, Codebook
+from samseg.clustering.fit import Fit
+from samseg.clustering.settings import ClusterSettings
+from samseg.clustering.transform import Transform
+from samseg.types import NOISE, Float32, Int32, Int64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """The masks that a fit looks at, as a struct of arrays of length n.
+
+    Attributes:
+        mask_ids: n ids, ascending.
+        image_ids: n ids of their images.
+        embeddings: (n, 256) float32, raw.
+        before: (n,) int32, the class that the parent codebook gives each mask.
+    """
+
+    mask_ids: Sequence[str]
+    image_ids: Sequence[str]
+    embeddings: Float32
+    before: Int32
+
+
+def build(
+    reference: Reference,
+    settings: ClusterSettings,
+    parent: Codebook | None,
+    version: int,
+    recipe: str,
+    notes: dict[str, Any],
+) -> Codebook:
+    """Fit classes to `reference` and give them ids.
+
+    Args:
+        reference: the masks to look at.
+        settings: how.
+        parent: the codebook whose ids live on.
+        version: the new codebook's.
+        recipe: fingerprint of the embeddings' recipe.
+        notes: figures to keep with it.
+    """
+    transform = Transform.fit(reference.embeddings, settings.center)
+    points, _ = transform.apply(reference.embeddings)
+    fit = settings.fit.fit(points, reference.image_ids)
+    aligned = align(
+        fit.labels, reference.before, _by_size(fit.labels), parent.next_id if parent else 0
+    )
+    found = _classes(fit, points, reference, aligned, parent, version)
+    living = {c.class_id for c in found}
+    gone = [c for c in parent.classes if c.class_id not in living] if parent else []
+    retired = [replace(c, status=RETIRED) for c in gone]
+    return Codebook(
+        version=version,
+        recipe=recipe,
+        parent=parent.version if parent else None,
+        transform=transform,
+        eps=fit.eps,
+        anchors=_by_id(anchors_of(fit, points, reference.mask_ids, aligned.class_ids)),
+        classes=tuple(sorted([*found, *retired], key=lambda c: c.class_id)),
+        settings=settings.of_fit(),
+        notes={
+            **notes,
+            "reference": len(reference.mask_ids),
+            "invalid": fit.invalid,
+            "noise": int((fit.labels == NOISE).sum()),
+        },
+        curve=fit.curve,
+    )
+
+
+def _by_size(labels: Int64) -> Int64:
+    """Return the classes from the largest; ties go to the one whose first member comes first."""
+    kept = labels[labels != NOISE]
+    _, first, sizes = np.unique(kept, return_index=True, return_counts=True)
+    return np.lexsort((first, -sizes)).astype(np.int64)
+
+
+def _by_id(anchors: Anchors) -> Anchors:
+    order = np.argsort(anchors.class_ids, kind="stable")
+    return Anchors(
+        tuple(anchors.mask_ids[i] for i in order), anchors.class_ids[order], anchors.vectors[order]
+    )
+
+
+def _classes(
+    fit: Fit,
+    points: Float32,
+    reference: Reference,
+    aligned: Alignment,
+    parent: Codebook | None,
+    version: int,
+) -> list[Class]:
+    earlier = {c.class_id: c for c in parent.classes} if parent else {}
+    found = []
+    for label in range(fit.classes):
+        members = np.flatnonzero(fit.labels == label)
+        class_id = int(aligned.class_ids[label])
+        middle = points[members].mean(axis=0, dtype=np.float64)
+        medoid = members[np.argmax(np.einsum("ij,j->i", points[members], middle))]
+        before = earlier.get(class_id)
+        parents = {*(before.parents if before else ()), *aligned.parents[label]}
+        centroid = reference.embeddings[members].mean(axis=0, dtype=np.float64)
+        found.append(
+            Class(
+                class_id=class_id,
+                status=ACTIVE,
+                size=len(members),
+                radius=fit.eps,
+                medoid_mask_id=reference.mask_ids[medoid],
+                centroid=centroid.astype(np.float32),
+                born_in=before.born_in if before else version,
+                parents=tuple(sorted(parents)),
+            )
+        )
+    return found

@@ -1,0 +1,34 @@
+"""What a clustering strategy returns."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from samseg.types import Bool, Float32, Int64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fit:
+    """Classes found in n points.
+
+    Attributes:
+        labels: (n,) int64, 0 to k - 1 without gaps, -1 for noise.
+        core: (n,) bool, the points that a class is known by: whatever lies within `eps` of one
+            belongs to its class. Empty classes of core points do not occur.
+        eps: cosine distance within which a mask belongs to a class.
+        invalid: points without a direction (zero or not finite); they are noise.
+        centers: (k, d) float32, unit length, for strategies whose classes are known by centres
+            rather than by core points; None otherwise.
+        curve: one row per radius tried, when `eps` was chosen (`samseg.clustering.radius`).
+    """
+
+    labels: Int64
+    core: Bool
+    eps: float
+    invalid: int = 0
+    centers: Float32 | None = None
+    curve: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return int(self.labels.max(initial=-1)) + 1

@@ -1,0 +1,78 @@
+"""Nearest anchors by cosine: tiled matrix products in float32, decided in float64.
+
+A float32 product differs from the true cosine by rounding that depends on the shape of the tile,
+the BLAS and the threads. Every anchor within that band of the best is therefore compared again in
+float64, pair by pair, so that results are the same for any tile.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samseg.types import Float32, Int64
+
+_BAND = 4e-5
+"""Twice the rounding error of a float32 product of two unit vectors of 256 dimensions."""
+_TILE = 4 << 20
+_PAIRS = 8192
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Nearest:
+    """The nearest anchor of each of n points.
+
+    Attributes:
+        index: (n,) int64, position of the anchor, the first of equally near ones; -1 without any.
+        distance: (n,) float64, cosine distance to it; inf without any.
+        other: (n,) float64, distance to the nearest anchor of another class; inf without any.
+    """
+
+    index: Int64
+    distance: NDArray[np.float64]
+    other: NDArray[np.float64]
+
+
+def nearest(
+    points: Float32, anchors: Float32, classes: NDArray[np.integer], tile: int = _TILE
+) -> Nearest:
+    """Find the nearest anchor of each point, and how near the next class is.
+
+    Args:
+        points: (n, d) float32 unit rows.
+        anchors: (m, d) float32 unit rows.
+        classes: (m,) class of each anchor.
+        tile: cosines held in memory at a time; changes nothing but memory and speed.
+    """
+    n, m = len(points), len(anchors)
+    index = np.full(n, -1, np.int64)
+    distance, other = np.full(n, np.inf), np.full(n, np.inf)
+    if m == 0:
+        return Nearest(index, distance, other)
+    several = bool((classes != classes[0]).any())
+    step = max(1, tile // m)
+    for at in range(0, n, step):
+        rows = slice(at, at + step)
+        cosine = points[rows] @ anchors.T
+        index[rows], distance[rows] = _decide(points[rows], anchors, cosine)
+        if several:
+            cosine[classes[index[rows]][:, None] == classes[None, :]] = -np.inf
+            _, other[rows] = _decide(points[rows], anchors, cosine)
+    return Nearest(index, distance, other)
+
+
+def _decide(
+    points: Float32, anchors: Float32, cosine: Float32
+) -> tuple[Int64, NDArray[np.float64]]:
+    """Return position and distance of the nearest anchor, ties to the first."""
+    near = cosine >= cosine.max(axis=1, keepdims=True) - np.float32(_BAND)
+    row, column = np.nonzero(near)
+    exact = np.empty(len(row))
+    for at in range(0, len(row), _PAIRS):
+        pairs = slice(at, at + _PAIRS)
+        left, right = points[row[pairs]], anchors[column[pairs]]
+        exact[pairs] = np.einsum("ij,ij->i", left.astype(np.float64), right.astype(np.float64))
+    distance = np.maximum(1 - exact, 0)
+    order = np.lexsort((column, distance, row))
+    first = order[np.unique(row[order], return_index=True)[1]]
+    return column[first], distance[first]
