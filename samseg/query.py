@@ -1,0 +1,229 @@
+"""The tables of an output folder in SQL: `samseg.open(output).query("select ...")`.
+
+DuckDB runs inside the process over a snapshot: the parts that are committed when the folder is
+opened, and one codebook. Queries see these tables and nothing else: no file, no network, no
+extension, no Python variable. Anyone with DuckDB can also read the Parquet parts without samseg
+(see the README); what this adds is views that are joined, and macros that spare casts.
+
+    images                         one row per image seen, failures too
+    masks                          one row per mask, embedding included
+    assignments                    mask_id -> class_id under this codebook
+    classes                        the classes of this codebook
+    plans                          what was planned, night by night
+    labels                         masks with their class, its name and the image's key
+    nearest('MASK_ID', k := 10)    the masks most like one mask, nearest first
+    distance('MASK_A', 'MASK_B')   cosine distance between two masks
+
+Not for a stage of the pipeline: those read parts shard by shard in bounded memory.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset as pds
+import pyarrow.fs as pafs
+
+from samseg import schema
+from samseg.errors import CodebookError, ConfigError, SamsegError, StorageError, redact
+from samseg.output import Output
+from samseg.storage import filesystem
+
+_LOCKED: dict[str, str | bool | int | float | list[str]] = {
+    "enable_external_access": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "allow_community_extensions": "false",
+    "python_enable_replacements": "false",
+}
+
+_VIEWS = """
+create view labels as
+select
+    m.mask_id, m.image_id, i.key, a.class_id,
+    case when a.class_id = -1 then 'noise'
+         else coalesce(nullif(c.name, ''), 'class ' || a.class_id) end as class_name,
+    a.distance, a.margin, m.* exclude (mask_id, image_id)
+from masks m
+left join assignments a using (mask_id)
+left join classes c using (class_id)
+left join images i on i.image_id = m.image_id;
+
+create macro distance(mask_a, mask_b) as array_cosine_distance(
+    (select embedding from masks where mask_id = mask_a),
+    (select embedding from masks where mask_id = mask_b)
+);
+
+create macro nearest(mask, k := 10) as table
+with found as (
+    select m.mask_id, array_cosine_distance(m.embedding, q.embedding) as distance
+    from masks m, (select embedding from masks where mask_id = mask) q
+    where m.mask_id <> mask and m.embedding is not null and q.embedding is not null
+    order by distance, m.mask_id
+    limit k
+)
+select f.mask_id, f.distance, l.class_id, l.class_name, l.key, l.image_uri
+from found f join labels l using (mask_id)
+order by f.distance, f.mask_id;
+"""
+
+
+class Tables:
+    """The tables of one output folder, as they stood when it was opened.
+
+    `images`, `masks`, `assignments`, `classes`, `plans` and `labels` are DuckDB relations: lazy,
+    and read only as far as they are used (`tables.masks.limit(5).df()`).
+    """
+
+    def __init__(self, output: Output, codebook: int | None = None):
+        """List the committed parts; no row is read yet.
+
+        Args:
+            output: the output folder.
+            codebook: version of the classes, None for the newest (or for none, before the first).
+
+        Raises:
+            CodebookError: there is no such version.
+            StorageError: the store failed.
+        """
+        versions = output.codebook_versions()
+        if codebook is not None and codebook not in versions:
+            raise CodebookError(
+                f"{output.uri} has no codebook {codebook}; it has "
+                f"{', '.join(map(str, versions)) or 'none yet: run `samseg cluster`'}"
+            )
+        self.uri = output.uri
+        self.codebook = max(versions, default=None) if codebook is None else codebook
+        self._connection = duckdb.connect(":memory:", config=_LOCKED)
+        version, shards = self.codebook, sorted(output.committed())
+        assigned = set() if version is None else output.assigned(version)
+        parts: dict[str, tuple[pa.Schema, Iterable[str]]] = {
+            "images": (schema.IMAGES, map(output.images_key, shards)),
+            "masks": (schema.MASKS, map(output.masks_key, shards)),
+            "plans": (schema.PLAN, map(output.plan_key, output.plan_numbers())),
+            "assignments": (schema.ASSIGNMENTS, []),
+            "classes": (schema.CLASSES, []),
+        }
+        if version is not None:
+            keys = [output.assignments_key(version, s) for s in shards if s in assigned]
+            parts["assignments"] = (schema.ASSIGNMENTS, keys)
+            parts["classes"] = (schema.CLASSES, [output.codebook_key(version, "classes.parquet")])
+        store, root = _arrow_filesystem(output.uri)
+        for name, (columns, part_keys) in parts.items():
+            paths = [f"{root}/{key}" for key in part_keys]
+            self._connection.register(name, _dataset(columns, paths, store))
+        self._connection.execute(_VIEWS)
+        self._connection.execute("set lock_configuration = true")
+
+    def __repr__(self) -> str:
+        return f"Tables({redact(self.uri)!r}, codebook={self.codebook})"
+
+    def query(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> pa.Table:
+        """Run one statement and return its rows.
+
+        Args:
+            sql: DuckDB SQL over the tables of this module's docstring.
+            params: values for `?` or `$name` in it. Never paste text from outside into `sql`.
+
+        Raises:
+            ConfigError: the statement is wrong, or reaches for something beyond the tables.
+            StorageError: a part cannot be read.
+        """
+        try:
+            found = self._connection.sql(sql, params=params)
+            return pa.table({}) if found is None else found.to_arrow_table()
+        except duckdb.Error as e:
+            raise self._explained(sql, e) from e
+
+    @property
+    def images(self) -> duckdb.DuckDBPyRelation:
+        """One row per image seen, failures too."""
+        return self._connection.view("images")
+
+    @property
+    def masks(self) -> duckdb.DuckDBPyRelation:
+        """One row per mask, embedding included."""
+        return self._connection.view("masks")
+
+    @property
+    def assignments(self) -> duckdb.DuckDBPyRelation:
+        """The class of each mask under this codebook."""
+        return self._connection.view("assignments")
+
+    @property
+    def classes(self) -> duckdb.DuckDBPyRelation:
+        """The classes of this codebook."""
+        return self._connection.view("classes")
+
+    @property
+    def plans(self) -> duckdb.DuckDBPyRelation:
+        """What was planned, night by night."""
+        return self._connection.view("plans")
+
+    @property
+    def labels(self) -> duckdb.DuckDBPyRelation:
+        """Masks with their class, its name and the image's key; null where none is assigned."""
+        return self._connection.view("labels")
+
+    def _explained(self, sql: str, error: duckdb.Error) -> SamsegError:
+        """Turn a DuckDB error into one that says what to do next."""
+        text = str(error).strip()
+        names = ("labels", "masks", "images", "assignments", "classes", "plans")
+        if isinstance(error, duckdb.PermissionException) or "configuration" in text:
+            first = text.splitlines()[0]
+            return ConfigError(
+                f"query: {first}\nQueries see the tables of the output folder and nothing else: "
+                f"{', '.join(names)}. Fetch the rows and write or join them outside."
+            )
+        if isinstance(error, duckdb.CatalogException):
+            return ConfigError(
+                f"query: {text}\nTables: {', '.join(names)}. "
+                "Macros: nearest('MASK_ID', k := 10), distance('MASK_A', 'MASK_B')."
+            )
+        if isinstance(error, duckdb.BinderException):
+            used = [name for name in names if re.search(rf"\b{name}\b", sql, re.IGNORECASE)]
+            columns = [f"{name}: {', '.join(self._columns(name))}" for name in used]
+            return ConfigError("\n".join([f"query: {text}", *columns]))
+        if isinstance(error, duckdb.OperationalError) or "IOError" in text or "OSError" in text:
+            return StorageError(f"query over {redact(self.uri)} failed: {redact(text)}")
+        return ConfigError(f"query: {text}")
+
+    def _columns(self, name: str) -> list[str]:
+        return list(self._connection.view(name).columns)
+
+
+def open(output: str | Output, codebook: int | None = None) -> Tables:
+    """Open the tables of an output folder.
+
+    Args:
+        output: its URI or local path.
+        codebook: version of the classes to look through, None for the newest.
+
+    Raises:
+        ConfigError: there is no such local folder.
+        CodebookError: there is no such codebook.
+        StorageError: the store failed.
+    """
+    found = Output(output) if isinstance(output, str) else output
+    local = found.uri.removeprefix("file://")
+    if local != found.uri and not Path(local).is_dir():
+        raise ConfigError(f"there is no output folder {local}; `samseg nightly` makes one")
+    return Tables(found, codebook)
+
+
+def _arrow_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
+    """Return the filesystem of `uri` for pyarrow, and the root's path on it."""
+    if uri.startswith("file://"):
+        return pafs.LocalFileSystem(), uri.removeprefix("file://").rstrip("/")
+    return pafs.PyFileSystem(pafs.FSSpecHandler(filesystem(uri))), uri.split("://", 1)[1]
+
+
+def _dataset(columns: pa.Schema, paths: list[str], store: pafs.FileSystem) -> Any:
+    """Describe parts by their known schema, so that none has to be opened to do so."""
+    if not paths:
+        return columns.empty_table()
+    parquet = pds.ParquetFileFormat()
+    return pds.FileSystemDataset.from_paths(paths, schema=columns, format=parquet, filesystem=store)
