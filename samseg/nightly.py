@@ -190,8 +190,8 @@ class Night:
         written = export_stage(
             self.output, self.config.exports, self.summary.stamp, self.progress.update
         )
-        counts = {w.kind: len(w.keys) for w in written}
-        text = ", ".join(f"{n} {kind} files" for kind, n in counts.items())
+        counts = {w.kind: asdict(w) for w in written}
+        text = ", ".join(f"{w.kind}: {w.masks} masks of {w.images} images" for w in written)
         self._finish("export", began, counts, f"{text} in {self.output.uri}/exports")
 
     def report(self) -> str:

@@ -14,12 +14,10 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from samseg.errors import ImageError, SamsegError
+from samseg.errors import ImageError
 from samseg.readers import Reader
 from samseg.readers.decode import DecodePolicy
 from samseg.types import Encoded, Image, Shard
-
-_END = object()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,25 +116,22 @@ class _Stream:
     ):
         self.shard = shard
         self.drained = False
-        self._queue: queue.Queue[object] = queue.Queue(ahead)
+        self._queue: queue.Queue[Future[Ready] | None] = queue.Queue(ahead)
         self._stopped = threading.Event()
-        self._thread = threading.Thread(
-            target=self._produce, args=(reader, policy, pool), name="read", daemon=True
-        )
-        self._thread.start()
+        producer = ThreadPoolExecutor(1, thread_name_prefix="read")
+        self._produced = producer.submit(self._produce, reader, policy, pool)
+        producer.shutdown(wait=False)
 
     def __iter__(self) -> Iterator["Future[Ready]"]:
-        while (found := self._queue.get()) is not _END:
-            if isinstance(found, BaseException):
-                raise found
-            yield found  # type: ignore[misc]
+        while (found := self._queue.get()) is not None:
+            yield found
+        self._produced.result()  # raises what ended the reading early
 
     def stop(self) -> None:
         """Let the producer end at its next step."""
         self._stopped.set()
 
     def _produce(self, reader: Reader, policy: DecodePolicy, pool: ThreadPoolExecutor) -> None:
-        last: object = _END
         try:
             began = time.perf_counter()
             for encoded in reader.read(self.shard, policy.max_bytes):
@@ -144,12 +139,11 @@ class _Stream:
                 if not self._put(pool.submit(decode_one, policy, encoded, read_s)):
                     return
                 began = time.perf_counter()
-        except (SamsegError, OSError, RuntimeError) as e:
-            last = e  # raised again in the consumer, where the engine sees it
-        self.drained = True
-        self._put(last)
+        finally:
+            self.drained = True
+            self._put(None)
 
-    def _put(self, found: object) -> bool:
+    def _put(self, found: "Future[Ready] | None") -> bool:
         while not self._stopped.is_set():
             try:
                 self._queue.put(found, timeout=0.2)

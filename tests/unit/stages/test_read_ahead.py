@@ -16,14 +16,15 @@ def shard(name, n):
 class FakeReader:
     """Gives each key as payload; remembers what was read; fails where told."""
 
-    def __init__(self, fails_at=None):
+    def __init__(self, fails_at=None, error=None):
         self.read_keys = []
         self.fails_at = fails_at
+        self.error = error
 
     def read(self, shard, max_bytes):
         for source in shard.sources:
             if source.key == self.fails_at:
-                raise StorageError("503 SlowDown")
+                raise self.error
             self.read_keys.append(source.key)
             payload = (
                 ImageError("unreadable", "gone") if "bad" in source.key else source.key.encode()
@@ -98,11 +99,12 @@ def test_another_shard_than_the_expected_one_may_come():
     reading.close()
 
 
-def test_a_store_that_fails_raises_where_the_engine_sees_it():
-    reading = ahead_of(FakeReader(fails_at="a2"))
+@pytest.mark.parametrize("error", [StorageError("503 SlowDown"), KeyError("503")], ids=type)
+def test_whatever_ends_the_reading_is_raised_where_the_engine_sees_it(error):
+    reading = ahead_of(FakeReader(fails_at="a2", error=error))
     images = reading.images(shard("a", 4), None)
     assert [next(images).encoded.key, next(images).encoded.key] == ["a0", "a1"]
-    with pytest.raises(StorageError, match="503"):
+    with pytest.raises(type(error), match="503"):
         next(images)
     reading.close()
 
@@ -113,4 +115,4 @@ def test_abandoned_reading_leaves_no_thread():
     next(images)
     images.close()
     reading.close()
-    assert wait_for(lambda: not [t for t in threading.enumerate() if t.name == "read"])
+    assert wait_for(lambda: not [t for t in threading.enumerate() if t.name.startswith("read")])

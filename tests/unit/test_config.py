@@ -1,0 +1,125 @@
+import pytest
+
+from samseg.config import Config, fingerprint, load, parse, recipe_of
+from samseg.errors import ConfigError
+from samseg.sam.settings import MaskSettings
+
+SMALL = {"output": "out", "reader": {"kind": "folder", "uri": "lake"}}
+
+
+def mistakes(tree, *overrides):
+    with pytest.raises(ConfigError) as caught:
+        parse(tree, overrides)
+    assert caught.value.exit_code == 2
+    return str(caught.value).splitlines()
+
+
+def test_a_small_config_is_enough():
+    config = parse(SMALL)
+    assert config.reader.kind == "folder"
+    assert config.model.checkpoint == "tiny"
+
+
+def test_all_mistakes_of_a_file_are_named_with_the_nearest_key():
+    lines = mistakes(
+        {
+            "output": "out",
+            "reader": {"kind": "folder", "url": "lake"},
+            "masks": {"point_per_side": 32},
+            "pooling": {"kind": "covrage"},
+            "modle": {},
+        }
+    )
+    assert lines == [
+        "config: 5 mistakes",
+        "  reader.uri: missing, and it has no default",
+        "  reader.url: unknown key; did you mean 'uri'?",
+        "  masks.point_per_side: unknown key; did you mean 'points_per_side'?",
+        "  pooling.kind: got 'covrage'; did you mean 'coverage'?",
+        "  modle: unknown key; did you mean 'model'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        ({"model": {"device": "gpu"}}, "  model.device: got 'gpu', wanted 'auto', 'cpu' or 'cuda'"),
+        ({"reader": {"uri": "lake"}}, "  reader.kind: missing; say which kind"),
+        ({"cluster": {"fit": {"kind": "dbscan", "epz": 1}}}, "  cluster.fit.epz: unknown key"),
+        ({"exports": [{"kind": "coco", "noize": True}]}, "  exports.0.noize: unknown key"),
+    ],
+    ids=lambda v: str(v)[:30],
+)
+def test_a_mistake_is_named_where_it_stands(section, line):
+    found = mistakes({**SMALL, **section})
+    assert found[0] == "config: 1 mistake"
+    assert found[1].startswith(line)
+
+
+def test_a_rule_between_keys_is_told_in_words():
+    (_, line) = mistakes({**SMALL, "masks": {"points_per_side": None}})
+    assert "exactly one of points_per_side and point_grids" in line
+
+
+def test_overrides_are_yaml_and_reach_any_depth():
+    config = parse(SMALL, ["masks.points_per_side=16", "exports=[{kind: png}]", "output=s3://b/x"])
+    assert config.masks.points_per_side == 16
+    assert [e.kind for e in config.exports] == ["png"]
+    assert config.output == "s3://b/x"
+    assert mistakes(SMALL, "masks.points_per_sid=16")[1].endswith("'points_per_side'?")
+    assert "section.key=value" in mistakes(SMALL, "masks")[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a: [", "not valid YAML"), ("- a", "holds list"), ("", "holds NoneType")],
+)
+def test_a_file_that_is_no_config_is_named(tmp_path, text, message):
+    path = tmp_path / "night.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load(path)
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(ConfigError, match=r"nope\.yaml.*check the path"):
+        load("nope.yaml")
+
+
+def test_the_config_as_resolved_is_a_config(tmp_path):
+    config = parse({**SMALL, "exports": [{"kind": "coco"}], "masks": {"points_per_side": 8}})
+    path = tmp_path / "resolved.yaml"
+    path.write_text(config.to_yaml())
+    again = load(path)
+    assert again == config
+    assert "points_per_batch" in path.read_text()
+
+
+def recipe(**sections):
+    config = Config.model_validate({**SMALL, **sections})
+    return recipe_of(config, "0" * 64, config.masks.resolved({}))
+
+
+def test_a_recipe_holds_what_determines_an_embedding_and_nothing_else():
+    base = recipe()
+    same = [
+        {"output": "elsewhere"},
+        {"engine": {"kind": "local"}},
+        {"exports": [{"kind": "png"}]},
+        {"masks": {"points_per_batch": 8}},
+        {"model": {"device": "cpu"}},
+        {"cluster": {"reference": 5}},
+    ]
+    assert [fingerprint(recipe(**s)) for s in same] == [fingerprint(base)] * len(same)
+    other = [
+        {"masks": {"points_per_side": 16}},
+        {"pooling": {"kind": "mask_mean"}},
+        {"decode": {"max_pixels": 1000}},
+    ]
+    assert len({fingerprint(recipe(**s)) for s in other} | {fingerprint(base)}) == 4
+
+
+def test_defaults_of_the_checkpoint_are_part_of_the_recipe():
+    config = parse(SMALL)
+    mine = recipe_of(config, "0" * 64, MaskSettings().resolved({"pred_iou_thresh": 0.3}))
+    assert mine["masks"]["pred_iou_thresh"] == 0.3
