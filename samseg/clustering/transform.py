@@ -40,10 +40,10 @@ def unit(points: NDArray[np.floating]) -> tuple[Float32, Bool]:
 
 
 def _unit(block: NDArray[np.float64], shortest: float = 0.0) -> tuple[Float32, Bool]:
-    finite = np.isfinite(block).all(axis=1)
+    finite: Bool = np.logical_and.reduce(np.isfinite(block), axis=1)
     block = np.where(finite[:, None], block, 0.0)
     length = np.linalg.norm(block, axis=1)
-    valid = length > shortest
+    valid = finite & (length > shortest)
     divisor = np.where(valid & (np.abs(length - 1) > _TINY), length, 1.0)
     return np.where(valid[:, None], block / divisor[:, None], 0.0).astype(np.float32), valid
 

@@ -11,7 +11,6 @@ the one to write; it is then passed over and the next version taken. Masks are r
 time; only the reference is held.
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -19,15 +18,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from samseg import schema
-from samseg.clustering.build import Reference, build
+from samseg.clustering.build import build
 from samseg.clustering.codebook import Codebook
 from samseg.clustering.settings import ClusterSettings
 from samseg.errors import CodebookError
 from samseg.output import Output
-from samseg.types import NOISE, Float32, Int64
+from samseg.stages.reference import read_reference
+from samseg.types import NOISE, Float32
 
 OnProgress = Callable[[int], None]
 
@@ -105,7 +104,7 @@ def cluster(
         codebook = parent
         tally = _assign(output, codebook, [s for s in committed if s not in assigned], report)
     else:
-        reference, masks = _reference(output, committed, settings.reference, parent, assigned)
+        reference, masks = read_reference(output, committed, settings.reference, parent, assigned)
         notes = {"masks": masks, "masks_bytes": stored}
         version = parent.version + 1 if parent else 1
         codebook = build(reference, settings, parent, version, recipe_fingerprint, notes)
@@ -150,85 +149,6 @@ def _reason(parent: Codebook | None, settings: ClusterSettings, refit: bool, sto
 
 
 # --------------------------------------------------------------------------- fitting
-
-
-def _reference(
-    output: Output,
-    shards: list[str],
-    size: int,
-    parent: Codebook | None,
-    assigned: set[str],
-) -> tuple[Reference, int]:
-    """Read the masks whose ids have the smallest hashes; also count all that have an embedding."""
-    chosen, total = _choose(output, shards, size)
-    parts = [
-        _read_reference(output, shard, chosen[shard], parent, shard in assigned)
-        for shard in sorted(chosen)
-    ]
-    rows = pa.concat_tables([_REFERENCE.empty_table(), *parts]).sort_by("mask_id")
-    return (
-        Reference(
-            rows["mask_id"].to_pylist(),
-            rows["image_id"].to_pylist(),
-            schema.matrix_of(rows["embedding"]),
-            rows["before"].to_numpy().astype(np.int32),
-        ),
-        total,
-    )
-
-
-_REFERENCE = pa.schema(
-    [
-        ("mask_id", pa.string()),
-        ("image_id", pa.string()),
-        ("embedding", schema.EMBEDDING),
-        ("before", pa.int32()),
-    ]
-)
-
-
-def _choose(output: Output, shards: list[str], size: int) -> tuple[dict[str, Int64], int]:
-    """Return the chosen rows of each shard, and the number of masks to choose from."""
-    hashes = np.zeros(0, np.uint64)
-    places = np.zeros((0, 2), np.int64)
-    total = 0
-    for number, shard in enumerate(shards):
-        part = output.read(output.masks_key(shard), ["mask_id", "status"])
-        rows = np.flatnonzero(pc.equal(part["status"], "ok").to_numpy())
-        total += len(rows)
-        ids = part["mask_id"].to_pylist()
-        found = np.array([_hash(ids[row]) for row in rows], dtype=np.uint64)
-        hashes = np.concatenate([hashes, found])
-        where = np.stack([np.full(len(rows), number), rows], axis=1)
-        places = np.concatenate([places, where])
-        if len(hashes) > size:
-            smallest = np.argpartition(hashes, size)[:size]
-            hashes, places = hashes[smallest], places[smallest]
-    chosen = {
-        shards[number]: np.sort(places[places[:, 0] == number, 1])
-        for number in np.unique(places[:, 0])
-    }
-    return chosen, total
-
-
-def _hash(mask_id: str) -> int:
-    digest = hashlib.blake2b(mask_id.encode(), digest_size=8, person=b"samseg-ref").digest()
-    return int.from_bytes(digest, "big")
-
-
-def _read_reference(
-    output: Output, shard: str, rows: Int64, parent: Codebook | None, assigned: bool
-) -> pa.Table:
-    columns = ["mask_id", "image_id", "embedding"]
-    part = output.read(output.masks_key(shard), columns).take(rows)
-    if parent is None:
-        before = np.full(len(rows), NOISE, np.int32)
-    elif assigned:
-        key = output.assignments_key(parent.version, shard)
-        before = output.read(key, ["class_id"])["class_id"].to_numpy()[rows]
-    else:
-        before = parent.assign(schema.matrix_of(part["embedding"])).class_ids
-    return part.append_column("before", pa.array(before, pa.int32())).cast(_REFERENCE)
 
 
 def _place(output: Output, codebook: Codebook) -> Codebook:
