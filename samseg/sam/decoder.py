@@ -29,6 +29,9 @@ from segment_anything.modeling.transformer import Attention
 from torch import Tensor
 from torch.nn import functional
 
+_HEAD_POSITIONS = 1024
+"""Positions that the mask head upscales at once on a CPU: they stay in the cache (2 MB)."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageSide:
@@ -146,11 +149,6 @@ class Decoder:
             (p, masks, 256, 256) mask logits.
         """
         h, w = self._grid
-        up1, norm, gelu, up2, gelu2 = self._weights.output_upscaling
-        x = decoded.keys if len(prompts) == len(decoded.keys) else decoded.keys[prompts]
-        x = _kernel2(up1, x)  # (p, n, 2 x 2, 64)
-        x = functional.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps)
-        x = gelu2(_kernel2(up2, gelu(x)))  # (p, n, 2 x 2, 2 x 2, 32)
         chosen = range(self._weights.num_mask_tokens)[masks]
         hyper = torch.stack(
             [
@@ -159,11 +157,28 @@ class Decoder:
             ],
             dim=1,
         )  # (p, masks, 32)
-        flat = hyper @ x.flatten(1, -2).transpose(1, 2)  # (p, masks, n x 4 x 4)
+        flat = hyper.new_empty(*hyper.shape[:2], h * w, 16)
+        positions = _HEAD_POSITIONS if hyper.device.type == "cpu" else len(prompts) * h * w
+        if positions < h * w:
+            for i, prompt in enumerate(prompts.tolist()):
+                for start in range(0, h * w, positions):
+                    part = slice(start, start + positions)
+                    upscaled = self._upscaled(decoded.keys[prompt, part])
+                    flat[i, :, part] = (hyper[i] @ upscaled.flatten(0, -2).T).unflatten(1, (-1, 16))
+        else:
+            upscaled = self._upscaled(decoded.keys[prompts])
+            flat = hyper @ upscaled.flatten(1, -2).transpose(1, 2)
         tiles = flat.view(len(prompts), len(chosen), h, w, 2, 2, 2, 2)
         return tiles.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(
             len(prompts), len(chosen), 4 * h, 4 * w
         )
+
+    def _upscaled(self, keys: Tensor) -> Tensor:
+        """Both transposed convolutions: (..., n, d) to (..., n, 2 x 2, 2 x 2, 32)."""
+        up1, norm, gelu, up2, gelu2 = self._weights.output_upscaling
+        x = _kernel2(up1, keys)
+        x = functional.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps)
+        return gelu2(_kernel2(up2, gelu(x)))
 
     def _read_image(self, image: ImageSide, i: int, queries: Tensor, keys: Tensor) -> Tensor:
         """Token-to-image attention of layer i: (b, t, d) to (b, t, d)."""

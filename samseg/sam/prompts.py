@@ -139,9 +139,9 @@ def _embedded(
     """Embed some of the prompts: (b, tokens, d) sparse and (b, d, 64, 64) dense."""
 
     def scaled(coordinates: Float32) -> Tensor:
-        (h, w), (input_h, input_w) = geometry.original_size, geometry.input_size
+        x, y = geometry.scale.tolist()
         xy = torch.as_tensor(coordinates[part], device=segmenter.device).unflatten(-1, (-1, 2))
-        return torch.stack([xy[..., 0] * (input_w / w), xy[..., 1] * (input_h / h)], -1).flatten(-2)
+        return torch.stack([xy[..., 0] * x, xy[..., 1] * y], dim=-1).flatten(-2)
 
     def moved(array: Float32) -> Tensor:
         return torch.as_tensor(array[part], device=segmenter.device)

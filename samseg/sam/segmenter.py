@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from segment_anything.modeling import Sam
-from segment_anything.utils.transforms import ResizeLongestSide
 
 from samseg.errors import ConfigError
 from samseg.sam.checkpoints import resolve
@@ -27,7 +26,7 @@ from samseg.sam.settings import MaskSettings, ModelSpec
 from samseg.sam.upsample import Upsampler
 from samseg.types import Pixels, Segmentation
 
-_CPU_BATCH = 16
+_CPU_BATCH = 4
 """Most prompts decoded at once on a CPU: more would leave the cache and use memory for nothing."""
 
 
@@ -58,8 +57,6 @@ class Segmenter:
         self.model = model.to(self.device).eval()
         self.weights_sha256 = weights_sha256
         self.decoder = Decoder(self.model)
-        side = self.model.image_encoder.img_size
-        self._resize = ResizeLongestSide(side)
 
     @classmethod
     def load(
@@ -170,15 +167,13 @@ class Segmenter:
     ) -> Iterator[Candidates]:
         settings, threshold = self.settings, self.model.mask_threshold
         upsampler = self.upsampler(encoded)
-        points = self._resize.apply_coords(crop.points, encoded.geometry.original_size)
-        image = None
+        points = crop.points * encoded.geometry.scale
+        asked = torch.as_tensor(points, device=self.device)[:, None]
+        ones = torch.ones(asked.shape[:2], dtype=torch.int, device=self.device)
+        sparse, dense = self.model.prompt_encoder((asked, ones), boxes=None, masks=None)
+        image = self.decoder.image_side(encoded.features, dense[:1])
         for start in range(0, len(points), self.batch):
-            asked = torch.as_tensor(points[start : start + self.batch], device=self.device)[:, None]
-            ones = torch.ones(asked.shape[:2], dtype=torch.int, device=self.device)
-            sparse, dense = self.model.prompt_encoder((asked, ones), boxes=None, masks=None)
-            if image is None:
-                image = self.decoder.image_side(encoded.features, dense[:1])
-            decoded = self.decoder.decode(image, sparse)
+            decoded = self.decoder.decode(image, sparse[start : start + self.batch])
             iou = decoded.predicted_iou[:, 1:]
             wanted = iou > settings.pred_iou_thresh if settings.pred_iou_thresh > 0 else iou == iou
             prompts = wanted.any(dim=1).nonzero()[:, 0]

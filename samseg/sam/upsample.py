@@ -19,7 +19,7 @@ from torch.nn import functional
 from samseg.sam.encoder import Geometry
 from samseg.types import Bool, Float32, Int64
 
-_BLOCK_PIXELS = 1 << 18
+_BLOCK_PIXELS = 1 << 16
 """Pixels computed at once on a CPU: they and their comparisons stay in the cache."""
 
 _CHUNK_PIXELS = 1 << 27

@@ -1,0 +1,155 @@
+"""Masks against the reference generator, on the shipped model."""
+
+import numpy as np
+import pytest
+from segment_anything import SamAutomaticMaskGenerator
+
+from samseg.errors import ConfigError, DeviceError
+from samseg.sam.matching import agreement
+from samseg.sam.segmenter import Segmenter, load_segmenter
+from samseg.sam.settings import MaskSettings, ModelSpec
+
+LOW = {"pred_iou_thresh": 0.2, "stability_score_thresh": 0.3}
+
+
+def reference(model, image, settings):
+    parameters = settings.model_dump()
+    if settings.point_grids is not None:
+        parameters["point_grids"] = [np.array(grid) for grid in settings.point_grids]
+    return SamAutomaticMaskGenerator(model, **parameters, output_mode="coco_rle").generate(image)
+
+
+CASES = {
+    "landscape": ((120, 180), {"points_per_side": 5}),
+    "portrait": ((300, 170), {"points_per_side": 4}),
+    "larger than the input": ((900, 1300), {"points_per_side": 3}),
+    "crops": (
+        (150, 200),
+        {"points_per_side": 4, "crop_n_layers": 1, "crop_n_points_downscale_factor": 2},
+    ),
+    "small regions": ((160, 200), {"points_per_side": 4, "min_mask_region_area": 300}),
+    "all kept": (
+        (90, 100),
+        {"points_per_side": 3, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0},
+    ),
+    "point grids": (
+        (130, 130),
+        {"points_per_side": None, "point_grids": (((0.3, 0.4), (0.5, 0.5), (0.9, 0.1)),)},
+    ),
+    "batches of three": ((100, 140), {"points_per_side": 4, "points_per_batch": 3}),
+    "one pixel": ((1, 1), {"points_per_side": 2}),
+    "a line": ((1, 1800), {"points_per_side": 2}),
+    "a column": ((1800, 1), {"points_per_side": 2}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_masks_are_the_reference_s(tiny, scene, case):
+    size, given = CASES[case]
+    image = scene(*size)
+    settings = MaskSettings(**{**LOW, **given})
+    wanted = reference(tiny, image, settings)
+    masks, features = Segmenter(tiny, settings, "cpu").segment(image)
+
+    assert features.shape == (256, 64, 64)
+    assert features.dtype == np.float32
+    assert masks.size == image.shape[:2]
+    rles = [{**w["segmentation"], "counts": w["segmentation"]["counts"].encode()} for w in wanted]
+    pairs = agreement(rles, masks.rles)
+    assert (pairs.at_99, pairs.found) == (len(wanted), len(wanted))
+    # the same order, so that mask_index means the same
+    np.testing.assert_allclose(masks.areas, [w["area"] for w in wanted], rtol=1e-3, atol=2)
+    xywh = np.array([w["bbox"] for w in wanted]).reshape(-1, 4)
+    got = np.concatenate([masks.boxes[:, :2], masks.boxes[:, 2:] - masks.boxes[:, :2]], axis=1)
+    np.testing.assert_allclose(got, xywh, atol=1)
+    crop = np.array([w["crop_box"] for w in wanted]).reshape(-1, 4)
+    got = np.concatenate([masks.crops[:, :2], masks.crops[:, 2:] - masks.crops[:, :2]], axis=1)
+    np.testing.assert_array_equal(got, crop)
+    points = np.array([w["point_coords"][0] for w in wanted]).reshape(-1, 2)
+    np.testing.assert_allclose(masks.points, points, rtol=1e-5)
+    iou = np.array([w["predicted_iou"] for w in wanted])
+    np.testing.assert_allclose(masks.predicted_iou, iou, atol=1e-5)
+    stability = np.array([w["stability_score"] for w in wanted])
+    np.testing.assert_allclose(masks.stability_score, stability, atol=1e-3)
+
+
+def test_the_cases_hold_masks(tiny, scene):
+    """The comparison above would be empty on images without masks."""
+    size, given = CASES["crops"]
+    masks, _ = Segmenter(tiny, MaskSettings(**{**LOW, **given}), "cpu").segment(scene(*size))
+    assert len(masks) >= 5
+    assert len(np.unique(masks.crops, axis=0)) > 1
+
+
+def test_the_columns_agree_with_the_pixels(tiny, scene):
+    size, given = CASES["landscape"]
+    masks, _ = Segmenter(tiny, MaskSettings(**{**LOW, **given}), "cpu").segment(scene(*size))
+    dense = masks.to_dense()
+    np.testing.assert_array_equal(dense.sum(axis=(1, 2)), masks.areas)
+    for one, (x0, y0, x1, y1) in zip(dense, masks.boxes, strict=True):
+        rows, columns = np.flatnonzero(one.any(axis=1)), np.flatnonzero(one.any(axis=0))
+        assert (columns[0], rows[0], columns[-1], rows[-1]) == (x0, y0, x1, y1)
+    assert masks.prompt_kind == "grid"
+    grid = Segmenter(tiny, MaskSettings(points_per_side=5), "cpu")
+    assert set(masks.prompt_ids) <= set(range(grid.settings.points_per_side**2))
+
+
+@pytest.mark.parametrize("crop_layers", [0, 1])
+def test_no_masks_is_a_length_of_zero(tiny, crop_layers):
+    settings = MaskSettings(points_per_side=2, crop_n_layers=crop_layers, pred_iou_thresh=1.0)
+    black = np.zeros((40, 60, 3), dtype=np.uint8)
+    masks, features = Segmenter(tiny, settings, "cpu").segment(black)
+    assert len(masks) == 0
+    assert masks.boxes.shape == (0, 4)
+    assert masks.to_dense().shape == (0, 40, 60)
+    assert np.isfinite(features).all()
+
+
+@pytest.mark.parametrize("size", [(1, 9000), (9000, 1)])
+def test_images_that_the_reference_cannot_resize(tiny, scene, size):
+    """Their shorter side would be 0 px of the model's input; it is one."""
+    settings = MaskSettings(points_per_side=2, pred_iou_thresh=0.0, stability_score_thresh=0.0)
+    masks, _ = Segmenter(tiny, settings, "cpu").segment(scene(*size))
+    assert len(masks) > 0
+    assert masks.to_dense().shape[1:] == size
+
+
+def test_calls_do_not_depend_on_each_other(tiny, scene):
+    segmenter = Segmenter(tiny, MaskSettings(points_per_side=3, **LOW), "cpu")
+    first, other = scene(80, 120), scene(120, 80, seed=1)
+    alone = segmenter.segment(first)
+    segmenter.segment(other)
+    again = segmenter.segment(first)
+    np.testing.assert_array_equal(alone.features, again.features)
+    assert alone.masks.rles == again.masks.rles
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((4, 4, 3), np.float32),
+        np.zeros((0, 4, 3), np.uint8),
+    ],
+)
+def test_what_is_no_picture_is_refused(tiny, image):
+    with pytest.raises(ConfigError, match=r"must be \(h, w, 3\) uint8 RGB, got"):
+        Segmenter(tiny, None, "cpu").segment(image)
+
+
+def test_loading_takes_the_checkpoint_s_recommendation():
+    segmenter = load_segmenter("tiny", device="cpu", points_per_side=2)
+    assert segmenter.settings.points_per_side == 2
+    assert segmenter.settings.pred_iou_thresh == 0.3
+    given = Segmenter.load(ModelSpec(), MaskSettings(pred_iou_thresh=0.88), device="cpu")
+    assert given.settings.pred_iou_thresh == 0.88
+    assert given.settings.stability_score_thresh == 0.3
+    assert len(segmenter.weights_sha256) == 64
+
+
+def test_mistakes_are_named():
+    with pytest.raises(ConfigError, match=r"point_per_side.*known: points_per_side"):
+        load_segmenter("tiny", point_per_side=3)
+    with pytest.raises(DeviceError, match="unknown device 'tpu'"):
+        load_segmenter("tiny", device="tpu")
