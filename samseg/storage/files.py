@@ -1,0 +1,78 @@
+"""Read-only storage over any fsspec filesystem, for lakes that no cloud of ours holds."""
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO, cast
+
+import fsspec
+
+from samseg.errors import LakeError, NotFoundError, StorageError, one_line, redact
+from samseg.storage.uri import normal
+from samseg.types import Source
+
+
+class FsspecStorage:
+    """Read-only storage over any fsspec filesystem, for lakes."""
+
+    def __init__(self, uri: str):
+        """Open the filesystem of `uri`."""
+        self.uri = normal(uri)
+        try:
+            self._fs, root = fsspec.core.url_to_fs(self.uri)
+        except (ImportError, ValueError) as e:
+            raise LakeError(f"cannot open the lake {redact(uri)}: {one_line(e)}") from e
+        self._root = str(root).rstrip("/")
+
+    def __reduce__(self) -> tuple[type, tuple[str]]:
+        return type(self), (self.uri,)
+
+    def list(self, prefix: str = "") -> Iterator[Source]:
+        """See `Storage.list`. Broken links and unreadable folders are passed over."""
+        start = f"{self._root}/{prefix}".rstrip("/") if prefix else self._root
+        try:
+            for path, _, files in self._fs.walk(start, detail=True):
+                below = str(path).rstrip("/")[len(self._root) :].strip("/")
+                for name, info in files.items():
+                    key = f"{below}/{name}" if below else name
+                    size = info.get("size")
+                    if info.get("type") == "file" and size is not None and _is_text(key):
+                        yield Source(key, self.uri_of(key), _etag(info), int(size))
+        except OSError as e:
+            raise LakeError(f"cannot list {redact(start)}: {one_line(e)}") from e
+
+    def get(self, key: str) -> bytes:
+        """See `Storage.get`."""
+        with self.stream(key) as f:
+            try:
+                return f.read()
+            except OSError as e:
+                uri = redact(self.uri_of(key))
+                raise StorageError(f"cannot read {uri}: {one_line(e)}") from e
+
+    def stream(self, key: str) -> BinaryIO:
+        """See `Storage.stream`."""
+        try:
+            return cast(BinaryIO, self._fs.open(f"{self._root}/{key}", "rb"))
+        except FileNotFoundError as e:
+            raise NotFoundError(f"no object at {redact(self.uri_of(key))}") from e
+        except OSError as e:
+            raise StorageError(f"cannot read {redact(self.uri_of(key))}: {one_line(e)}") from e
+
+    def uri_of(self, key: str) -> str:
+        """See `Storage.uri_of`."""
+        return f"{self.uri}/{key}" if key else self.uri
+
+
+def _etag(info: dict[str, Any]) -> str:
+    for name in ("ETag", "etag", "checksum", "md5"):
+        if info.get(name):
+            return str(info[name]).strip('"')
+    return f"{info.get('mtime', info.get('created', ''))}-{info.get('size')}"
+
+
+def _is_text(key: str) -> bool:
+    """Tell whether a key can stand in a table: file names that are not UTF-8 cannot."""
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

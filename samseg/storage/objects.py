@@ -1,0 +1,145 @@
+"""Storage over obstore: local folders and the clouds, whose conditional PUT makes a commit."""
+
+import io
+from collections.abc import Iterator
+from typing import Any, BinaryIO, cast
+from urllib.parse import urlsplit
+
+import obstore
+from obstore import exceptions as obstore_errors
+from obstore.store import LocalStore, from_url
+
+from samseg.errors import NotFoundError, StorageError, redact
+from samseg.storage.uri import client_options, normal
+from samseg.types import Source
+
+_READ_AHEAD = 4 << 20
+
+
+class ObjectStorage:
+    """Storage over obstore: local folders and the three clouds, for reading and committing."""
+
+    def __init__(self, uri: str):
+        """Connect to `uri`; a local folder is created when it is missing."""
+        self.uri = normal(uri)
+        self._store: Any = None
+
+    def __reduce__(self) -> tuple[type, tuple[str]]:
+        return type(self), (self.uri,)
+
+    @property
+    def _client(self) -> Any:
+        if self._store is None:
+            scheme = urlsplit(self.uri).scheme
+            try:
+                if scheme == "file":
+                    self._store = LocalStore(self.uri.removeprefix("file://"), mkdir=True)
+                else:
+                    self._store = from_url(self.uri, client_options=client_options())
+            except (obstore_errors.BaseError, OSError, ValueError) as e:
+                raise StorageError(f"cannot open {redact(self.uri)}: {_cause(e)}") from e
+        return self._store
+
+    def list(self, prefix: str = "") -> Iterator[Source]:
+        """See `Storage.list`."""
+        try:
+            for chunk in obstore.list(self._client, prefix=prefix or None, chunk_size=1000):
+                for found in chunk:
+                    key = found["path"]
+                    etag = (found["e_tag"] or str(found["last_modified"])).strip('"')
+                    yield Source(key, self.uri_of(key), etag, found["size"])
+        except (obstore_errors.BaseError, OSError) as e:
+            raise StorageError(f"cannot list {redact(self.uri_of(prefix))}: {_cause(e)}") from e
+
+    def folders(self, prefix: str) -> set[str]:
+        """Return the names of the folders directly below `prefix`: one LIST, not a walk."""
+        try:
+            found = obstore.list_with_delimiter(self._client, prefix=prefix)
+            return {path.rstrip("/").rsplit("/", 1)[-1] for path in found["common_prefixes"]}
+        except FileNotFoundError:
+            return set()
+        except (obstore_errors.BaseError, OSError) as e:
+            raise StorageError(f"cannot list {redact(self.uri_of(prefix))}: {_cause(e)}") from e
+
+    def get(self, key: str) -> bytes:
+        """See `Storage.get`."""
+        try:
+            return bytes(obstore.get(self._client, key).bytes())
+        except FileNotFoundError as e:
+            raise NotFoundError(f"no object at {redact(self.uri_of(key))}") from e
+        except (obstore_errors.BaseError, OSError) as e:
+            raise StorageError(f"cannot read {redact(self.uri_of(key))}: {_cause(e)}") from e
+
+    def stream(self, key: str) -> BinaryIO:
+        """See `Storage.stream`."""
+        try:
+            reader = obstore.open_reader(self._client, key, buffer_size=_READ_AHEAD)
+            return cast(BinaryIO, io.BufferedReader(_Raw(reader), _READ_AHEAD))
+        except FileNotFoundError as e:
+            raise NotFoundError(f"no object at {redact(self.uri_of(key))}") from e
+        except (obstore_errors.BaseError, OSError) as e:
+            raise StorageError(f"cannot read {redact(self.uri_of(key))}: {_cause(e)}") from e
+
+    def put_new(self, key: str, payload: bytes) -> bool:
+        """Create one object in a single atomic PUT.
+
+        Returns:
+            True when this call created it, False when an object stood there already (which is
+            left untouched). Never overwrites, never renames, never uploads in several parts.
+
+        Raises:
+            StorageError: the store failed, or does not support conditional creation.
+        """
+        try:
+            obstore.put(self._client, key, payload, mode="create", use_multipart=False)
+            return True
+        except obstore_errors.AlreadyExistsError:
+            return False
+        except (obstore_errors.BaseError, OSError) as e:
+            raise StorageError(f"cannot write {redact(self.uri_of(key))}: {_cause(e)}") from e
+
+    def exists(self, key: str) -> bool:
+        """Tell whether an object stands at `key`."""
+        try:
+            obstore.head(self._client, key)
+            return True
+        except FileNotFoundError:
+            return False
+        except (obstore_errors.BaseError, OSError) as e:
+            raise StorageError(f"cannot reach {redact(self.uri_of(key))}: {_cause(e)}") from e
+
+    def uri_of(self, key: str) -> str:
+        """See `Storage.uri_of`."""
+        return f"{self.uri}/{key}" if key else self.uri
+
+
+class _Raw(io.RawIOBase):
+    """Gives obstore's reader the io interface that tarfile and pyarrow expect."""
+
+    def __init__(self, reader: Any):
+        self._reader = reader
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            chunk = memoryview(self._reader.read(len(buffer)))
+        except (obstore_errors.BaseError, OSError) as e:
+            raise StorageError(f"the stream broke off: {_cause(e)}") from e
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return int(self._reader.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._reader.tell())
+
+
+def _cause(error: BaseException) -> str:
+    """Return the first line of an obstore message; the rest is a debug dump."""
+    return redact((str(error).strip().splitlines() or [type(error).__name__])[0])
