@@ -8,6 +8,7 @@ up, 2 a mistake in the config or the command, 3 the night could not go on.
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
@@ -195,7 +196,12 @@ def demo(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
-    app(args=None if argv is None else list(argv), prog_name="samseg")
+    try:
+        app(args=None if argv is None else list(argv), prog_name="samseg")
+    except Exception:  # a defect of ours: shown whole, but never with the exit code of a success
+        traceback.print_exc()
+        typer.echo(json.dumps({"samseg": None, "exit": SamsegError.exit_code, "error": "defect"}))
+        sys.exit(SamsegError.exit_code)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def test_files_stay_small_and_say_what_they_are_for(path):
     assert ast.get_docstring(ast.parse(text)), "a module begins with what it is for"
 
 
-def test_one_blanket_except_and_it_is_in_the_engine():
+def test_blanket_excepts_only_where_the_engine_and_the_command_line_end():
     found = [
         str(path.relative_to(ROOT))
         for path in MODULES
@@ -70,4 +70,5 @@ def test_one_blanket_except_and_it_is_in_the_engine():
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or getattr(node.type, "id", "") in {"Exception", "BaseException"})
     ]
-    assert all(name.startswith("samseg/engine/") for name in found), found
+    allowed = ("samseg/engine/", "samseg/cli.py")
+    assert all(name.startswith(allowed) for name in found), found
