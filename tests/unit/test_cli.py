@@ -1,0 +1,117 @@
+import json
+
+import pytest
+import yaml
+
+from samseg import cli
+
+
+def run(capsys, *arguments):
+    """Run the command line in this process: exit code, last line, standard error."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(list(arguments))
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    last = json.loads(lines[-1]) if lines and lines[-1].startswith("{") else None
+    return ended.value.code, last, err
+
+
+def config(tmp_path, **tree):
+    path = tmp_path / "night.yaml"
+    base = {
+        "output": str(tmp_path / "out"),
+        "reader": {"kind": "folder", "uri": str(tmp_path / "lake")},
+    }
+    path.write_text(yaml.safe_dump(base | tree))
+    return str(path)
+
+
+def test_three_mistakes_are_named_at_once(capsys, tmp_path):
+    path = config(tmp_path, masks={"point_per_side": 8}, pooling={"kind": "mean"}, exprts=[])
+    code, last, err = run(capsys, "nightly", "-c", path)
+    assert code == last["exit"] == 2
+    assert "3 mistakes" in err
+    assert "did you mean 'points_per_side'?" in err
+    assert "did you mean 'exports'?" in err
+    assert "pooling.kind" in err
+
+
+@pytest.mark.parametrize(
+    ("tree", "code", "message"),
+    [
+        ({}, 3, "lake does not exist"),
+        ({"model": {"checkpoint": "vit_hh"}}, 3, "vit_h"),
+        ({"model": {"checkpoint": "/no/such/sam.pth"}}, 3, "/no/such/sam.pth"),
+        ({"model": {"checkpoint": "tiny", "sha256": "0" * 64}}, 3, "0" * 64),
+        ({"output": "http://host/out"}, 2, "atomic create"),
+    ],
+    ids=["missing lake", "unknown checkpoint", "missing file", "wrong digest", "bad output"],
+)
+def test_what_is_wrong_is_said_in_one_message(capsys, tmp_path, tree, code, message):
+    got, last, err = run(capsys, "plan", "-c", config(tmp_path, **tree))
+    assert (got, last["exit"]) == (code, code)
+    assert message in err and message in last["message"]
+    assert "Traceback" not in err
+
+
+def test_an_empty_lake_is_no_success(capsys, tmp_path):
+    (tmp_path / "lake").mkdir()
+    (tmp_path / "lake" / "notes.txt").write_text("no image")
+    code, last, err = run(capsys, "plan", "-c", config(tmp_path))
+    assert (code, last["error"]) == (3, "LakeError")
+    assert "found 1 other" in err and "reader.uri" in err
+
+
+def test_planning_says_what_is_new(capsys, tmp_path):
+    (tmp_path / "lake").mkdir()
+    for i in range(3):
+        (tmp_path / "lake" / f"{i}.jpg").write_bytes(b"x")
+    path = config(tmp_path)
+    code, last, _ = run(capsys, "plan", "-c", path)
+    assert (code, last["counts"]["plan"]["sources"]) == (0, 3)
+    code, last, _ = run(capsys, "plan", "-c", path)
+    assert (code, last["counts"]["plan"]) == (
+        0,
+        {"shards": 0, "sources": 0, "known": 3, "changed": 0, "ignored": 0},
+    )
+    code, last, _ = run(capsys, "status", str(tmp_path / "out"))
+    assert (code, last["complete"], last["sources"], last["images"]) == (0, False, 3, 0)
+
+
+def test_embedding_before_planning_names_the_next_step(capsys, tmp_path):
+    (tmp_path / "lake").mkdir()
+    code, _, err = run(capsys, "embed", "-c", config(tmp_path))
+    assert code == 3 and "samseg plan" in err
+
+
+def test_a_query_needs_an_output(capsys, monkeypatch):
+    monkeypatch.delenv("SAMSEG_OUTPUT", raising=False)
+    code, _, err = run(capsys, "query", "select 1")
+    assert code == 2 and "--output" in err
+
+
+def test_a_query_prints_rows(capsys, small_output):
+    made = small_output()
+    with pytest.raises(SystemExit) as ended:
+        sql = "select class_id, count(*) as n from labels group by all order by 1"
+        cli.main(["query", sql, "-o", made.output.uri, "--format", "csv"])
+    assert ended.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == '"class_id","n"'
+    assert len(lines) == 1 + len(set(made.class_of.values()))
+
+
+def test_a_defect_is_no_success(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(cli.configs, "load", lambda *a: 1 / 0)
+    code, last, err = run(capsys, "plan", "-c", config(tmp_path))
+    assert (code, last["error"]) == (3, "defect")
+    assert "ZeroDivisionError" in err
+
+
+def test_an_interrupt_says_how_to_go_on(capsys, monkeypatch, tmp_path):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.configs, "load", interrupted)
+    code, _, err = run(capsys, "plan", "-c", config(tmp_path))
+    assert code == 130 and "goes on from here" in err
