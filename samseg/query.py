@@ -45,7 +45,7 @@ create view labels as
 select
     m.mask_id, m.image_id, i.key, a.class_id,
     case when a.class_id = -1 then 'noise'
-         else coalesce(nullif(c.name, ''), 'class ' || a.class_id) end as class_name,
+         else coalesce(nullif(c.name, ''), 'class ' || a.class_id) end as name,
     a.distance, a.margin, m.* exclude (mask_id, image_id)
 from masks m
 left join assignments a using (mask_id)
@@ -65,7 +65,7 @@ with found as (
     order by distance, m.mask_id
     limit k
 )
-select f.mask_id, f.distance, l.class_id, l.class_name, l.key, l.image_uri
+select f.mask_id, f.distance, l.class_id, l.name, l.key, l.image_uri
 from found f join labels l using (mask_id)
 order by f.distance, f.mask_id;
 """

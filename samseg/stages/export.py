@@ -93,9 +93,10 @@ def _classes(output: Output, version: int | None) -> Iterator[ClassRow]:
     if version is None:
         return
     key = output.codebook_key(version, "classes.parquet")
-    rows = output.read(key, ["class_id", "name"]).sort_by("class_id").to_pylist()
+    rows = output.read(key, ["class_id", "name", "status"]).sort_by("class_id").to_pylist()
     for row in rows:
-        yield ClassRow(row["class_id"], row["name"] or f"class {row['class_id']}")
+        if row["status"] != "retired":
+            yield ClassRow(row["class_id"], row["name"] or f"class {row['class_id']}")
 
 
 def _images(

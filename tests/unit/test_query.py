@@ -47,7 +47,7 @@ def by_distance(made: Any, mask_id: str) -> list[tuple[str, float]]:
 
 def test_labels_join_masks_classes_and_keys(made: Any) -> None:
     tables = samseg.open(made.output.uri)
-    found = rows(tables, "select mask_id, class_id, class_name, key from labels")
+    found = rows(tables, "select mask_id, class_id, name, key from labels")
     names = {0: "apples", 1: "crates", 2: "class 2", -1: "noise"}
     assert {m: c for m, c, _, _ in found} == made.class_of
     assert len(found) == len(made.class_of)
@@ -95,7 +95,7 @@ def test_before_any_clustering_labels_have_no_class(small_output: Build) -> None
     made = small_output(codebook=False)
     tables = samseg.open(made.output)
     assert tables.codebook is None
-    assert rows(tables, "select count(*), count(class_id), count(class_name) from labels") == [
+    assert rows(tables, "select count(*), count(class_id), count(name) from labels") == [
         (len(made.class_of), 0, 0)
     ]
     assert tables.assignments.columns == schema.ASSIGNMENTS.names

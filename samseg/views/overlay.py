@@ -1,0 +1,69 @@
+"""Masks over their picture, in the colours of their classes.
+
+Plain numpy in, plain numpy out, to look at in a notebook or to save. The RLEs come from the column
+`rle` of `masks`, or from `Masks.rles`. For one class at a time see `figures`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from samseg.painting import dense, painted
+from samseg.palette import color_of
+from samseg.types import NOISE, Int32, Pixels
+
+_NOTHING = NOISE - 1
+
+
+def overlay(
+    pixels: Pixels,
+    rles: Sequence[Mapping[str, Any]],
+    areas: Sequence[int],
+    class_ids: Sequence[int],
+    alpha: float = 0.45,
+    contours: bool = True,
+) -> Pixels:
+    """Tint every mask with the colour of its class; the smaller masks lie on top.
+
+    Noise is left as it is, but for a thin grey line around it.
+
+    Args:
+        pixels: (h, w, 3) uint8 RGB.
+        rles: n COCO compressed RLEs of that size.
+        areas: n areas in px.
+        class_ids: n class ids, `NOISE` for none.
+        alpha: 0 shows the picture alone, 1 the colours alone.
+        contours: draw a line around every mask.
+
+    Returns:
+        (h, w, 3) uint8 RGB, a new array.
+    """
+    h, w = pixels.shape[:2]
+    shown = painted((h, w), rles, areas, class_ids, background=_NOTHING)
+    result = tinted(pixels, shown, alpha)
+    if contours:
+        thick = max(1, round(max(h, w) / 500))
+        for i in sorted(range(len(rles)), key=lambda i: -areas[i]):
+            noise = class_ids[i] == NOISE
+            color = color_of(class_ids[i])
+            outline(result, dense(rles[i]), color, 1 if noise else thick)
+    return result
+
+
+def tinted(pixels: Pixels, shown: Int32, alpha: float) -> Pixels:
+    """Mix the colours of an (h, w) map of class ids into a picture; negative ids change nothing."""
+    colors = np.array([color_of(i) for i in range(int(shown.max(initial=-1)) + 1)], np.uint8)
+    result = pixels.copy()
+    where = shown >= 0
+    if where.any():
+        mixed = cv2.addWeighted(pixels[where], 1 - alpha, colors[shown[where]], alpha, 0)
+        result[where] = mixed
+    return result
+
+
+def outline(pixels: Pixels, mask: Any, color: tuple[int, int, int], thickness: int) -> None:
+    """Draw a smooth line around an (h, w) bool mask, in place."""
+    found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(pixels, found, -1, color, thickness, cv2.LINE_AA)

@@ -1,0 +1,233 @@
+"""The page of a night: one self-contained HTML file, from values already read.
+
+It asks nothing of the network and runs no script; its policy forbids both. Keys, names and errors
+are text from outside: the template escapes them, and `plain` makes what cannot be seen visible.
+"""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from samseg.palette import color_of
+from samseg.types import NOISE
+
+_LARGE_CLASSES = 24
+"""Classes shown with a card; smaller ones are folded away."""
+
+_CHART_W, _CHART_H, _CHART_PAD = 460, 190, 34
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture on the page.
+
+    Attributes:
+        src: `data:` URI, None when the image could not be fetched.
+        key: the image's name.
+        note: what else to say of it.
+    """
+
+    src: str | None
+    key: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassCard:
+    """One class, or the noise.
+
+    Attributes:
+        class_id: its id, `NOISE` for the noise.
+        name: what people call it.
+        masks: masks in it.
+        images: images that have one.
+        crops: exemplars, the most typical first.
+        born_in: codebook version that found it first.
+    """
+
+    class_id: int
+    name: str
+    masks: int
+    images: int
+    crops: Sequence[Picture] = ()
+    born_in: int | None = None
+
+    @property
+    def color(self) -> str:
+        """The class's colour in CSS."""
+        return css_color(self.class_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """An example image.
+
+    Attributes:
+        plain: the picture alone.
+        labelled: the same with its masks in the colours of their classes.
+        classes: (class id, name, masks) of the classes on it, most masks first.
+    """
+
+    plain: Picture
+    labelled: Picture
+    classes: Sequence[tuple[int, str, int]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One image, or shard, that could not be labelled."""
+
+    status: str
+    key: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Everything the page shows.
+
+    Attributes:
+        lake: where the images are.
+        output: URI of the output folder.
+        stamp: the night's name.
+        images: images labelled.
+        masks: masks on them.
+        classes: largest first, without the noise.
+        noise: the masks of no class; None before any clustering.
+        scenes: example images.
+        failures: the first of them.
+        failed: number of images and shards that failed.
+        stage_seconds: wall seconds per stage of this night.
+        worker_seconds: seconds that the workers spent per step, over all nights.
+        codebook: figures of the codebook by their names; empty before any clustering.
+        curve: one row per radius that was tried: `eps`, `classes` and `information`.
+        eps: the radius in use.
+        commands: (what it does, command) to go on with.
+        version: of samseg.
+    """
+
+    lake: str
+    output: str
+    stamp: str
+    images: int
+    masks: int
+    classes: Sequence[ClassCard] = ()
+    noise: ClassCard | None = None
+    scenes: Sequence[Scene] = ()
+    failures: Sequence[Failure] = ()
+    failed: int = 0
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    worker_seconds: Mapping[str, float] = field(default_factory=dict)
+    codebook: Mapping[str, str] = field(default_factory=dict)
+    curve: Sequence[Mapping[str, Any]] = ()
+    eps: float | None = None
+    commands: Sequence[tuple[str, str]] = ()
+    version: str = ""
+
+
+def render(page: Page) -> str:
+    """Write the page as HTML."""
+    known = sum(c.masks for c in page.classes) + (page.noise.masks if page.noise else 0)
+    return str(
+        _template().render(
+            page=page,
+            large=page.classes[:_LARGE_CLASSES],
+            small=page.classes[_LARGE_CLASSES:],
+            known=known,
+            noise_share=page.noise.masks / known if page.noise and known else None,
+            largest=max((c.masks for c in page.classes), default=1),
+            chart=_chart(page.curve, page.eps),
+        )
+    )
+
+
+def plain(text: object) -> str:
+    """Make control and direction characters visible, so that no name can pose as another."""
+    hidden = ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")
+    return "".join("\ufffd" if unicodedata.category(c) in hidden else c for c in str(text))
+
+
+def css_color(class_id: int) -> str:
+    """Return the colour of a class in CSS."""
+    return "#{:02x}{:02x}{:02x}".format(*color_of(class_id))
+
+
+def duration(seconds: float) -> str:
+    """Write seconds for people."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def percent(share: float) -> str:
+    """Write a share for people: never 0 % of something, never 100 % of less than all."""
+    if 0 < share < 0.005:
+        return "<1 %"
+    if 0.995 <= share < 1:
+        return ">99 %"
+    return f"{share:.0%}".replace("%", " %")
+
+
+@cache
+def _template() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("samseg", "views"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "plain": plain,
+        "duration": duration,
+        "percent": percent,
+        "color": css_color,
+        "count": lambda n: f"{n:,}".replace(",", "\u202f"),
+    }
+    environment.globals["NOISE"] = NOISE
+    return environment.get_template("report.html.j2")
+
+
+def _chart(curve: Sequence[Mapping[str, Any]], eps: float | None) -> dict[str, Any] | None:
+    """Lay out eps against the number of classes and the score, in px of the drawing."""
+    rows = [r for r in curve if r.get("eps") is not None and r.get("classes") is not None]
+    rows.sort(key=lambda r: float(r["eps"]))
+    if len(rows) < 2:
+        return None
+    low, high = float(rows[0]["eps"]), float(rows[-1]["eps"])
+    width, height = _CHART_W - 2 * _CHART_PAD, _CHART_H - 2 * _CHART_PAD
+
+    def x_of(value: float) -> float:
+        return round(_CHART_PAD + width * (value - low) / ((high - low) or 1), 1)
+
+    def line(name: str) -> tuple[str, float]:
+        top = max(float(r.get(name) or 0) for r in rows)
+        heights = (float(r.get(name) or 0) / (top or 1) for r in rows)
+        dots = zip(rows, heights, strict=True)
+        return " ".join(
+            f"{x_of(float(r['eps']))},{round(_CHART_PAD + height * (1 - h), 1)}" for r, h in dots
+        ), top
+
+    classes, most = line("classes")
+    score, best = line("information")
+    return {
+        "w": _CHART_W,
+        "h": _CHART_H,
+        "pad": _CHART_PAD,
+        "classes": classes,
+        "most": most,
+        "score": score if best > 0 else None,
+        "low": low,
+        "high": high,
+        "at": x_of(eps) if eps is not None and low <= eps <= high else None,
+        "eps": eps,
+    }
