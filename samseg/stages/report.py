@@ -8,9 +8,9 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version as version_of
 from typing import Any
 
-import samseg
 from samseg.errors import redact
 from samseg.output import Output
 from samseg.stages import exemplars
@@ -96,7 +96,7 @@ def report(
         curve=facts.get("curve") or (),
         eps=facts.get("eps"),
         commands=_commands(redact(output.uri), version, classes, ranked, tally),
-        version=samseg.__version__,
+        version=version_of("samseg"),
     )
     key = output.night_key(stamp, "report.html")
     output.storage.put_new(key, view.render(page).encode())
