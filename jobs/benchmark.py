@@ -185,11 +185,10 @@ def _show_masks(title: str, found: dict[str, Agreement]) -> None:
 
 
 def _show_times(seconds: dict[str, float], segmenter: Segmenter, images: int) -> None:
-    ratio = seconds["reference"] / seconds["samseg"]
+    ours, theirs = seconds["samseg"], seconds["reference"]
     console.print(
-        f"{ratio:.1f} times as fast as the reference "
-        f"({seconds['samseg'] / images:.2f} s against {seconds['reference'] / images:.2f} s a photo)"
-        f" on {_machine(segmenter.device)}"
+        f"{theirs / ours:.1f} times as fast as the reference ({ours / images:.2f} s against "
+        f"{theirs / images:.2f} s a photo) on {_machine(segmenter.device)}"
     )
 
 

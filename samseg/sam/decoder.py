@@ -157,12 +157,11 @@ class Decoder:
             ],
             dim=1,
         )  # (p, masks, 32)
-        flat = hyper.new_empty(*hyper.shape[:2], h * w, 16)
-        positions = _HEAD_POSITIONS if hyper.device.type == "cpu" else len(prompts) * h * w
-        if positions < h * w:
+        if hyper.device.type == "cpu":
+            flat = hyper.new_empty(*hyper.shape[:2], h * w, 16)
             for i, prompt in enumerate(prompts.tolist()):
-                for start in range(0, h * w, positions):
-                    part = slice(start, start + positions)
+                for start in range(0, h * w, _HEAD_POSITIONS):
+                    part = slice(start, start + _HEAD_POSITIONS)
                     upscaled = self._upscaled(decoded.keys[prompt, part])
                     flat[i, :, part] = (hyper[i] @ upscaled.flatten(0, -2).T).unflatten(1, (-1, 16))
         else:
