@@ -14,7 +14,7 @@ from typing import Any
 
 import samseg
 from samseg.config import Config, fingerprint, recipe_of
-from samseg.errors import LakeError
+from samseg.errors import LakeError, redact
 from samseg.output import Output
 from samseg.progress import Meter, Progress, Silent, duration
 from samseg.sam import checkpoints
@@ -204,6 +204,8 @@ class Night:
             self.summary.stamp,
             fetch=fetch_many,
             decode=self.config.decode.decode,
+            lake=redact(self.config.reader.uri),
+            seconds=dict(self.summary.seconds),
             on_progress=self.progress.update,
         )
         self.summary.page = self.output.storage.uri_of(key)
