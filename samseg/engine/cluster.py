@@ -1,0 +1,92 @@
+"""Connecting to Ray, and what the driver asks of the cluster. Imported only while a map runs."""
+
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+
+from samseg.engine.shares import Node
+from samseg.errors import WorkersError
+
+_OBJECT_STORE_BYTES = 128 * 2**20  # only beats and receipts pass through it
+_PROBE_S = 10.0
+
+
+class Cluster:
+    """The Ray that this process is connected to.
+
+    Attributes:
+        own: whether it was started for this map alone, so that no more nodes can come.
+    """
+
+    def __init__(self, own: bool):
+        self.own = own
+
+    def nodes(self) -> dict[str, Node]:
+        """Return the resources of the nodes that are alive, by node id."""
+        return {n["NodeID"]: n["Resources"] for n in ray.nodes() if n["Alive"]}
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[Cluster]:
+    """Connect to Ray for a while; see `ray_pool` for which one.
+
+    Raises:
+        WorkersError: there is no Ray at the address.
+    """
+    if ray.is_initialized():
+        yield Cluster(own=False)
+        return
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    own = address == "local"
+    try:
+        _init(address, own)
+        yield Cluster(own)
+    finally:
+        ray.shutdown()
+
+
+def _init(address: str, own: bool) -> None:
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    try:
+        if own:
+            _guard()
+            ray.init(
+                address, include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES, **quiet
+            )
+        else:
+            _probe(address)
+            ray.init(address, **quiet)
+    except (OSError, RuntimeError, ValueError) as e:
+        why = str(e).strip().split("\n")[0]
+        raise WorkersError(
+            f"no Ray at {address}: {why}; start it there, or unset engine.address and RAY_ADDRESS "
+            "to work on this machine alone"
+        ) from e
+
+
+def _probe(address: str) -> None:
+    """Fail at once where nothing listens; Ray itself tries for minutes and ends the process."""
+    if "://" in address:
+        raise ValueError(
+            "addresses with :// are for Ray Client, which cannot run a night; use `ray job submit`"
+        )
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdecimal():
+        with socket.create_connection((host, int(port)), timeout=_PROBE_S):
+            pass
+
+
+def _guard() -> None:
+    """Give a Ray of our own its token by the environment; it would write one to the home directory.
+
+    Ray itself turns authentication on for such a cluster, unless RAY_AUTH_MODE says otherwise, and
+    keeps mode and token for the life of the process.
+    """
+    if not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

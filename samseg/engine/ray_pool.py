@@ -1,0 +1,74 @@
+"""The engine on Ray: one actor per GPU, or per share of CPUs where there are none.
+
+For everything unattended: a worker that dies or hangs is replaced and its shard tried again. This
+module holds the settings only and does not import ray; `pool.py` runs them.
+
+Where the work runs: on the Ray that this process is already connected to, else at `address`, else
+at RAY_ADDRESS (which `ray job submit` sets), else on a Ray of its own that ends with the map.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from samseg.spec import Spec
+from samseg.types import Beat, Outcome, Shard, Slot, Work
+
+
+class RayPool(Spec):
+    """A pool of Ray actors.
+
+    Attributes:
+        address: of the Ray cluster; None is described above.
+        workers: number of actors. `auto` is as many as the nodes that are up can hold, looked at
+            again while running; on a cluster that starts nodes on demand give a number, which is
+            what makes it start them.
+        cpus_per_worker: CPUs that Ray sets aside for each actor, and its threads. `auto`: with
+            GPUs the CPUs of a node split among its GPUs, at most 8; without, 1 up to 4 where a
+            node can still hold 4 actors, because one thread each on several images beats several
+            threads on one.
+        attempts: tries per shard before it is given up, and images of one shard that may be
+            skipped for killing their worker.
+        backoff_s: pause before the second try, doubled with each further one up to a minute.
+        silence_s: a worker that says nothing this long while it loads or works is replaced. Must
+            exceed the time for one image and for fetching the weights.
+        start_failures: failed starts in a row, with no worker running, that end the night.
+    """
+
+    kind: Literal["ray"] = "ray"
+    address: str | None = None
+    workers: PositiveInt | Literal["auto"] = "auto"
+    cpus_per_worker: PositiveInt | Literal["auto"] = "auto"
+    attempts: PositiveInt = 5
+    backoff_s: float = Field(default=5.0, ge=0)
+    silence_s: PositiveFloat = 600.0
+    start_failures: PositiveInt = 3
+
+    def map(
+        self,
+        build: Callable[[Slot], Work],
+        shards: Iterable[Shard],
+        device: Literal["auto", "cpu", "cuda"],
+    ) -> Iterator[Beat | Outcome]:
+        """See `samseg.types.Engine.map`."""
+        # Ray reads these once, when it is first imported. The environment is in place on every
+        # node, so `uv run` need not be repeated there; what a worker dies of is in its shard's
+        # failures, so Ray need not print it among the results.
+        os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
+        from samseg.engine.cluster import connected
+        from samseg.engine.pool import Pool
+        from samseg.engine.scheduler import Scheduler
+
+        scheduler = Scheduler(
+            shards,
+            attempts=self.attempts,
+            backoff_s=self.backoff_s,
+            silence_s=self.silence_s,
+        )
+        if scheduler.finished:
+            return
+        with connected(self.address) as cluster:
+            yield from Pool(self, cluster, scheduler, build, device).run()

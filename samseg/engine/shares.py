@@ -1,0 +1,65 @@
+"""How the machines of a cluster are shared out among workers: arithmetic over resources, no I/O."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+_GPU_THREADS = 8  # decoding and pooling for one GPU do not keep more busy
+_CPU_THREADS = 4  # torch gains little from more on one image
+_CPU_WORKERS = 4  # per node, before a worker gets a second thread
+
+Node = Mapping[str, float]
+"""What one node has, in Ray's words: `{"CPU": 8.0, "GPU": 1.0, ...}`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one worker gets.
+
+    Attributes:
+        device: `cuda` with one GPU, or `cpu`.
+        threads: CPU threads it may use.
+        cpus: CPUs set aside for it; less than `threads` only on nodes with fewer CPUs than GPUs.
+        workers: how many such shares the nodes hold.
+    """
+
+    device: Literal["cpu", "cuda"]
+    threads: int
+    cpus: float
+    workers: int
+
+
+def share_out(
+    nodes: Iterable[Node],
+    device: Literal["auto", "cpu", "cuda"],
+    cpus_per_worker: int | Literal["auto"],
+) -> Share:
+    """Decide what each worker gets; `auto` takes GPUs where any node has one.
+
+    Nodes may differ: the share is one that fits every node of the kind used.
+    """
+    cpus_and_gpus = [(n.get("CPU", 0.0), int(n.get("GPU", 0.0))) for n in nodes]
+    with_gpus = [(cpus, gpus) for cpus, gpus in cpus_and_gpus if gpus]
+    if device == "cuda" or (device == "auto" and with_gpus):
+        fair = min((cpus / gpus for cpus, gpus in with_gpus), default=1.0)
+        wanted = (
+            float(cpus_per_worker)
+            if cpus_per_worker != "auto"
+            else min(fair, 1.0)
+            if fair < 1
+            else min(_GPU_THREADS, fair // 1)
+        )
+        fits = sum(min(gpus, _times(cpus, wanted)) for cpus, gpus in with_gpus)
+        return Share("cuda", max(1, int(wanted)), wanted, fits)
+    cpus = [int(cpus) for cpus, _ in cpus_and_gpus if cpus >= 1]
+    threads = (
+        cpus_per_worker
+        if cpus_per_worker != "auto"
+        else max(1, min(_CPU_THREADS, min(cpus, default=1) // _CPU_WORKERS))
+    )
+    return Share("cpu", threads, float(threads), sum(c // threads for c in cpus))
+
+
+def _times(cpus: float, wanted: float) -> int:
+    """How often `wanted` CPUs fit into `cpus`; any number of times when nothing is wanted."""
+    return int(cpus / wanted + 1e-9) if wanted else 1 << 30
