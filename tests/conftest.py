@@ -2,7 +2,9 @@
 
 import io
 import json
-from collections.abc import Callable
+import os
+import secrets
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -211,3 +213,28 @@ def _jpeg(pixels: np.ndarray) -> bytes:
     sink = io.BytesIO()
     Image.fromarray(pixels).save(sink, "JPEG", quality=92)
     return sink.getvalue()
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """One Ray for all tests of this process: four CPUs, and two GPUs that do not exist."""
+    told = {
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    }
+    for name, value in told.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    ray.init(
+        "local",
+        num_cpus=4,
+        num_gpus=2,
+        include_dashboard=False,
+        object_store_memory=128 * 2**20,
+        log_to_driver=False,
+        logging_level="ERROR",
+    )
+    yield
+    ray.shutdown()

@@ -154,7 +154,9 @@ class Scheduler:
 
     def died(self, worker: Hashable, why: str, now: float) -> Outcome | None:
         """A worker is gone, perhaps by its shard; an outcome means that the shard is given up."""
-        desk = self._dismiss(worker, now)
+        desk = self._desks.pop(worker)
+        if desk.upcoming is not None:
+            self._wait(desk.upcoming, now)
         task = desk.running
         if task is None:
             return None
@@ -173,9 +175,10 @@ class Scheduler:
 
     def left(self, worker: Hashable, now: float) -> None:
         """A worker is gone through no fault of its shard: its machine left, or it was let go."""
-        desk = self._dismiss(worker, now)
-        if desk.running is not None:
-            self._wait(desk.running, now)
+        desk = self._desks.pop(worker)
+        for task in (desk.running, desk.upcoming):
+            if task is not None:
+                self._wait(task, now)
 
     # ------------------------------------------------------------------ inside
 
@@ -217,12 +220,6 @@ class Scheduler:
         if task is None:
             raise RuntimeError(f"worker {worker} has no shard")
         return task
-
-    def _dismiss(self, worker: Hashable, now: float) -> _Desk:
-        desk = self._desks.pop(worker)
-        if desk.upcoming is not None:
-            self._wait(desk.upcoming, now)
-        return desk
 
     def _wait(self, task: _Task, due: float) -> None:
         heapq.heappush(self._waiting, (due, next(self._ties), task))

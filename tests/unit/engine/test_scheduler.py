@@ -1,0 +1,319 @@
+"""The rules, one by one, and a model of a night under thousands of interleavings."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from samseg.engine.failure import Failure
+from samseg.engine.scheduler import Scheduler
+from samseg.types import Attempt, Receipt, Shard, Source
+
+IMAGES = 6
+
+
+def shard(i):
+    return Shard.of([Source(f"{i}", f"file:///{i}", "etag", 1)], IMAGES)
+
+
+def receipt(s, attempt):
+    return Receipt(s.id, {"ok": IMAGES - len(attempt.skip)}, 0)
+
+
+class Drawn:
+    """Shards, and how many of them were drawn."""
+
+    def __init__(self, n):
+        self.n, self.drawn = n, 0
+
+    def __iter__(self):
+        for i in range(self.n):
+            self.drawn += 1
+            yield shard(i)
+
+
+def scheduler(n, workers="", **changed):
+    made = Scheduler(Drawn(n), **({"attempts": 3, "backoff_s": 8.0, "silence_s": 100.0} | changed))
+    for worker in workers:
+        made.join(worker)
+    return made
+
+
+def die(s, worker, index):
+    """Let a worker die at an image, and another take its place."""
+    if index is not None:
+        s.heard(worker, 0.0, index)
+    outcome = s.died(worker, "died", 0.0)
+    s.join(worker)
+    return outcome
+
+
+def test_no_shards_no_work():
+    s = scheduler(0, "a")
+    assert s.finished and not s.needs(1) and s.assign("a", 0.0) is None
+
+
+def test_each_worker_gets_its_own_shard_and_the_hint_comes_true():
+    s = scheduler(5, "ab")
+    first, hinted = s.assign("a", 0.0)
+    assert (first, hinted.upcoming) == (shard(0), shard(1))
+    assert s.assign("b", 0.0)[0] == shard(2)
+    s.succeeded("a", receipt(first, hinted))
+    assert s.assign("a", 1.0)[0] == shard(1)
+
+
+def test_a_small_lake_is_spread_rather_than_reserved():
+    s = scheduler(2, "ab")
+    shard_a, attempt_a = s.assign("a", 0.0)
+    shard_b, _ = s.assign("b", 0.0)
+    assert attempt_a.upcoming is None and shard_a != shard_b
+
+
+def test_an_idle_worker_takes_over_a_reservation():
+    s = scheduler(4, "ab")
+    _, a = s.assign("a", 0.0)
+    first, b = s.assign("b", 0.0)
+    s.succeeded("b", receipt(first, b))
+    second, b = s.assign("b", 1.0)
+    s.succeeded("b", receipt(second, b))
+    assert b.upcoming is None
+    assert s.assign("b", 2.0)[0] == a.upcoming
+    s.succeeded("b", receipt(a.upcoming, b))
+    assert s.assign("b", 3.0) is None
+
+
+def test_errors_pause_twice_as_long_each_time_and_then_give_up():
+    s = scheduler(1, "a")
+    for number, due in ((1, 8.0), (2, 16.0)):
+        _, attempt = s.assign("a", 0.0 if number == 1 else 1000.0)
+        assert (attempt.number, attempt.exact) == (number, False)
+        now = 1000.0 * (number - 1)
+        assert s.failed("a", Failure("store is down"), now) is None
+        assert s.pause(now) == due
+        assert s.assign("a", now + due - 0.1) is None
+    s.assign("a", 2000.0)
+    outcome = s.failed("a", Failure("store is down"), 2000.0)
+    assert outcome.receipt is None and s.finished
+    assert outcome.failures == tuple(f"attempt {i}: store is down" for i in (1, 2, 3))
+
+
+def test_pauses_are_bounded():
+    s = scheduler(1, "a", attempts=40)
+    for i in range(39):
+        s.assign("a", i * 100.0)
+        s.failed("a", Failure("again"), i * 100.0)
+        assert s.pause(i * 100.0) <= 60.0
+
+
+def test_an_error_that_cannot_heal_gives_up_at_once():
+    s = scheduler(1, "a")
+    s.assign("a", 0.0)
+    outcome = s.failed("a", Failure("bad tar", retry=False), 0.0)
+    assert (outcome.receipt, outcome.failures) == (None, ("attempt 1: bad tar",))
+
+
+def test_many_waiting_shards_hold_back_new_ones():
+    shards = Drawn(1000)
+    s = Scheduler(shards, attempts=5, backoff_s=10.0)
+    s.join("a")
+    now = 0.0
+    while s.assign("a", now):
+        s.failed("a", Failure("store is down"), now)
+        now += 0.01
+    assert shards.drawn < 6
+
+
+def test_the_second_exact_death_at_an_image_skips_it():
+    s = scheduler(1, "a")
+    seen = []
+    for _ in range(3):
+        seen.append(s.assign("a", 0.0)[1])
+        assert die(s, "a", 4) is None
+    seen.append(s.assign("a", 0.0)[1])
+    assert seen == [
+        Attempt(1),
+        Attempt(2, exact=True),
+        Attempt(3, exact=True),
+        Attempt(1, skip=frozenset({4}), exact=True),
+    ]
+
+
+@pytest.mark.parametrize(
+    "indices",
+    [
+        pytest.param([None, None, None], id="before any image"),
+        pytest.param([1, 2, 3], id="never twice at one image"),
+    ],
+)
+def test_deaths_without_a_culprit_give_the_shard_up(indices):
+    s = scheduler(1, "a")
+    outcomes = []
+    for index in indices:
+        assert s.assign("a", 0.0)
+        outcomes.append(die(s, "a", index))
+    assert outcomes[:2] == [None, None] and outcomes[2].receipt is None
+    assert "near" not in outcomes[2].failures[-1]
+
+
+def test_dying_at_a_skipped_image_is_no_progress():
+    s = scheduler(1, "a")
+    deaths = 0
+    while s.assign("a", 0.0) and die(s, "a", 4) is None:
+        deaths += 1
+        assert deaths < 20
+    assert deaths == 5  # near 4; at 4, at 4: skipped; at 4 again, three times
+
+
+def test_a_machine_that_breaks_everything_does_not_write_off_every_image():
+    s = scheduler(1, "a", attempts=3)
+    index, skipped = 0, frozenset()
+    for _ in range(100):
+        _, attempt = s.assign("a", 0.0)
+        skipped = attempt.skip
+        index = min(set(range(1000)) - skipped)
+        if die(s, "a", index):
+            break
+    assert len(skipped) == 3 and s.finished
+
+
+def test_what_left_with_its_machine_is_as_before():
+    s = scheduler(3, "a")
+    first, before = s.assign("a", 0.0)
+    s.heard("a", 1.0, 3)
+    s.left("a", 2.0)
+    s.join("b")
+    assert s.assign("b", 3.0)[0] == first
+    s.left("b", 4.0)
+    s.join("c")
+    again = [s.assign("c", 5.0)]
+    s.succeeded("c", receipt(*again[0]))
+    again.append(s.assign("c", 6.0))
+    assert {job[0] for job in again} == {first, before.upcoming}
+    assert all((job[1].number, job[1].exact) == (1, False) for job in again)
+
+
+def test_a_shard_that_was_read_ahead_by_a_dead_worker_is_no_hint_any_more():
+    s = scheduler(4, "a")
+    _, attempt = s.assign("a", 0.0)
+    suspect = attempt.upcoming
+    die(s, "a", 0)
+    hints, order = [], []
+    while job := s.assign("a", 1.0):
+        order.append(job[0])
+        hints.append(job[1].upcoming)
+        s.succeeded("a", receipt(*job))
+    assert suspect in order and suspect not in hints
+
+
+def test_only_those_who_owe_an_answer_are_silent():
+    s = scheduler(3, "abc")
+    s.assign("a", 0.0)
+    s.assign("b", 0.0)
+    s.heard("b", 60.0, 1)
+    assert s.silent(100.0) == [] and s.silent(101.0) == ["a"]
+    s.heard("c", 5.0)  # starting
+    assert s.silent(106.0) == ["a", "c"]
+    s.rested("c")
+    assert s.silent(1000.0) == ["a", "b"]
+
+
+# ---------------------------------------------------------------------- a model of a night
+
+
+class Night:
+    """Workers that live and die as hypothesis says, over shards with deadly images."""
+
+    def __init__(self, n, workers, deadly, choose):
+        self.shards = Drawn(n)
+        self.attempts = 4
+        self.s = Scheduler(self.shards, attempts=self.attempts, backoff_s=1.0, silence_s=50.0)
+        self.deadly, self.choose = deadly, choose
+        self.now, self.names = 0.0, iter(range(10**9))
+        self.at = {}  # worker -> [shard, attempt, next image], or None when idle
+        self.outcomes, self.free_trips, self.errors = [], Counter(), Counter()
+        for _ in range(workers):
+            self.hire()
+
+    def hire(self):
+        worker = next(self.names)
+        self.s.join(worker)
+        self.at[worker] = None
+
+    def end(self, worker, outcome):
+        self.at[worker] = None
+        if outcome:
+            self.outcomes.append(outcome)
+
+    def bereave(self, worker, outcome):
+        self.end(worker, outcome)
+        del self.at[worker]
+        self.hire()
+
+    def step(self):
+        self.now += 0.25
+        worker = self.choose(sorted(self.at))
+        job = self.at[worker]
+        if job is None:
+            given = self.s.assign(worker, self.now)
+            self.at[worker] = [*given, 0] if given else None
+            return
+        s, attempt, index = job
+        fate = self.choose(["on"] * 12 + ["node left", "error"])
+        if fate == "node left":
+            self.free_trips[s.id] += 1
+            self.s.left(worker, self.now)
+            self.bereave(worker, None)
+        elif fate == "error" and self.errors[s.id] < 2:
+            self.errors[s.id] += 1
+            self.end(worker, self.s.failed(worker, Failure("flaky"), self.now))
+        elif index == IMAGES:
+            self.end(worker, self.s.succeeded(worker, receipt(s, attempt)))
+        else:
+            self.s.heard(worker, self.now, index)
+            ahead = 0 if attempt.exact else 2  # reading ahead may kill early
+            reach = set(range(index, index + 1 + ahead)) - attempt.skip
+            killers = reach & self.deadly.get(int(s.sources[0].key), frozenset())
+            if killers:
+                self.bereave(worker, self.s.died(worker, "died", self.now))
+            else:
+                job[2] += 1
+
+    def check(self):
+        in_hand = [job[0].id for job in self.at.values() if job]
+        assert len(in_hand) == len(set(in_hand)), "one shard, two workers"
+        closed = [o.shard.id for o in self.outcomes]
+        assert not set(in_hand) & set(closed), "work on a shard that has its outcome"
+        ahead = self.shards.drawn - len(closed)
+        assert ahead <= 4 * len(self.at) + 2, "drawn too far ahead"
+        for job in self.at.values():
+            if job and job[1].upcoming:
+                assert not job[1].exact, "an exact attempt reads nothing ahead"
+
+
+@settings(max_examples=1000, deadline=None)
+@given(
+    n=st.integers(0, 12),
+    workers=st.integers(1, 4),
+    deadly=st.dictionaries(
+        st.integers(0, 11), st.frozensets(st.integers(0, IMAGES - 1), max_size=2), max_size=4
+    ),
+    random=st.randoms(use_true_random=False),
+)
+def test_every_night_ends_with_one_outcome_per_shard(n, workers, deadly, random):
+    night = Night(n, workers, deadly, random.choice)
+    for _ in range(20_000):
+        if night.s.finished:
+            break
+        night.step()
+        night.check()
+    assert night.s.finished, "the night does not end"
+    ended = sorted(int(o.shard.sources[0].key) for o in night.outcomes)
+    assert ended == list(range(n)), "each shard once"
+    for outcome in night.outcomes:
+        killers = deadly.get(int(outcome.shard.sources[0].key), frozenset())
+        if outcome.receipt:
+            # exactly the deadly images are lost, never an innocent one
+            assert outcome.receipt.statuses["ok"] == IMAGES - len(killers)
+        else:
+            assert killers and night.errors[outcome.shard.id], "given up without cause"
