@@ -30,6 +30,7 @@ masks:
 cluster:
   fit:
     kind: dbscan                # no number of classes to guess
+    eps: 0.045                  # cosine radius of a class; `auto` wants more images than these
     min_samples: 4              # a class needs only this many masks: the lake is small
 
 exports:

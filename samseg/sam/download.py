@@ -126,18 +126,16 @@ class _Source:
 
     def __init__(self, url: str):
         """Ask for size and version."""
-        from aiohttp import ClientError
-        from obstore.exceptions import BaseError
-
-        from samseg.storage import filesystem
+        from samseg.storage import filesystem, transport_errors
 
         self.url = url
-        self.errors: tuple[type[BaseException], ...] = (ClientError, BaseError, OSError)
+        self.errors: tuple[type[BaseException], ...] = transport_errors()
+        unusable: tuple[type[BaseException], ...] = (ValueError, ImportError, *self.errors)
         try:
             self._fs = filesystem(url)
             self._path = self._fs._strip_protocol(url)
             info = self._fs.info(self._path)
-        except (ValueError, ImportError, *self.errors) as e:
+        except unusable as e:
             raise CheckpointError(
                 f"cannot reach {redact(url)}: {redact(str(e)) or type(e).__name__}; check the URL "
                 "and the network, or download it elsewhere and give its path as the checkpoint"

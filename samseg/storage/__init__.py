@@ -30,6 +30,7 @@ __all__ = [
     "open_lake",
     "open_output",
     "open_uri",
+    "transport_errors",
 ]
 
 
@@ -104,6 +105,14 @@ def filesystem(uri: str) -> Any:
     """Return an fsspec filesystem for `uri` (clouds through obstore), for DuckDB and pyarrow."""
     _register_clouds()
     return fsspec.core.url_to_fs(uri)[0]
+
+
+def transport_errors() -> tuple[type[BaseException], ...]:
+    """Return what a file from `filesystem` or `open_uri` may raise while it is read."""
+    from aiohttp import ClientError
+    from obstore.exceptions import BaseError
+
+    return (ClientError, BaseError, OSError)
 
 
 def _register_clouds() -> None:
