@@ -1,6 +1,7 @@
 """Give new masks their classes as a Ray job.
 
-    ray job submit --working-dir . -- python jobs/cluster.py configs/nightly.yaml [section.key=value ...]
+    ray job submit --working-dir . -- \
+        python jobs/cluster.py configs/nightly.yaml [section.key=value ...]
 """
 
 import sys

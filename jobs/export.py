@@ -1,6 +1,7 @@
 """Write the exports as a Ray job.
 
-    ray job submit --working-dir . -- python jobs/export.py configs/nightly.yaml [section.key=value ...]
+    ray job submit --working-dir . -- \
+        python jobs/export.py configs/nightly.yaml [section.key=value ...]
 """
 
 import sys

@@ -1,6 +1,7 @@
 """The whole night as a Ray job: plan, embed, cluster, export, report.
 
-    ray job submit --working-dir . -- python jobs/nightly.py configs/nightly.yaml [section.key=value ...]
+    ray job submit --working-dir . -- \
+        python jobs/nightly.py configs/nightly.yaml [section.key=value ...]
 """
 
 import sys

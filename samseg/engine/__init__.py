@@ -1,7 +1,7 @@
 """Engines: where the work on shards runs.
 
 `Local` is this process, for debugging and tests; `RayPool` is a pool of Ray actors, for everything
-else. Both drive the rules of `scheduler.py` and give the same events (`samseg.types.Engine`);
+else. Both drive the rules of `scheduler.py` and give the same events (`samseg.seam.Engine`);
 `tests/contract/test_engine.py` holds them to it. Importing this package does not import ray.
 """
 

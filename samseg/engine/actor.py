@@ -12,7 +12,8 @@ import ray
 
 from samseg.engine.failure import Failure, build_work, try_shard
 from samseg.errors import DeviceError
-from samseg.types import Attempt, Beat, Receipt, Shard, Slot, Work
+from samseg.seam import Attempt, Beat, Receipt, Slot, Work
+from samseg.types import Shard
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from samseg.errors import CheckpointError, DeviceError, SamsegError, one_line
-from samseg.types import Attempt, Beat, Receipt, Shard, Slot, Work
+from samseg.seam import Attempt, Beat, Receipt, Slot, Work
+from samseg.types import Shard
 
 _log = logging.getLogger(__name__)
 

@@ -16,8 +16,9 @@ from pydantic import Field, PositiveInt
 from samseg.engine.failure import Failure, build_work, try_shard
 from samseg.engine.scheduler import Scheduler
 from samseg.errors import DeviceError, WorkersError
+from samseg.seam import Attempt, Beat, Outcome, Receipt, Slot, Work
 from samseg.spec import Spec
-from samseg.types import Attempt, Beat, Outcome, Receipt, Shard, Slot, Work
+from samseg.types import Shard
 
 
 class Local(Spec):
@@ -40,7 +41,7 @@ class Local(Spec):
         shards: Iterable[Shard],
         device: Literal["auto", "cpu", "cuda"],
     ) -> Iterator[Beat | Outcome]:
-        """See `samseg.types.Engine.map`."""
+        """See `samseg.seam.Engine.map`."""
         scheduler = Scheduler(shards, attempts=self.attempts, backoff_s=self.backoff_s)
         if scheduler.finished:
             return

@@ -27,7 +27,7 @@ from samseg.engine.ray_pool import RayPool
 from samseg.engine.scheduler import Scheduler
 from samseg.engine.shares import Share, share_out
 from samseg.errors import DeviceError, WorkersError, one_line
-from samseg.types import Beat, Outcome, Receipt, Slot, Work
+from samseg.seam import Beat, Outcome, Receipt, Slot, Work
 
 _log = logging.getLogger(__name__)
 _TICK_S = 1.0  # longest wait for a worker to speak

@@ -13,8 +13,9 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from samseg.seam import Beat, Outcome, Slot, Work
 from samseg.spec import Spec
-from samseg.types import Beat, Outcome, Shard, Slot, Work
+from samseg.types import Shard
 
 
 class RayPool(Spec):
@@ -52,7 +53,7 @@ class RayPool(Spec):
         shards: Iterable[Shard],
         device: Literal["auto", "cpu", "cuda"],
     ) -> Iterator[Beat | Outcome]:
-        """See `samseg.types.Engine.map`."""
+        """See `samseg.seam.Engine.map`."""
         # Ray reads these once, when it is first imported. The environment is in place on every
         # node, so `uv run` need not be repeated there; what a worker dies of is in its shard's
         # failures, so Ray need not print it among the results.

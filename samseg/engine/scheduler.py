@@ -11,7 +11,8 @@ The rules:
   ones, so that an outage of the store costs few shards their attempts.
 - A death costs an attempt. From then on the shard runs `exact`: nothing is read ahead, so the last
   beat names the image that was being worked on. An image that two exact attempts died at is
-  skipped, and the count of attempts starts anew, for there was progress.
+  skipped, and the count of attempts starts anew, for there was progress. An error that is not of
+  our tree is such a death too: it is a defect that this image meets, and costs no other image.
 - A machine that leaves costs nothing.
 - After `attempts` tries, or with `attempts` images to skip and still dying, the shard is given up.
 - A worker hears of its next shard early, to read ahead. Such a reservation is only ever drawn from
@@ -27,10 +28,11 @@ from dataclasses import dataclass, field
 from math import inf
 
 from samseg.engine.failure import Failure
-from samseg.types import Attempt, Outcome, Receipt, Shard
+from samseg.seam import Attempt, Outcome, Receipt
+from samseg.types import Shard
 
 _LONGEST_PAUSE_S = 60.0
-_DEATHS_TO_SKIP = 2
+_BLAMED_TO_SKIP = 2
 
 
 @dataclass(slots=True)
@@ -41,7 +43,7 @@ class _Task:
     number: int = 1
     exact: bool = False
     skip: frozenset[int] = frozenset()
-    deaths: Counter[int] = field(default_factory=Counter)  # exact deaths per image
+    blamed: Counter[int] = field(default_factory=Counter)  # exact attempts ended per image
     failures: list[str] = field(default_factory=list)
 
     def note(self, text: str) -> None:
@@ -109,7 +111,7 @@ class Scheduler:
         task = desk.upcoming or self._due(now) or self._untouched() or self._taken_over()
         if task is None:
             return None
-        desk.running, desk.upcoming, desk.index, desk.heard = task, None, None, now
+        desk.running, desk.upcoming, desk.heard = task, None, now
         if not task.exact:
             desk.upcoming = self._reservation(now)
         upcoming = desk.upcoming.shard if desk.upcoming else None
@@ -145,11 +147,13 @@ class Scheduler:
 
     def failed(self, worker: Hashable, failure: Failure, now: float) -> Outcome | None:
         """A worker's attempt ended in an error; an outcome means that the shard is given up."""
-        task = self._running(worker)
+        task, index = self._running(worker), self._desks[worker].index
         self.rested(worker)
         task.note(failure.text)
         if not failure.retry:
             return self._close(task, None)
+        if failure.kind is None and self._skips(task, index, now):
+            return None
         return self._again(task, now + _pause(self._backoff_s, task.number))
 
     def died(self, worker: Hashable, why: str, now: float) -> Outcome | None:
@@ -162,16 +166,7 @@ class Scheduler:
             return None
         where = "" if desk.index is None else f"{'at' if task.exact else 'near'} image {desk.index}"
         task.note(f"{why} {where}".strip())
-        blamed = desk.index if task.exact else None
-        task.exact = True
-        if blamed is not None and blamed not in task.skip:
-            task.deaths[blamed] += 1
-            if task.deaths[blamed] >= _DEATHS_TO_SKIP and len(task.skip) < self._attempts:
-                task.skip |= {blamed}
-                task.number = 1
-                self._wait(task, now)
-                return None
-        return self._again(task, now)
+        return None if self._skips(task, desk.index, now) else self._again(task, now)
 
     def left(self, worker: Hashable, now: float) -> None:
         """A worker is gone through no fault of its shard: its machine left, or it was let go."""
@@ -181,6 +176,20 @@ class Scheduler:
                 self._wait(task, now)
 
     # ------------------------------------------------------------------ inside
+
+    def _skips(self, task: _Task, index: int | None, now: float) -> bool:
+        """Blame the image that a task ended at, and skip it from the second time on."""
+        blamed = index if task.exact else None
+        task.exact = True
+        if blamed is None or blamed in task.skip:
+            return False
+        task.blamed[blamed] += 1
+        if task.blamed[blamed] < _BLAMED_TO_SKIP or len(task.skip) >= self._attempts:
+            return False
+        task.skip |= {blamed}
+        task.number = 1
+        self._wait(task, now)
+        return True
 
     def _draw(self) -> bool:
         shard = next(self._shards, None)

@@ -18,9 +18,10 @@ from samseg.pooling import Pooling
 from samseg.readers import Reader
 from samseg.readers.decode import DecodePolicy
 from samseg.sam.settings import MaskSettings, ModelSpec
+from samseg.seam import Attempt, Beat, Engine, Outcome, Receipt, Slot
 from samseg.stages.read_ahead import ReadAhead, Ready, decode_one
 from samseg.stages.shard_rows import ShardRows
-from samseg.types import Attempt, Beat, Encoded, Engine, Outcome, Receipt, Shard, Slot
+from samseg.types import Encoded, Shard
 
 _DECODED_AHEAD = 4
 
@@ -165,7 +166,9 @@ class EmbedWork:
         ):
             read_s = time.perf_counter() - began
             if index in skip:
-                error = ImageError("crashed", "the worker died each time it touched this image")
+                error = ImageError(
+                    "crashed", "its worker died or failed each time it touched this image"
+                )
                 encoded = Encoded(encoded.key, encoded.uri, error)
             yield decode_one(self._embedding.decode, encoded, read_s)
             began = time.perf_counter()

@@ -14,8 +14,9 @@ import pyarrow as pa
 from samseg import schema
 from samseg.errors import ImageError
 from samseg.output import Output
+from samseg.seam import Receipt
 from samseg.stages.read_ahead import Ready
-from samseg.types import Image, Int32, Masks, Pooled, Receipt, Shard, mask_id_of
+from samseg.types import Image, Int32, Masks, Pooled, Shard, mask_id_of
 
 _ERROR_LENGTH = 300
 

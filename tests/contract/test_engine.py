@@ -7,7 +7,8 @@ import pytest
 
 from samseg.engine import Local, RayPool
 from samseg.errors import CheckpointError, DeviceError, ShardError, StorageError, WorkersError
-from samseg.types import Beat, Outcome, Receipt, Shard, Source
+from samseg.seam import Beat, Outcome, Receipt
+from samseg.types import Shard, Source
 
 IMAGES = 3
 

@@ -12,7 +12,8 @@ import pytest
 
 from samseg.engine import RayPool
 from samseg.errors import DeviceError, WorkersError
-from samseg.types import Beat, Outcome, Receipt, Shard, Source
+from samseg.seam import Beat, Outcome, Receipt
+from samseg.types import Shard, Source
 
 IMAGES = 8
 BAD_IMAGE = 5

@@ -4,7 +4,8 @@ import pytest
 
 from samseg.engine.failure import Failure, build_work, try_shard
 from samseg.errors import CheckpointError, DeviceError, ImageError, ShardError, StorageError
-from samseg.types import Attempt, Beat, Receipt, Shard, Slot
+from samseg.seam import Attempt, Beat, Receipt, Slot
+from samseg.types import Shard
 
 SHARD = Shard.of([], 0)
 RECEIPT = Receipt(SHARD.id, {}, 0)
