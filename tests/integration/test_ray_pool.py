@@ -224,7 +224,8 @@ def test_a_ray_of_its_own_is_silent_and_leaves_nothing(tmp_path):
     code = """
         import os
         from samseg.engine import RayPool
-        from samseg.types import Beat, Outcome, Receipt, Shard, Source
+        from samseg.seam import Beat, Outcome, Receipt
+        from samseg.types import Shard, Source
 
         def build(slot):
             def work(shard, attempt):
@@ -267,7 +268,8 @@ def test_a_node_that_leaves_costs_its_shards_nothing(tmp_path):
         import ray
         from ray.cluster_utils import Cluster
         from samseg.engine import RayPool
-        from samseg.types import Beat, Outcome, Receipt, Shard, Source
+        from samseg.seam import Beat, Outcome, Receipt
+        from samseg.types import Shard, Source
 
         def build(slot):
             import ray

@@ -175,6 +175,18 @@ def test_deaths_without_a_culprit_give_the_shard_up(indices):
     assert "near" not in outcomes[2].failures[-1]
 
 
+def test_the_last_image_of_another_shard_is_not_to_blame():
+    s = scheduler(2, "a")
+    assert die(s, "a", s.assign("a", 0.0) and 1) is None
+    s.assign("a", 0.0)  # what was read ahead
+    s.heard("a", 0.0, IMAGES)
+    s.succeeded("a", receipt(shard(1), Attempt()))
+    for _ in range(2):
+        assert s.assign("a", 0.0)[1].skip == frozenset()
+        outcome = die(s, "a", None)
+    assert outcome.receipt is None and "image" not in outcome.failures[-1]
+
+
 def test_dying_at_a_skipped_image_is_no_progress():
     s = scheduler(1, "a")
     deaths = 0
