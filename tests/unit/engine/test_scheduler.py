@@ -177,14 +177,19 @@ def test_deaths_without_a_culprit_give_the_shard_up(indices):
 
 def test_the_last_image_of_another_shard_is_not_to_blame():
     s = scheduler(2, "a")
-    assert die(s, "a", s.assign("a", 0.0) and 1) is None
-    s.assign("a", 0.0)  # what was read ahead
+    s.assign("a", 0.0)
+    die(s, "a", 1)
+    other = s.assign("a", 0.0)  # what the dead worker had read ahead
     s.heard("a", 0.0, IMAGES)
-    s.succeeded("a", receipt(shard(1), Attempt()))
+    s.succeeded("a", receipt(*other))
     for _ in range(2):
-        assert s.assign("a", 0.0)[1].skip == frozenset()
+        s.assign("a", 0.0)
         outcome = die(s, "a", None)
-    assert outcome.receipt is None and "image" not in outcome.failures[-1]
+    assert outcome.failures == (
+        "attempt 1: died near image 1",
+        "attempt 2: died",
+        "attempt 3: died",
+    )
 
 
 def test_dying_at_a_skipped_image_is_no_progress():
