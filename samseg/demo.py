@@ -5,6 +5,7 @@ things; the config it writes is an ordinary one, so everything the demo did can 
 the other commands.
 """
 
+import os
 from pathlib import Path
 
 from samseg import config as configs
@@ -19,7 +20,7 @@ output: {folder}/labels         # everything a night leaves
 reader:
   kind: folder                  # loose image files
   uri: {folder}/lake            # add photos here and run again: only those are labelled
-  images_per_shard: 4           # small, so that both workers have something to do
+  images_per_shard: 3           # small, so that both workers have something to do
 
 model:
   checkpoint: tiny              # ships with samseg; use vit_h for real nights
@@ -51,11 +52,12 @@ def run(folder: Path, progress: Progress) -> Summary:
     path.write_text(_CONFIG.format(folder=folder, path=path), encoding="utf-8")
     summary = Night(configs.load(path), progress).run()
     page = (summary.page or "").removeprefix("file://")
+    samseg = "uv run samseg" if "UV" in os.environ else "samseg"
     labels = folder / "labels"
     progress.note(
-        f"\nOpen {page}\n\nThen:\n"
-        f'  samseg query -o {labels} "select name, count(*) as masks from labels group by all"\n'
-        f"  samseg status {labels}\n"
-        f"  samseg nightly -c configs/quickstart.yaml reader.uri=/path/to/photos"
+        f"\nOpen {page}\n\nThen, for example:\n"
+        f'  {samseg} query -o {labels} "select name, count(*) as masks from labels group by all"\n'
+        f"  {samseg} status {labels}\n"
+        f"  {samseg} nightly -c {path}   # with photos of your own added to {folder / 'lake'}"
     )
     return summary
