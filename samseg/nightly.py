@@ -171,15 +171,17 @@ class Night:
             recipe_fingerprint=fingerprint(self.recipe),
             on_progress=self.progress.update,
         )
-        verb = "fitted" if found.refitted else "assigned to"
         noise = found.noise / found.masks if found.masks else 0.0
-        self._finish(
-            "cluster",
-            began,
-            {k: v for k, v in asdict(found).items() if k != "curve"},
-            f"{found.new_masks} masks {verb} codebook v{found.version}: {found.classes} classes, "
-            f"{noise:.0%} noise",
-        )
+        if found.refitted:
+            text = (
+                f"codebook v{found.version} fitted ({found.reason}), {found.masks} masks assigned: "
+            )
+            text += f"{found.classes} classes, {found.born} of them new, {noise:.0%} noise"
+        else:
+            text = f"{found.masks} new masks assigned to the {found.classes} classes of codebook "
+            text += f"v{found.version}, {noise:.0%} noise"
+        counts = {k: v for k, v in asdict(found).items() if k != "curve"}
+        self._finish("cluster", began, counts, text)
         return found
 
     def export(self) -> None:
