@@ -35,13 +35,12 @@ def head(tmp_path_factory):
     """A Ray head with a dashboard; yields the job server's URL and the environment."""
     folder = tmp_path_factory.mktemp("head")
     port, dashboard, client = free_ports(3)
-    env = os.environ | {
+    env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    env |= {
         "HOME": str(folder),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     }
-    for name in ("RAY_ADDRESS", "RAY_JOB_ID"):
-        env.pop(name, None)
     log = (folder / "log").open("wb")
     started = subprocess.Popen(
         [

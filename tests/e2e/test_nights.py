@@ -68,7 +68,8 @@ def command(*arguments):
 def environment(folder):
     home = folder / "home"
     home.mkdir(exist_ok=True)
-    return os.environ | {"HOME": str(home), "XDG_CACHE_HOME": str(home)}
+    env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    return env | {"HOME": str(home), "XDG_CACHE_HOME": str(home)}
 
 
 def samseg(folder, *arguments, wanted=0):
