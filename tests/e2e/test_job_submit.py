@@ -34,7 +34,7 @@ def free_ports(n):
 def head(tmp_path_factory):
     """A Ray head with a dashboard; yields the job server's URL and the environment."""
     folder = tmp_path_factory.mktemp("head")
-    port, dashboard, client = free_ports(3)
+    port, dashboard, agent, client = free_ports(4)
     env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     env |= {
         "HOME": str(folder),
@@ -54,6 +54,7 @@ def head(tmp_path_factory):
             "--node-ip-address=127.0.0.1",
             "--dashboard-host=127.0.0.1",
             f"--dashboard-port={dashboard}",
+            f"--dashboard-agent-listen-port={agent}",
             f"--ray-client-server-port={client}",
             "--object-store-memory=200000000",
         ],
@@ -87,6 +88,22 @@ def wait_for_jobs_api(url, started, log, limit_s=90):
     raise RuntimeError(f"no job server at {url}:\n{log.read_text()[-3000:]}")
 
 
+def submit(url, env, job, limit_s=60):
+    """Submit a job and wait for its end; the agent that takes jobs comes up after the server."""
+    until = time.monotonic() + limit_s
+    while True:
+        submitted = subprocess.run(
+            [RAY, "job", "submit", "--address", url, "--working-dir", str(ROOT), "--", *job],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        if "No available agent" not in submitted.stderr or time.monotonic() > until:
+            return submitted
+        time.sleep(1)
+
+
 def test_the_nightly_job_runs_on_a_cluster(head, tmp_path):
     from samseg.demo_lake import write_demo_lake
 
@@ -102,25 +119,8 @@ def test_the_nightly_job_runs_on_a_cluster(head, tmp_path):
             }
         )
     )
-    submitted = subprocess.run(
-        [
-            RAY,
-            "job",
-            "submit",
-            "--address",
-            url,
-            "--working-dir",
-            str(ROOT),
-            "--",
-            sys.executable,
-            "jobs/nightly.py",
-            str(config),
-        ],
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    job = [sys.executable, "jobs/nightly.py", str(config)]
+    submitted = submit(url, env, job)
     assert submitted.returncode == 0, submitted.stdout + submitted.stderr
     lines = [line for line in submitted.stdout.splitlines() if line.startswith('{"samseg"')]
     last = json.loads(lines[-1])
