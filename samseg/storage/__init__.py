@@ -19,7 +19,7 @@ import fsspec
 from samseg.errors import ConfigError, LakeError, redact
 from samseg.storage.files import FsspecStorage
 from samseg.storage.objects import ObjectStorage
-from samseg.storage.uri import CLOUDS, client_options, normal
+from samseg.storage.uri import CLOUDS, client_options, normal, transport_errors
 from samseg.types import Source
 
 __all__ = [
@@ -105,14 +105,6 @@ def filesystem(uri: str) -> Any:
     """Return an fsspec filesystem for `uri` (clouds through obstore), for DuckDB and pyarrow."""
     _register_clouds()
     return fsspec.core.url_to_fs(uri)[0]
-
-
-def transport_errors() -> tuple[type[BaseException], ...]:
-    """Return what a file from `filesystem` or `open_uri` may raise while it is read."""
-    from aiohttp import ClientError
-    from obstore.exceptions import BaseError
-
-    return (ClientError, BaseError, OSError)
 
 
 def _register_clouds() -> None:

@@ -6,7 +6,7 @@ from typing import Any, BinaryIO, cast
 import fsspec
 
 from samseg.errors import LakeError, NotFoundError, StorageError, one_line, redact
-from samseg.storage.uri import normal
+from samseg.storage.uri import normal, transport_errors
 from samseg.types import Source
 
 
@@ -21,30 +21,44 @@ class FsspecStorage:
         except (ImportError, ValueError) as e:
             raise LakeError(f"cannot open the lake {redact(uri)}: {one_line(e)}") from e
         self._root = str(root).rstrip("/")
+        self._errors: tuple[type[BaseException], ...] = transport_errors()
 
     def __reduce__(self) -> tuple[type, tuple[str]]:
         return type(self), (self.uri,)
 
     def list(self, prefix: str = "") -> Iterator[Source]:
-        """See `Storage.list`. Broken links and unreadable folders are passed over."""
+        """See `Storage.list`. Broken links and unreadable folders below are passed over.
+
+        Raises:
+            LakeError: the root itself cannot be listed.
+        """
         start = f"{self._root}/{prefix}".rstrip("/") if prefix else self._root
         try:
-            for path, _, files in self._fs.walk(start, detail=True):
-                below = str(path).rstrip("/")[len(self._root) :].strip("/")
-                for name, info in files.items():
-                    key = f"{below}/{name}" if below else name
+            self._fs.ls(start, detail=False)
+        except FileNotFoundError as e:
+            if prefix:
+                return
+            raise LakeError(f"there is nothing at {redact(self.uri)}; check the URL") from e
+        except self._errors as e:
+            raise LakeError(
+                f"cannot list {redact(start)}: {one_line(e)}; check the URL and the network"
+            ) from e
+        for path, _, files in self._fs.walk(start, detail=True):
+            below = str(path).rstrip("/")[len(self._root) :].strip("/")
+            for name, info in files.items():
+                key = f"{below}/{name}" if below else name
+                if info.get("type") == "file" and _is_text(key):
                     size = info.get("size")
-                    if info.get("type") == "file" and size is not None and _is_text(key):
-                        yield Source(key, self.uri_of(key), _etag(info), int(size))
-        except OSError as e:
-            raise LakeError(f"cannot list {redact(start)}: {one_line(e)}") from e
+                    if size is None:  # a web server's listing does not say
+                        size = self._fs.size(f"{self._root}/{key}") or 0
+                    yield Source(key, self.uri_of(key), _etag(info), int(size))
 
     def get(self, key: str) -> bytes:
         """See `Storage.get`."""
         with self.stream(key) as f:
             try:
                 return f.read()
-            except OSError as e:
+            except self._errors as e:
                 uri = redact(self.uri_of(key))
                 raise StorageError(f"cannot read {uri}: {one_line(e)}") from e
 
@@ -54,7 +68,7 @@ class FsspecStorage:
             return cast(BinaryIO, self._fs.open(f"{self._root}/{key}", "rb"))
         except FileNotFoundError as e:
             raise NotFoundError(f"no object at {redact(self.uri_of(key))}") from e
-        except OSError as e:
+        except self._errors as e:
             raise StorageError(f"cannot read {redact(self.uri_of(key))}: {one_line(e)}") from e
 
     def uri_of(self, key: str) -> str:

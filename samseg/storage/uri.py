@@ -1,4 +1,4 @@
-"""How roots are written: absolute `file://` URIs for local paths, everything else as it is."""
+"""How roots are written, how clouds are connected to, and what reading may raise."""
 
 import os
 from pathlib import Path
@@ -19,3 +19,11 @@ def normal(uri: str) -> str:
 def client_options() -> Any:
     """Allow plain http where the endpoint that the environment names is plain http."""
     return {"allow_http": os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")}
+
+
+def transport_errors() -> tuple[type[BaseException], ...]:
+    """Return what a file from `filesystem` or `open_uri` may raise while it is read."""
+    from aiohttp import ClientError
+    from obstore.exceptions import BaseError
+
+    return (ClientError, BaseError, OSError)

@@ -1,3 +1,4 @@
+import http.server
 import pickle
 import tarfile
 import threading
@@ -100,6 +101,43 @@ def test_a_missing_local_lake_is_named(tmp_path):
 def test_an_unknown_protocol_is_named():
     with pytest.raises(LakeError, match="nonsense"):
         open_lake("nonsense://x")
+
+
+@pytest.fixture
+def web(tmp_path):
+    """A web server over a folder, as one that lists its folders."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=str(tmp_path))
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_a_web_server_that_lists_is_a_lake(web, tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "a.jpg").write_bytes(b"12345")
+    (tmp_path / "deep" / "b.jpg").write_bytes(b"678")
+    lake = open_lake(web)
+    found = {s.key: s.bytes for s in lake.list()}
+    assert found == {"a.jpg": 5, "deep/b.jpg": 3}
+    assert lake.get("deep/b.jpg") == b"678"
+
+
+def test_a_web_server_that_is_not_there_is_named():
+    with pytest.raises(LakeError, match=r"cannot list http://127\.0\.0\.1:9.*check the URL"):
+        list(open_lake("http://127.0.0.1:9/photos").list())
+
+
+def test_an_empty_place_is_named():
+    with pytest.raises(LakeError, match="nothing at memory://no-such-lake"):
+        list(open_lake("memory://no-such-lake").list())
 
 
 def test_a_broken_link_does_not_end_a_listing(tmp_path):
