@@ -132,7 +132,7 @@ def status(output: Annotated[str, typer.Argument(help="Output folder, or a confi
     from samseg.stages.status import status_of
 
     uri = configs.load(output).output if output.endswith((".yaml", ".yml")) else output
-    found = status_of(Output(uri))
+    found = status_of(Output.existing(uri))
     table = Table(show_header=False, box=None, pad_edge=False)
     planned = found.sources if found.images_planned is None else found.images_planned
     unit = "tars" if found.images_planned is None else "images"

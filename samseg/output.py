@@ -6,12 +6,13 @@ object is created once (`ObjectStorage.put_new`). See the README for the drawn t
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from samseg import schema
-from samseg.errors import RecipeError
+from samseg.errors import ConfigError, RecipeError, redact
 from samseg.storage import ObjectStorage, open_output
 from samseg.types import Shard, Source
 
@@ -22,6 +23,22 @@ class Output:
     def __init__(self, uri: str):
         """Open (not yet create) the folder at `uri`."""
         self.storage: ObjectStorage = open_output(uri)
+
+    @classmethod
+    def existing(cls, uri: str) -> "Output":
+        """Open a folder that a night has written to.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        found = cls(uri)
+        local = found.uri.removeprefix("file://")
+        there = Path(local).is_dir() if local != found.uri else True
+        if not there or found.recipe() is None:
+            raise ConfigError(
+                f"there is no output folder of samseg at {redact(uri)}; `samseg nightly` makes one"
+            )
+        return found
 
     @property
     def uri(self) -> str:

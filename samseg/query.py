@@ -19,7 +19,6 @@ Not for a stage of the pipeline: those read parts shard by shard in bounded memo
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -203,15 +202,11 @@ def open(output: str | Output, codebook: int | None = None) -> Tables:
         codebook: version of the classes to look through, None for the newest.
 
     Raises:
-        ConfigError: there is no such local folder.
+        ConfigError: there is no such output folder.
         CodebookError: there is no such codebook.
         StorageError: the store failed.
     """
-    found = Output(output) if isinstance(output, str) else output
-    local = found.uri.removeprefix("file://")
-    if local != found.uri and not Path(local).is_dir():
-        raise ConfigError(f"there is no output folder {local}; `samseg nightly` makes one")
-    return Tables(found, codebook)
+    return Tables(Output.existing(output) if isinstance(output, str) else output, codebook)
 
 
 def _arrow_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:

@@ -52,6 +52,7 @@ def small_output(tmp_path: Path) -> Callable[..., SmallOutput]:
             size: (h, w).
         """
         output = Output(str(tmp_path / "output"))
+        output.guard({})
         photos: dict[str, bytes] = {}
         class_of: dict[str, int] = {}
         shards = ["0" * 19 + "a", "0" * 19 + "b"]

@@ -10,6 +10,7 @@ import pyarrow.csv as pa_csv
 
 _SHOWN_ROWS = 200
 _SHOWN_VALUES = 4
+_MANY_COLUMNS = 6
 
 
 def render(table: pa.Table, format: Literal["table", "csv", "json"] = "table") -> str:
@@ -28,35 +29,56 @@ def render(table: pa.Table, format: Literal["table", "csv", "json"] = "table") -
 
 
 def _drawn(table: pa.Table) -> str:
-    from rich import box
     from rich.console import Console
-    from rich.table import Table
 
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for field in table.schema:
-        number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
-        drawn.add_column(field.name, justify="right" if number else "left", overflow="fold")
-    for row in table.slice(0, _SHOWN_ROWS).to_pylist():
-        drawn.add_row(*(_cell(value) for value in row.values()))
     width = None if os.isatty(1) else 160
     console = Console(file=io.StringIO(), width=width, force_terminal=False, highlight=False)
-    console.print(drawn, markup=False)
+    shown = table.slice(0, _SHOWN_ROWS).to_pylist()
+    cells = [[_cell(value) for value in row.values()] for row in shown]
+    columns = [[name, *(row[i] for row in cells)] for i, name in enumerate(table.column_names)]
+    needed = sum(max(len(cell) for cell in column) + 2 for column in columns)
+    if needed > console.width and len(columns) > _MANY_COLUMNS:
+        console.print(_records(table.column_names, cells), markup=False, soft_wrap=True)
+    else:
+        console.print(_grid(table.schema, cells))
     more = table.num_rows - _SHOWN_ROWS
     note = f"\n… {more} more rows; --format csv prints all" if more > 0 else ""
     return console.file.getvalue().rstrip("\n") + note  # type: ignore[attr-defined]
 
 
-def _cell(value: Any) -> Any:
+def _grid(columns: pa.Schema, cells: list[list[str]]) -> Any:
+    from rich import box
+    from rich.table import Table
     from rich.text import Text
 
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for field in columns:
+        number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+        grid.add_column(field.name, justify="right" if number else "left", overflow="fold")
+    for row in cells:
+        grid.add_row(*(Text(cell) for cell in row))
+    return grid
+
+
+def _records(names: list[str], cells: list[list[str]]) -> str:
+    """One value per line: for rows too wide to stand side by side."""
+    wide = max(map(len, names))
+    rows = [
+        "\n".join(f"{n:<{wide}}  {c}" for n, c in zip(names, row, strict=True)) for row in cells
+    ]
+    return "\n\n".join(rows)
+
+
+def _cell(value: Any) -> str:
     if value is None:
-        return Text("-", style="dim")
+        return "-"
     if isinstance(value, float):
-        return Text(f"{value:.4g}")
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_cell(v)}" for name, v in value.items())
     if isinstance(value, list) and len(value) > _SHOWN_VALUES:
-        shown = ", ".join(f"{v:.3g}" if isinstance(v, float) else str(v) for v in value[:3])
-        return Text(f"[{shown}, … {len(value)}]")
-    return Text(str(value))
+        return f"[{', '.join(_cell(v) for v in value[:3])}, … {len(value)}]"
+    return str(value)
 
 
 def _flat(table: pa.Table) -> pa.Table:

@@ -84,6 +84,14 @@ def test_embedding_before_planning_names_the_next_step(capsys, tmp_path):
     assert code == 3 and "samseg plan" in err
 
 
+@pytest.mark.parametrize("arguments", [("status",), ("query", "select 1", "-o")], ids=str)
+def test_an_output_that_is_not_there_is_named_and_not_made(capsys, tmp_path, arguments):
+    nowhere = tmp_path / "labels"
+    code, _, err = run(capsys, *arguments, str(nowhere))
+    assert code == 2 and "no output folder" in err and "samseg nightly" in err
+    assert not nowhere.exists()
+
+
 def test_a_query_needs_an_output(capsys, monkeypatch):
     monkeypatch.delenv("SAMSEG_OUTPUT", raising=False)
     code, _, err = run(capsys, "query", "select 1")

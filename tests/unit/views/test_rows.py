@@ -20,6 +20,16 @@ def test_a_table_for_people_is_short_and_takes_names_literally():
     assert max(len(line) for line in text.split("\n")) <= 160
 
 
+def test_rows_too_wide_for_a_table_are_shown_one_value_a_line():
+    row = {f"column_{i}": "x" * 30 for i in range(8)} | {
+        "seconds": {"read": 0.00171261, "pool": 1.0}
+    }
+    lines = render(pa.Table.from_pylist([row, row])).split("\n")
+    assert lines[0] == "column_0  " + "x" * 30
+    assert lines[8] == "seconds   read 0.001713, pool 1"
+    assert lines[9] == "" and len(lines) == 19
+
+
 def test_a_long_table_says_what_it_leaves_out():
     assert "50 more rows" in render(pa.table({"n": range(250)}))
 
