@@ -111,12 +111,10 @@ class Night:
             LakeError: nothing has ever been planned.
         """
         self.output.guard(self.recipe)
-        todo = list(pending(self.output, retry_quarantined))
-        if not todo and not self.output.plan_numbers():
+        todo = pending(self.output, retry_quarantined)
+        if not todo.shards and not self.output.plan_numbers():
             raise LakeError(f"nothing is planned in {self.output.uri}; run `samseg plan` first")
-        counts = [shard.images for shard in todo]
-        known = sum(c for c in counts if c is not None) if None not in counts else None
-        began = self._start("embed", known, "images")
+        began = self._start("embed", todo.images, "images")
         embedding = Embedding(
             output=self.output.uri,
             reader=self.config.reader,
@@ -126,9 +124,9 @@ class Night:
             pooling=self.config.pooling,
         )
         done = Embedded()
-        if todo:
-            meter = Meter(self.progress)
-            done = embed_stage(self.output, embedding, todo, self.config.engine, meter)
+        if todo.shards:
+            shards, meter = todo.read(self.output), Meter(self.progress)
+            done = embed_stage(self.output, embedding, shards, self.config.engine, meter)
         rate = done.images / done.wall_s if done.wall_s else 0.0
         text = f"{done.images} images, {done.masks} masks"
         if done.images:

@@ -68,6 +68,7 @@ class Local(Spec):
         with closing(try_shard(work, shard, attempt)) as words:
             for said in words:
                 if isinstance(said, Beat):
+                    scheduler.heard(self, time.monotonic(), said.index)
                     yield said
                 elif isinstance(said, Receipt):
                     outcome = scheduler.succeeded(self, said)

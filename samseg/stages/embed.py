@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from samseg.errors import ImageError
 from samseg.output import Output
@@ -89,12 +91,39 @@ class Embedded:
         self.seconds.update(receipt.seconds)
 
 
-def pending(output: Output, retry_quarantined: bool = False) -> Iterator[Shard]:
-    """Yield the planned shards that are neither committed nor given up."""
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Planned shards that are neither committed nor given up.
+
+    Attributes:
+        done: ids of the other shards.
+        shards: how many are pending.
+        images: images in them, None where only reading can tell.
+    """
+
+    done: frozenset[str]
+    shards: int
+    images: int | None
+
+    def read(self, output: Output) -> Iterator[Shard]:
+        """Yield them in planning order, one plan in memory at a time."""
+        return (shard for shard in output.planned() if shard.id not in self.done)
+
+
+def pending(output: Output, retry_quarantined: bool = False) -> Pending:
+    """Find what is to do: all plans less one LIST of `images/`."""
     done = output.committed()
     if not retry_quarantined:
         done |= output.quarantined()
-    return (shard for shard in output.planned() if shard.id not in done)
+    others = pa.array(sorted(done), pa.string())
+    shards, images, unknown = 0, 0, False
+    for n in output.plan_numbers():
+        plan = output.read(output.plan_key(n), ["shard_id", "images"])
+        left = plan.filter(pc.invert(pc.is_in(plan["shard_id"], others)))
+        shards += len(pc.unique(left["shard_id"]))
+        images += pc.sum(left["images"]).as_py() or 0
+        unknown |= left["images"].null_count > 0
+    return Pending(frozenset(done), shards, None if unknown else images)
 
 
 def embed(
