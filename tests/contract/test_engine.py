@@ -97,6 +97,11 @@ def raise_always(i, attempt, index):
         raise ShardError("tar ends early")
 
 
+def raise_unless_skipped(i, attempt, index):
+    if i == 1 and index == 1 and index not in attempt.skip:
+        raise ValueError("odd shape")
+
+
 def raise_for_good(i, attempt, index):
     class Hopeless(ShardError):
         retry = False
@@ -115,6 +120,11 @@ def raise_for_good(i, attempt, index):
             ("attempt 1: Local: torn", "attempt 2: Local: torn"),
         ),
         (raise_always, False, tuple(f"attempt {i}: tar ends early" for i in (1, 2, 3))),
+        (
+            raise_unless_skipped,
+            True,
+            tuple(f"attempt {i}: ValueError: odd shape" for i in (1, 2, 3)),
+        ),
         (raise_for_good, False, ("attempt 1: tar is empty",)),
     ],
     ids=lambda value: getattr(value, "__name__", None),
