@@ -22,6 +22,9 @@ from samseg.types import NOISE, Float32
 _CANDIDATES = 40
 """Masks looked at per class; those far apart among them are shown."""
 
+_FEW = 12
+"""Candidates that a class should have, if need be from shards beyond the first."""
+
 _SHARDS = 64
 """Shards whose embeddings are read at most."""
 
@@ -42,7 +45,8 @@ class Tally:
         failures: (status, key, error) of the first images that failed.
         masks_of: masks per class, noise too.
         images_of: images on which a class occurs, noise too.
-        candidates: per class, shard -> mask ids from which exemplars are chosen.
+        candidates: per class, (nth of its image, mask id, shard) of masks from which exemplars are
+            chosen, ascending; the medoid comes first of all.
         examples: (rank, image id, shard, classes on it) of the images with most to show.
     """
 
@@ -53,7 +57,7 @@ class Tally:
     failures: list[tuple[str, str, str]] = field(default_factory=list)
     masks_of: Counter[int] = field(default_factory=Counter)
     images_of: Counter[int] = field(default_factory=Counter)
-    candidates: dict[int, dict[str, list[str]]] = field(default_factory=dict)
+    candidates: dict[int, list[tuple[int, str, str]]] = field(default_factory=dict)
     examples: list[tuple[tuple[int, int], str, str, frozenset[int]]] = field(default_factory=list)
 
 
@@ -93,13 +97,15 @@ def count(output: Output, version: int | None, medoids: Iterable[str]) -> Tally:
     tally = Tally()
     wanted = pa.array(sorted(medoids), pa.string())
     assigned = set() if version is None else output.assigned(version)
-    for shard in sorted(output.committed()):
+    for position, shard in enumerate(sorted(output.committed())):
         columns = ["image_id", "key", "status", "error", "masks", "seconds"]
         images = output.read(output.images_key(shard), columns)
         _count_images(tally, images)
         if version is not None and shard in assigned:
             key = output.assignments_key(version, shard)
-            _count_classes(tally, shard, output.read(key, ["mask_id", "class_id"]), wanted)
+            enough = _CANDIDATES if position < _SHARDS else _FEW
+            rows = output.read(key, ["mask_id", "class_id"])
+            _count_classes(tally, shard, rows, wanted, enough)
         else:
             for row in images.select(["image_id", "masks"]).to_pylist():
                 _offer(tally, (0, row["masks"] or 0), row["image_id"], shard, frozenset())
@@ -137,9 +143,9 @@ def read(
         Class id -> its candidates, and image id -> its masks, in the order of `images`.
     """
     masks_in: dict[str, set[str]] = defaultdict(set)
-    for shards in tally.candidates.values():
-        for shard, mask_ids in shards.items():
-            masks_in[shard].update(mask_ids)
+    for found in tally.candidates.values():
+        for _, mask_id, shard in found:
+            masks_in[shard].add(mask_id)
     busiest = sorted(masks_in, key=lambda shard: (-len(masks_in[shard]), shard))[:_SHARDS]
     by_class: dict[int, list[Shown]] = defaultdict(list)
     by_image: dict[str, list[Shown]] = defaultdict(list)
@@ -202,7 +208,10 @@ def _count_images(tally: Tally, images: pa.Table) -> None:
             tally.failures.append((row["status"], row["key"], row["error"] or ""))
 
 
-def _count_classes(tally: Tally, shard: str, rows: pa.Table, medoids: pa.Array) -> None:
+def _count_classes(
+    tally: Tally, shard: str, rows: pa.Table, medoids: pa.Array, enough: int
+) -> None:
+    """Count one shard; a class that has `enough` candidates takes none but its medoid from it."""
     mask_ids = rows["mask_id"].combine_chunks()
     owners = pc.replace_substring_regex(mask_ids, pattern="-[0-9]+$", replacement="")
     image_ids, image = np.unique(owners.to_numpy(zero_copy_only=False), return_inverse=True)
@@ -219,13 +228,14 @@ def _count_classes(tally: Tally, shard: str, rows: pa.Table, medoids: pa.Array) 
         if class_id != NOISE:
             for i in here:
                 on_image[int(i)].add(class_id)
-        nth_of_image = np.arange(end - start) - np.repeat(np.cumsum(counts) - counts, counts)
-        shards = tally.candidates.setdefault(class_id, {})
-        room = _CANDIDATES - sum(map(len, shards.values()))
-        picked = np.argsort(nth_of_image, kind="stable")[: max(room, 0)]
-        picked = np.union1d(picked, np.flatnonzero(is_medoid[start:end]))
-        if len(picked):
-            shards[shard] = mask_ids.take(pa.array(order[start:end][picked])).to_pylist()
+        nth = np.arange(end - start) - np.repeat(np.cumsum(counts) - counts, counts)
+        nth[is_medoid[start:end]] = -1
+        known = tally.candidates.setdefault(class_id, [])
+        few = len(known) < enough or enough == _CANDIDATES
+        picked = np.argsort(nth, kind="stable")[: _CANDIDATES if few else int((nth < 0).sum())]
+        ids = mask_ids.take(pa.array(order[start:end][picked])).to_pylist()
+        new = zip(nth[picked].tolist(), ids, [shard] * len(ids), strict=True)
+        tally.candidates[class_id] = heapq.nsmallest(_CANDIDATES, [*known, *new])
     masks_on = np.bincount(image[classes != NOISE], minlength=len(image_ids))
     for i, found in on_image.items():
         _offer(tally, (len(found), int(masks_on[i])), str(image_ids[i]), shard, frozenset(found))

@@ -111,8 +111,8 @@ def test_counts_equal_a_plain_count(small_output: Build) -> None:
         images_of.setdefault(class_id, set()).add(mask_id[:20])
     assert tally.images_of == {c: len(images) for c, images in images_of.items()}
     assert tally.images == 9 and tally.masks == len(made.class_of)
-    for class_id, shards in tally.candidates.items():
-        masks = [m for ids in shards.values() for m in ids]
+    for class_id, found in tally.candidates.items():
+        masks = [m for _, m, _ in found]
         assert masks and all(made.class_of[m] == class_id for m in masks)
 
 
@@ -121,13 +121,25 @@ def test_candidates_are_bounded_but_hold_the_medoid(
 ) -> None:
     monkeypatch.setattr(exemplars, "_CANDIDATES", 5)
     made = small_output(keys=tuple(f"{i}.jpg" for i in range(12)))
-    found = [m for ids in exemplars.count(made.output, 1, []).candidates[0].values() for m in ids]
+    drawn = exemplars.count(made.output, 1, []).candidates[0]
+    found = [m for _, m, _ in drawn]
+    assert {shard for _, _, shard in drawn} == set(made.shards), "not the first shard alone"
     assert len(found) == len({m[:20] for m in found}) == 5, "one per image while there are enough"
     apples = sorted(m for m, c in made.class_of.items() if c == 0)
     far = next(m for m in apples if m[:20] == image_id_of("11.jpg"))
     tally = exemplars.count(made.output, 1, [far])
-    found = [m for ids in tally.candidates[0].values() for m in ids]
-    assert far in found and len(found) <= 6
+    assert tally.candidates[0][0][1] == far and len(tally.candidates[0]) == 5
+
+
+def test_a_class_of_later_shards_alone_is_shown_too(
+    small_output: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exemplars, "_SHARDS", 1)
+    made = small_output(keys=tuple(f"{i}.jpg" for i in range(12)))
+    first = {m for m in made.class_of if m[:20] in {image_id_of(f"{i}.jpg") for i in range(6)}}
+    found = exemplars.count(made.output, 1, []).candidates
+    assert {m for _, m, _ in found[0]} <= first, "the first shard has enough of these"
+    assert not {m for _, m, _ in found[2]} <= first, "but not of those: one a picture"
 
 
 def test_examples_cover_classes_first() -> None:
