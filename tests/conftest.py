@@ -4,6 +4,7 @@ import io
 import json
 import os
 import secrets
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -239,3 +240,26 @@ def ray_cluster() -> Iterator[None]:
     )
     yield
     ray.shutdown()
+
+
+@pytest.fixture
+def race() -> Callable[[Any, str], list[int]]:
+    """Return a race of eight creates of one key: who won, checked against what is stored."""
+
+    def run(storage: Any, key: str) -> list[int]:
+        barrier, won = threading.Barrier(8), []
+
+        def create(i: int) -> None:
+            barrier.wait()
+            if storage.put_new(key, bytes([i])):
+                won.append(i)
+
+        threads = [threading.Thread(target=create, args=(i,)) for i in range(8)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        assert storage.get(key) == bytes(won)
+        return won
+
+    return run

@@ -1,8 +1,9 @@
 """What a worker says when something goes wrong: errors turned into plain values.
 
 An exception may hold anything, so it is never sent from one process to another; a `Failure` is
-text, a verdict on trying again, and the class from our own error tree. The only blanket `except`
-clauses of samseg are here. Not for errors of one image: those are rows, and the work's own affair.
+text, a verdict on trying again, and the class from our own error tree. The blanket `except` clauses
+of samseg are here, but for the one that ends the command line. Not for errors of one image: those
+are rows, and the work's own affair.
 """
 
 import logging

@@ -1,7 +1,5 @@
 """Against a real S3 server: the commit protocol, and a night whose lake and output are buckets."""
 
-import threading
-
 import samseg
 from samseg.config import parse
 from samseg.demo_lake import write_demo_lake
@@ -11,22 +9,9 @@ from samseg.stages.status import status_of
 from samseg.storage import filesystem, open_lake, open_output, open_uri
 
 
-def test_one_of_many_racing_creates_wins(s3):
+def test_one_of_many_racing_creates_wins(s3, race):
     storage = open_output("s3://lake/race")
-    barrier, won = threading.Barrier(8), []
-
-    def create(i):
-        barrier.wait()
-        if storage.put_new("images/part-a.parquet", bytes([i])):
-            won.append(i)
-
-    threads = [threading.Thread(target=create, args=(i,)) for i in range(8)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    assert len(won) == 1
-    assert storage.get("images/part-a.parquet") == bytes(won)
+    assert len(race(storage, "images/part-a.parquet")) == 1
     assert storage.put_new("images/part-a.parquet", b"late") is False
 
 
