@@ -25,8 +25,6 @@ from samseg.stages.read_ahead import ReadAhead, Ready, decode_one
 from samseg.stages.shard_rows import ShardRows
 from samseg.types import Encoded, Shard
 
-_DECODED_AHEAD = 4
-
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
@@ -167,7 +165,7 @@ class EmbedWork:
             embedding.model, embedding.masks, device=slot.device, threads=slot.threads
         )
         self._ahead = ReadAhead(
-            embedding.reader, embedding.decode, threads=max(1, slot.threads), ahead=_DECODED_AHEAD
+            embedding.reader, embedding.decode, threads=slot.threads, ahead=slot.threads
         )
 
     def __call__(self, shard: Shard, attempt: Attempt) -> Iterator[Beat | Receipt]:

@@ -66,7 +66,8 @@ class ReadAhead:
             reader: where images come from.
             policy: how they are decoded.
             threads: decoding threads.
-            ahead: images held decoded at most.
+            ahead: images of one shard that may wait, decoded; one more waits to join them. At the
+                end of a shard as many of the upcoming one wait too, so peak memory counts twice.
         """
         self._reader = reader
         self._policy = policy

@@ -1,6 +1,7 @@
 """The stage over an engine of this process and a segmenter that draws one mask per image."""
 
 import io
+import time
 
 import numpy as np
 import pytest
@@ -156,3 +157,32 @@ def test_a_shard_given_up_is_quarantined_and_tried_again_on_demand(night, monkey
     again = pending(output, retry_quarantined=True)
     embed(output, embedding, again.read(output), Local())
     assert output.quarantined() == set() and len(images(output)) == 5
+
+
+def test_a_worker_of_one_thread_keeps_few_pictures_in_memory(tmp_path, monkeypatch):
+    lake, output = tmp_path / "lake", Output(str(tmp_path / "out"))
+    lake.mkdir()
+    for i in range(12):
+        (lake / f"{i}.png").write_bytes(png("blue"))
+    reader = Folder(uri=str(lake))
+    plan(output, reader)
+    decode, segment = DecodePolicy.decode, FakeSegmenter.segment
+    decoded, ahead = [], []
+
+    def counted(self, payload):
+        decoded.append(payload)
+        return decode(self, payload)
+
+    def slow(self, pixels):
+        time.sleep(0.05)  # decoding runs ahead as far as it may
+        ahead.append(len(decoded) - len(ahead))
+        return segment(self, pixels)
+
+    monkeypatch.setattr(DecodePolicy, "decode", counted)
+    monkeypatch.setattr(FakeSegmenter, "segment", slow)
+    embedding = Embedding(
+        output.uri, reader, *(DecodePolicy(), ModelSpec(), MaskSettings()), Coverage()
+    )
+    list(EmbedWork(embedding, Slot("cpu", 1))(next(output.planned()), Attempt()))
+    assert len(ahead) == 12
+    assert 2 <= max(ahead) <= 3  # in work, waiting, and in the reader's hand
