@@ -12,7 +12,9 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from samseg.errors import ConfigError
+from samseg.sam.decoder import Decoder
 from samseg.sam.encoder import Geometry, encode
+from samseg.sam.image_side import ImageSide
 from samseg.sam.masks import Candidates, to_masks
 from samseg.sam.segmenter import Segmenter
 from samseg.types import Float32, Int32, Masks, Pixels, Segmentation
@@ -96,20 +98,27 @@ def segment_prompts(
     size = encoded.geometry.original_size
     threshold = segmenter.model.mask_threshold
     chosen = slice(1, None) if multimask_output else slice(0, 1)
+    side = segmenter.decoder.image_side
     parts: list[Candidates] = []
     with torch.inference_mode():
         shared = None
         for start in range(0, len(prompts), segmenter.batch):
             part = slice(start, min(start + segmenter.batch, len(prompts)))
             sparse, dense = _embedded(segmenter, prompts, part, encoded.geometry)
-            if prompts.mask_inputs is not None:
-                image = segmenter.decoder.image_side(encoded.features, dense)
-            else:
-                shared = shared or segmenter.decoder.image_side(encoded.features, dense[:1])
-                image = shared
-            decoded = segmenter.decoder.decode(image, sparse)
-            everything = torch.arange(len(sparse), device=segmenter.device)
-            logits = segmenter.decoder.logits(decoded, everything, chosen)
+            if prompts.mask_inputs is None:
+                shared = shared or side(encoded.features, dense[:1])
+                iou, logits = _answers(segmenter.decoder, shared, sparse, chosen)
+            else:  # each prompt sees an image of its own
+                answers = [
+                    _answers(
+                        segmenter.decoder,
+                        side(encoded.features, one[None]),
+                        tokens[None],
+                        chosen,
+                    )
+                    for one, tokens in zip(dense, sparse, strict=True)
+                ]
+                iou, logits = (torch.cat(parts) for parts in zip(*answers, strict=True))
             per_prompt = logits.shape[1]
             logits = logits.flatten(0, 1)
             measured = upsampler.measure(
@@ -121,7 +130,7 @@ def segment_prompts(
                 Candidates(
                     boxes=measured.boxes,
                     areas=measured.areas,
-                    predicted_iou=decoded.predicted_iou[:, chosen].flatten().cpu().numpy(),
+                    predicted_iou=iou.flatten().cpu().numpy(),
                     stability_score=measured.stability,
                     points=_where(prompts, prompt_ids, measured.boxes.astype(np.float32)),
                     crops=np.tile(whole, (len(logits), 1)),
@@ -131,6 +140,15 @@ def segment_prompts(
             )
     masks: Masks = to_masks(Candidates.join(parts), size, threshold, prompts.kind)
     return Segmentation(masks, encoded.features[0].float().cpu().numpy())
+
+
+def _answers(
+    decoder: Decoder, image: ImageSide, sparse: Tensor, masks: slice
+) -> tuple[Tensor, Tensor]:
+    """Decode b prompts: (b, masks) predicted IoU and their logits."""
+    decoded = decoder.decode(image, sparse, masks)
+    everything = torch.arange(len(sparse), device=sparse.device)
+    return decoded.predicted_iou, decoder.logits(image, decoded, everything)
 
 
 def _embedded(

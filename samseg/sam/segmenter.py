@@ -26,8 +26,8 @@ from samseg.sam.settings import MaskSettings, ModelSpec
 from samseg.sam.upsample import Upsampler
 from samseg.types import Pixels, Segmentation
 
-_CPU_BATCH = 4
-"""Most prompts decoded at once on a CPU: more would leave the cache and use memory for nothing."""
+_CPU_BATCH = 16
+"""Most prompts decoded at once on a CPU: more would use memory for nothing."""
 
 
 class Segmenter:
@@ -173,13 +173,13 @@ class Segmenter:
         sparse, dense = self.model.prompt_encoder((asked, ones), boxes=None, masks=None)
         image = self.decoder.image_side(encoded.features, dense[:1])
         for start in range(0, len(points), self.batch):
-            decoded = self.decoder.decode(image, sparse[start : start + self.batch])
-            iou = decoded.predicted_iou[:, 1:]
+            decoded = self.decoder.decode(image, sparse[start : start + self.batch], slice(1, None))
+            iou = decoded.predicted_iou
             wanted = iou > settings.pred_iou_thresh if settings.pred_iou_thresh > 0 else iou == iou
             prompts = wanted.any(dim=1).nonzero()[:, 0]
             if not len(prompts):
                 continue
-            logits = self.decoder.logits(decoded, prompts, slice(1, None))[wanted[prompts]]
+            logits = self.decoder.logits(image, decoded, prompts)[wanted[prompts]]
             measured = upsampler.measure(logits, threshold, settings.stability_score_offset)
             keep = np.ones(len(logits), dtype=np.bool_)
             if settings.stability_score_thresh > 0:
