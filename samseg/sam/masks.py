@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from segment_anything.utils.amg import remove_small_regions
 from torchvision.ops.boxes import batched_nms  # type: ignore[import-untyped]
 
+from samseg.sam.rle import Rle, area_of, box_of, encode, flips_of
 from samseg.sam.upsample import Cutout, Upsampler
 from samseg.types import Bool, Float32, Int32, Int64, Masks
 
 _EDGE_PX = 20
 """A box this near to the edge of its crop, but not of the image, is taken to be cut off."""
-
-Rle = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,22 +125,18 @@ def to_masks(
         threshold: logit above which a px belongs to the mask.
         prompt_kind: see `samseg.types.Masks`.
     """
-    from pycocotools import mask as coco
-
-    canvas = np.zeros(size, dtype=np.uint8, order="F")
+    boxes = np.zeros((len(candidates), 4), dtype=np.int32)
+    areas = np.zeros(len(candidates), dtype=np.int64)
     rles: list[Rle] = []
-    for (upsampler, cutout), (x0, y0, x1, y1) in zip(
-        candidates.cutouts, candidates.crops, strict=True
-    ):
-        crop = canvas[y0:y1, x0:x1]
-        upsampler.draw(cutout, threshold, crop)
-        rles.append(coco.encode(canvas))
-        if cutout is not None:
-            crop[slice(*cutout.rows), slice(*cutout.columns)] = 0
+    for i, (upsampler, cutout) in enumerate(candidates.cutouts):
+        x0, y0 = candidates.crops[i, :2]
+        flips = flips_of(upsampler.draw(cutout, threshold).moved(x0, y0), size[0])
+        boxes[i], areas[i] = box_of(flips, size[0]), area_of(flips)
+        rles.append(encode(flips, size))
     return Masks(
         size=size,
-        boxes=candidates.boxes.astype(np.int32),
-        areas=candidates.areas,
+        boxes=boxes,
+        areas=areas,
         predicted_iou=candidates.predicted_iou,
         stability_score=candidates.stability_score,
         points=candidates.points,

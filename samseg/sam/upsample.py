@@ -2,62 +2,30 @@
 
 `Sam.postprocess_masks` interpolates bilinearly to 1024 x 1024, drops the padding and interpolates
 again to the image. Both steps are separable and linear, so together they are one small matrix per
-axis: pixels = rows @ logits @ columns.T. Each pixel is a convex combination of at most 3 x 3
-logits; hence outside the reach of the logits above a threshold no pixel is above it, and only the
-window within reach is computed.
+axis: pixels = rows @ logits @ columns.T.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from samseg.sam.encoder import Geometry
+from samseg.sam.rle import Window
+from samseg.sam.tiles import TILE, Axis, Tiles
 from samseg.types import Bool, Float32, Int64
 
-_BLOCK_PIXELS = 1 << 16
-"""Pixels computed at once on a CPU: they and their comparisons stay in the cache."""
+_CPU_MASKS = 12
+"""Masks measured at once on a CPU: fewer waste calls, more leave the cache."""
 
-_CHUNK_PIXELS = 1 << 27
+_GPU_PIXELS = 1 << 27
 """Pixels computed at once on a GPU."""
 
-
-class Axis:
-    """One axis of the way from low-resolution logits to the image.
-
-    Attributes:
-        weights: (size, low) float32, on the CPU; each row has at most 3 neighbouring nonzeros.
-    """
-
-    def __init__(self, low: int, side: int, padded_from: int, size: int):
-        """Compose the two interpolations.
-
-        Args:
-            low: number of logits.
-            side: the model's nominal input side in px.
-            padded_from: where the padding begins in it.
-            size: px of the image.
-        """
-        impulses = torch.eye(low)[None]
-        middle = functional.interpolate(impulses, size=side, mode="linear")[..., :padded_from]
-        final = functional.interpolate(middle, size=size, mode="linear")
-        self.weights = final[0].T.contiguous()
-        used = (self.weights > 0).numpy()
-        self._first = used.argmax(axis=1)
-        self._last = low - 1 - used[:, ::-1].argmax(axis=1)
-
-    def reach(self, first: int, last: int) -> tuple[int, int]:
-        """Return the half-open range of pixels that logits first..last (inclusive) touch."""
-        start = int(np.searchsorted(self._last, first, side="left"))
-        return start, int(np.searchsorted(self._first, last, side="right"))
-
-    def taps(self, start: int, stop: int) -> tuple[int, int]:
-        """Return the half-open range of logits that pixels start..stop (half open) need."""
-        return int(self._first[start]), int(self._last[stop - 1]) + 1
+_Columns = tuple[Float32, Int64, Int64]
+"""The columns of `Measured`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,15 +45,15 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cutout:
-    """The logits that decide one mask's pixels, and where those pixels are.
+    """The logits that decide one mask's pixels, and the tiles where those pixels are.
 
     Attributes:
-        logits: (r, c) float32 on the CPU.
-        rows: half-open range of pixels.
-        columns: half-open range of pixels.
+        logits: (r, c) float32.
+        rows: half-open range of tiles.
+        columns: half-open range of tiles.
     """
 
-    logits: Tensor
+    logits: Float32
     rows: tuple[int, int]
     columns: tuple[int, int]
 
@@ -102,13 +70,17 @@ class Upsampler:
             side: the model's nominal input side in px.
             device: where logits will be measured.
         """
-        (h, w), (input_h, input_w) = geometry.original_size, geometry.input_size
-        self.size = (h, w)
-        self._rows, self._columns = Axis(low, side, input_h, h), Axis(low, side, input_w, w)
-        self._device = device
-        self._on_device = (self._rows.weights.to(device), self._columns.weights.to(device))
+        self.size = geometry.original_size
+        rows, columns = (
+            _weights(low, side, padded_from, size)
+            for padded_from, size in zip(geometry.input_size, self.size, strict=True)
+        )
+        self._tiles = Tiles(Axis.of(rows.numpy()), Axis.of(columns.numpy()))
+        self._on_device = None if device.type == "cpu" else (rows.to(device), columns.to(device))
 
-    def measure(self, logits: Tensor, threshold: float, offset: float) -> Measured:
+    def measure(
+        self, logits: Tensor, threshold: float, offset: float, at_least: float = 0.0
+    ) -> Measured:
         """Compute stability, area and box of masks at full resolution.
 
         Stability is the reference's: px above threshold + offset over px above threshold - offset
@@ -118,110 +90,153 @@ class Upsampler:
             logits: (m, low, low) float32, on the device.
             threshold: logit above which a px belongs to the mask.
             offset: shift of the threshold.
+            at_least: the least stability that is of interest. A mask that is surely less stable
+                may be left at an upper bound of its stability, below `at_least`, area and box 0.
         """
-        m = len(logits)
-        counts = np.zeros((m, 3), dtype=np.int64)
-        boxes = np.zeros((m, 4), dtype=np.int64)
-        bounds = (threshold + offset, threshold, threshold - offset)
-        if self._device.type == "cpu":
-            for i, window in enumerate(self._cut(logits, bounds[2])):
-                if window is not None:
-                    counts[i], boxes[i] = self._measure_one(window, bounds)
+        bounds = (threshold - offset, threshold, threshold + offset)
+        if self._on_device is None:
+            parts = [
+                self._measure_tiles(part.numpy(), bounds, at_least)
+                for part in logits.split(_CPU_MASKS)
+            ]
         else:
-            step = max(1, _CHUNK_PIXELS // (self.size[0] * self.size[1]))
-            for start in range(0, m, step):
-                part = slice(start, start + step)
-                counts[part], boxes[part] = self._measure_many(logits[part], bounds)
-        with np.errstate(invalid="ignore"):
-            stability = (counts[:, 0] / counts[:, 2]).astype(np.float32)
-        return Measured(stability, counts[:, 1], boxes)
+            step = max(1, _GPU_PIXELS // (self.size[0] * self.size[1]))
+            parts = [_measure_all(part, *self._on_device, bounds) for part in logits.split(step)]
+        return Measured(*(np.concatenate(of_parts) for of_parts in zip(*parts, strict=True)))
 
     def cut(self, logits: Tensor, threshold: float) -> list[Cutout | None]:
         """Keep of each (low, low) logits only what `draw` needs; None for an empty mask."""
-        windows = self._cut(logits.cpu(), threshold)
-        return [None if w is None else Cutout(w.logits.clone(), w.rows, w.columns) for w in windows]
-
-    def draw(self, cutout: Cutout | None, threshold: float, canvas: NDArray[np.uint8]) -> None:
-        """Set the mask's pixels to 1 in `canvas`, a view of the size of this image."""
-        if cutout is None:
-            return
-        x0, x1 = cutout.columns
-        for y0, y1, values in self._blocks(cutout):
-            canvas[y0:y1, x0:x1] = values > threshold
-
-    def _cut(self, logits: Tensor, bound: float) -> list[Cutout | None]:
-        active = logits > bound
-        by_row, by_column = active.any(dim=2).numpy(), active.any(dim=1).numpy()
+        tiles, everywhere = self._tiles, logits.cpu().numpy()
+        reached = tiles.highest(tiles.levels(everywhere, [threshold])) > 0
         cutouts: list[Cutout | None] = []
-        for one, in_rows, in_columns in zip(logits, by_row, by_column, strict=True):
-            rows = _reached(self._rows, in_rows)
-            columns = _reached(self._columns, in_columns)
-            if rows is None or columns is None:
+        for one, tiles_of_one in zip(everywhere, reached, strict=True):
+            if not tiles_of_one.any():
                 cutouts.append(None)
                 continue
-            (r0, r1), (c0, c1) = self._rows.taps(*rows), self._columns.taps(*columns)
-            cutouts.append(Cutout(one[r0:r1, c0:c1], rows, columns))
+            rows, columns = (_range(tiles_of_one.any(axis=axis)) for axis in (1, 0))
+            near = one[tiles.rows.logits_of(*rows), tiles.columns.logits_of(*columns)]
+            cutouts.append(Cutout(near.copy(), rows, columns))
         return cutouts
 
-    def _blocks(self, cutout: Cutout) -> Iterator[tuple[int, int, Float32]]:
-        """Yield first row, end row and the values of the pixels between, a few rows at a time."""
-        (top, bottom), (x0, x1) = cutout.rows, cutout.columns
-        r_base, _ = self._rows.taps(top, bottom)
-        c0, c1 = self._columns.taps(x0, x1)
-        wide = cutout.logits @ self._columns.weights[x0:x1, c0:c1].T
-        step = max(16, _BLOCK_PIXELS // (x1 - x0))
-        for y0 in range(top, bottom, step):
-            y1 = min(y0 + step, bottom)
-            r0, r1 = self._rows.taps(y0, y1)
-            weights = self._rows.weights[y0:y1, r0:r1]
-            yield y0, y1, (weights @ wide[r0 - r_base : r1 - r_base]).numpy()
+    def draw(self, cutout: Cutout | None, threshold: float) -> Window:
+        """Draw one mask into a window of the image."""
+        if cutout is None:
+            return Window(np.zeros((0, 0), dtype=np.bool_), 0, 0)
+        (r0, r1), (c0, c1) = cutout.rows, cutout.columns
+        tiles, logits = self._tiles.part(cutout.rows, cutout.columns), cutout.logits[None]
+        levels = tiles.levels(logits, [threshold])
+        inside, reached = tiles.lowest(levels)[0] > 0, tiles.highest(levels)[0] > 0
+        drawn = np.empty((c1 - c0, TILE, r1 - r0, TILE), dtype=np.bool_)
+        drawn[:] = inside.T[:, None, :, None]
+        row, column = np.nonzero(inside != reached)
+        for part, values in tiles.pixels(logits, np.zeros_like(row), row, column):
+            drawn[column[part], :, row[part]] = values > threshold
+        x, y = c0 * TILE, r0 * TILE
+        h, w = self.size
+        columns = drawn.reshape((c1 - c0) * TILE, (r1 - r0) * TILE)[: w - x, : h - y]
+        return Window(columns, x, y)
 
-    def _measure_one(
-        self, window: Cutout, bounds: tuple[float, float, float]
-    ) -> tuple[list[int], list[int]]:
-        high, middle, low = bounds
-        counts = [0, 0, 0]
-        x0, x1 = window.columns
-        in_columns: Bool = np.zeros(x1 - x0, dtype=np.bool_)
-        top = bottom = -1
-        for y0, _, values in self._blocks(window):
-            inside = values > middle
-            counts[0] += int(np.count_nonzero(values > high))
-            counts[1] += int(np.count_nonzero(inside))
-            counts[2] += int(np.count_nonzero(values > low))
-            rows = np.flatnonzero(inside.any(axis=1))
-            if len(rows):
-                top = y0 + int(rows[0]) if top < 0 else top
-                bottom = y0 + int(rows[-1])
-                in_columns |= inside.any(axis=0)
-        columns = np.flatnonzero(in_columns)
-        if not len(columns):
-            return counts, [0, 0, 0, 0]
-        return counts, [x0 + int(columns[0]), top, x0 + int(columns[-1]), bottom]
+    def _measure_tiles(
+        self, logits: Float32, bounds: tuple[float, float, float], at_least: float
+    ) -> _Columns:
+        """Measure on a CPU: only what the logits leave open, and only while it can matter."""
+        tiles = self._tiles
+        levels = tiles.levels(logits, bounds)
+        stability = _ratio(tiles.perhaps(levels, 3), tiles.surely(levels, 1))
+        areas = np.zeros(len(logits), dtype=np.int64)
+        boxes = np.zeros((len(logits), 4), dtype=np.int64)
 
-    def _measure_many(
-        self, logits: Tensor, bounds: tuple[float, float, float]
-    ) -> tuple[Int64, Int64]:
-        """Measure whole images at once, for devices that want few large operations."""
-        rows, columns = self._on_device
-        values = rows @ (logits @ columns.T)  # (m, h, w)
-        counts = torch.stack([(values > b).sum(dim=(1, 2)) for b in bounds], dim=1)
-        inside = values > bounds[1]
-        ends = []
-        for dim in (1, 2):  # any over rows leaves columns: x first
-            hit = inside.any(dim=dim)
-            reversed_hit = hit.flip(1)
-            last = hit.shape[1] - 1 - reversed_hit.int().argmax(dim=1)
-            ends.append((hit.int().argmax(dim=1), last))
-        (left, right), (up, down) = ends
-        boxes = torch.stack([left, up, right, down], dim=1) * (counts[:, 1:2] > 0)
-        return counts.cpu().numpy(), boxes.cpu().numpy()
+        rest = np.flatnonzero(~(stability < at_least))
+        lowest, highest = tiles.lowest(levels[rest]), tiles.highest(levels[rest])
+        low, inside, high = tiles.px_above(logits, rest, lowest, highest, bounds)
+        stability[rest] = _ratio(high.sum(axis=(1, 2)), low.sum(axis=(1, 2)))
+        areas[rest] = inside.sum(axis=(1, 2))
+        boxes[rest] = self._boxes(logits, rest, inside, bounds[1])
+        return stability, areas, boxes
+
+    def _boxes(self, logits: Float32, masks: Int64, inside: Int64, threshold: float) -> Int64:
+        """Find (n, 4) boxes in the outermost tiles with any px inside, given (n, R, C) counts."""
+        tiles = self._tiles
+        filled = inside > 0
+        by_row, by_column = _ends(filled.any(axis=2)), _ends(filled.any(axis=1))
+        outermost = filled & (by_row[:, :, None] | by_column[:, None, :])
+        mask, row, column = np.nonzero(outermost)
+        x, y = column * TILE, row * TILE
+        right = x + tiles.columns.lengths[column].astype(np.int64) - 1
+        bottom = y + tiles.rows.lengths[row].astype(np.int64) - 1
+        extents = np.stack([x, y, right, bottom], axis=1)
+        area = (right + 1 - x) * (bottom + 1 - y)
+        partial = np.flatnonzero(inside[mask, row, column] < area)
+        of_partial = masks[mask[partial]], row[partial], column[partial]
+        for part, values in tiles.pixels(logits, *of_partial):
+            drawn = values > threshold
+            (left, right), (top, bottom) = (_span(drawn.any(axis=axis)) for axis in (2, 1))
+            chosen = partial[part]
+            corner = np.stack([x[chosen], y[chosen]] * 2, axis=1)
+            extents[chosen] = corner + np.stack([left, top, right, bottom], axis=1)
+        boxes = np.zeros((len(filled), 4), dtype=np.int64)
+        found, starts = np.unique(mask, return_index=True)
+        if len(found):
+            boxes[found, :2] = np.minimum.reduceat(extents[:, :2], starts)
+            boxes[found, 2:] = np.maximum.reduceat(extents[:, 2:], starts)
+        return boxes
 
 
-def _reached(axis: Axis, active: Bool) -> tuple[int, int] | None:
-    """Range of pixels within reach of the active logits; None when there is none."""
-    hits = np.flatnonzero(active)
-    if not len(hits):
-        return None
-    start, stop = axis.reach(int(hits[0]), int(hits[-1]))
-    return (start, stop) if start < stop else None
+def _weights(low: int, side: int, padded_from: int, size: int) -> Tensor:
+    """Compose both interpolations along one axis.
+
+    Args:
+        low: number of logits.
+        side: the model's nominal input side in px.
+        padded_from: where the padding begins in it.
+        size: px of the image.
+
+    Returns:
+        (size, low) float32; each row has at most 3 neighbouring nonzeros.
+    """
+    impulses = torch.eye(low)[None]
+    middle = functional.interpolate(impulses, size=side, mode="linear")[..., :padded_from]
+    return functional.interpolate(middle, size=size, mode="linear")[0].T.contiguous()
+
+
+def _measure_all(
+    logits: Tensor, rows: Tensor, columns: Tensor, bounds: tuple[float, float, float]
+) -> _Columns:
+    """Measure whole images at once, for devices that want few large operations."""
+    values = rows @ (logits @ columns.T)  # (m, h, w)
+    counts = torch.stack([(values > b).sum(dim=(1, 2)) for b in bounds])  # (3, m)
+    inside = values > bounds[1]
+    ends = []
+    for dim in (1, 2):  # any over rows leaves columns: x first
+        hit = inside.any(dim=dim)
+        last = hit.shape[1] - 1 - hit.flip(1).int().argmax(dim=1)
+        ends.append((hit.int().argmax(dim=1), last))
+    (left, right), (up, down) = ends
+    boxes = torch.stack([left, up, right, down], dim=1) * (counts[1, :, None] > 0)
+    low, areas, high = counts.cpu().numpy()
+    return _ratio(high, low), areas, boxes.cpu().numpy()
+
+
+def _ratio(high: Int64, low: Int64) -> Float32:
+    """Divide as the reference does, in float32."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(high.astype(np.float32) / low.astype(np.float32), dtype=np.float32)
+
+
+def _span(hit: Any) -> tuple[Int64, Int64]:
+    """Return the first and the last position that is set in each row of (k, n) bool."""
+    return hit.argmax(axis=1), hit.shape[1] - 1 - hit[:, ::-1].argmax(axis=1)
+
+
+def _ends(hit: Any) -> Bool:
+    """Keep the first and the last set position of each row of (k, n) bool."""
+    ends = np.zeros_like(hit)
+    for at in _span(hit):
+        ends[np.arange(len(hit)), at] = True
+    return np.asarray(ends & hit)
+
+
+def _range(hit: Any) -> tuple[int, int]:
+    """Return the half-open range from the first to the last set position."""
+    (first,), (last,) = _span(hit[None])
+    return int(first), int(last) + 1
