@@ -76,6 +76,7 @@ def recipe_of(config: Config, weights_sha256: str, masks: MaskSettings) -> dict[
         "schema": schema.VERSION,
         "weights_sha256": weights_sha256,
         "decode": config.decode.model_dump(mode="json"),
+        "precision": config.model.precision,
         "prompts": "grid",
         "masks": settings,
         "pooling": config.pooling.model_dump(mode="json"),

@@ -54,6 +54,8 @@ class MaskHead:
         """
         b, m = tokens.shape[:2]
         rows, columns = image.visible
+        if b == 0:
+            return tokens.new_empty(0, m, 4 * rows, 4 * columns)
         hyper = torch.stack([self._hypernetworks[k](tokens[:, i]) for i, k in enumerate(masks)], 1)
         weight, bias = self._first
         directions = (keys.directions[prompts] @ weight.T).to(self._precision)  # (b, r, 4 x 64)
@@ -72,8 +74,8 @@ class MaskHead:
                 logits[some, :, tile] = self._rest(x, hyper[some]).unflatten(2, (w, 16))
         # channels hold (column, row, row, column) of the sub-pixels: the last two pixels of a row
         # lie together and move as one 64-bit number
-        pairs = logits.view(torch.float64).view(b, m, -1, 2 * columns, 4)[:, :, :rows]
-        by_row = pairs.transpose(3, 4).contiguous().view(torch.float32)
+        pairs = logits.view(torch.float64).view(b, m, tiles * w // columns, 2 * columns, 4)
+        by_row = pairs[:, :, :rows].transpose(3, 4).contiguous().view(torch.float32)
         return by_row.view(b, m, 4 * rows, 4 * columns)
 
     def _rest(self, x: Tensor, hyper: Tensor) -> Tensor:

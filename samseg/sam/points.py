@@ -23,10 +23,12 @@ class Crop:
     Attributes:
         box: x0, y0, x1, y1 in px of the image, half open.
         points: (n, 2) float64, xy, px of the crop.
+        first_prompt: id of its first point; ids count through all crops of an image.
     """
 
     box: tuple[int, int, int, int]
     points: Float64
+    first_prompt: int
 
 
 def crops(size: tuple[int, int], settings: MaskSettings) -> list[Crop]:
@@ -36,13 +38,16 @@ def crops(size: tuple[int, int], settings: MaskSettings) -> list[Crop]:
         size: (h, w) of the image in px.
         settings: number of layers, overlap and points.
     """
-    found = []
+    found: list[Crop] = []
+    first_prompt = 0
     for box, layer in crop_boxes(size, settings.crop_n_layers, settings.crop_overlap_ratio):
         x0, y0, x1, y1 = box
         if x0 >= x1 or y0 >= y1:
             continue  # an image smaller than its crops; the reference fails here
         scale = np.array([[x1 - x0, y1 - y0]])
-        found.append(Crop(box, point_grid(settings, layer) * scale))
+        points = point_grid(settings, layer) * scale
+        found.append(Crop(box, points, first_prompt))
+        first_prompt += len(points)
     return found
 
 

@@ -12,8 +12,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from samseg.errors import ConfigError
-from samseg.sam.decoder import Decoder
-from samseg.sam.encoder import Geometry, encode
+from samseg.sam.encoder import EncodedImage, Geometry
 from samseg.sam.image_side import ImageSide
 from samseg.sam.masks import Candidates, to_masks
 from samseg.sam.segmenter import Segmenter
@@ -93,62 +92,76 @@ def segment_prompts(
         prompts: n of them.
         multimask_output: three masks per prompt instead of one.
     """
-    encoded = encode(segmenter.model, pixels)
-    upsampler = segmenter.upsampler(encoded)
+    encoded = segmenter.encoder.encode(pixels)
+    asked = _Asked(segmenter, prompts, encoded, multimask_output)
+    starts = range(0, len(prompts), segmenter.batch)
+    parts = [slice(start, min(start + segmenter.batch, len(prompts))) for start in starts]
+    found = Candidates.join(segmenter.threads.map(asked.answer, parts))
     size = encoded.geometry.original_size
-    threshold = segmenter.model.mask_threshold
-    chosen = slice(1, None) if multimask_output else slice(0, 1)
-    side = segmenter.decoder.image_side
-    parts: list[Candidates] = []
-    with torch.inference_mode():
-        shared = None
-        for start in range(0, len(prompts), segmenter.batch):
-            part = slice(start, min(start + segmenter.batch, len(prompts)))
-            sparse, dense = _embedded(segmenter, prompts, part, encoded.geometry)
-            if prompts.mask_inputs is None:
-                shared = shared or side(encoded.features, dense[:1])
-                iou, logits = _answers(segmenter.decoder, shared, sparse, chosen)
-            else:  # each prompt sees an image of its own
-                answers = [
-                    _answers(
-                        segmenter.decoder,
-                        side(encoded.features, one[None]),
-                        tokens[None],
-                        chosen,
-                    )
-                    for one, tokens in zip(dense, sparse, strict=True)
-                ]
-                iou, logits = (torch.cat(parts) for parts in zip(*answers, strict=True))
-            per_prompt = logits.shape[1]
-            logits = logits.flatten(0, 1)
-            measured = upsampler.measure(
-                logits, threshold, segmenter.settings.stability_score_offset
-            )
-            prompt_ids = np.repeat(np.arange(part.start, part.stop, dtype=np.int32), per_prompt)
-            whole = np.array([0, 0, size[1], size[0]], dtype=np.int64)
-            parts.append(
-                Candidates(
-                    boxes=measured.boxes,
-                    areas=measured.areas,
-                    predicted_iou=iou.flatten().cpu().numpy(),
-                    stability_score=measured.stability,
-                    points=_where(prompts, prompt_ids, measured.boxes.astype(np.float32)),
-                    crops=np.tile(whole, (len(logits), 1)),
-                    prompt_ids=prompt_ids,
-                    cutouts=tuple((upsampler, c) for c in upsampler.cut(logits, threshold)),
-                )
-            )
-    masks: Masks = to_masks(Candidates.join(parts), size, threshold, prompts.kind)
-    return Segmentation(masks, encoded.features[0].float().cpu().numpy())
+    masks: Masks = to_masks(found, size, segmenter.model.mask_threshold, prompts.kind)
+    return Segmentation(masks, encoded.features[0].cpu().numpy())
 
 
-def _answers(
-    decoder: Decoder, image: ImageSide, sparse: Tensor, masks: slice
-) -> tuple[Tensor, Tensor]:
-    """Decode b prompts: (b, masks) predicted IoU and their logits."""
-    decoded = decoder.decode(image, sparse, masks)
-    everything = torch.arange(len(sparse), device=sparse.device)
-    return decoded.predicted_iou, decoder.logits(image, decoded, everything)
+class _Asked:
+    """Prompts on an encoded image; any part of them can be answered at any time."""
+
+    @torch.inference_mode()
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        prompts: Prompts,
+        encoded: EncodedImage,
+        multimask_output: bool,
+    ):
+        self._segmenter, self._prompts, self._encoded = segmenter, prompts, encoded
+        self._masks = slice(1, None) if multimask_output else slice(0, 1)
+        self._upsampler = segmenter.upsampler(encoded)
+        no_mask = segmenter.model.prompt_encoder.no_mask_embed.weight
+        self._without_mask = self._side(no_mask.view(1, -1, 1, 1).expand_as(encoded.features))
+
+    @torch.inference_mode()
+    def answer(self, part: slice) -> Candidates:
+        """Decode and measure some of the prompts."""
+        segmenter, prompts = self._segmenter, self._prompts
+        sparse, dense = _embedded(segmenter, prompts, part, self._encoded.geometry)
+        if prompts.mask_inputs is None:
+            iou, logits = self._decode(self._without_mask, sparse)
+        else:  # each prompt sees an image of its own
+            answers = [
+                self._decode(self._side(own), tokens)
+                for own, tokens in zip(dense.split(1), sparse.split(1), strict=True)
+            ]
+            iou, logits = (torch.cat(all_of) for all_of in zip(*answers, strict=True))
+        ids = np.repeat(np.arange(part.start, part.stop, dtype=np.int32), logits.shape[1])
+        logits = logits.flatten(0, 1)
+        threshold = segmenter.model.mask_threshold
+        measured = self._upsampler.measure(
+            logits, threshold, segmenter.settings.stability_score_offset
+        )
+        h, w = self._encoded.geometry.original_size
+        return Candidates(
+            boxes=measured.boxes,
+            areas=measured.areas,
+            predicted_iou=iou.flatten().cpu().numpy(),
+            stability_score=measured.stability,
+            points=_where(prompts, ids, measured.boxes.astype(np.float32)),
+            crops=np.tile(np.array([0, 0, w, h], dtype=np.int64), (len(ids), 1)),
+            prompt_ids=ids,
+            cutouts=tuple((self._upsampler, c) for c in self._upsampler.cut(logits, threshold)),
+        )
+
+    def _side(self, dense: Tensor) -> ImageSide:
+        encoded = self._encoded
+        return self._segmenter.decoder.image_side(
+            encoded.features, dense, encoded.geometry.input_size
+        )
+
+    def _decode(self, image: ImageSide, sparse: Tensor) -> tuple[Tensor, Tensor]:
+        """Decode b prompts: (b, masks) predicted IoU and (b, masks, ...) logits."""
+        decoder = self._segmenter.decoder
+        decoded = decoder.decode(image, sparse, self._masks)
+        everything = torch.arange(len(sparse), device=sparse.device)
+        return decoded.predicted_iou, decoder.logits(image, decoded, everything)
 
 
 def _embedded(

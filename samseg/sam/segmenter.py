@@ -18,16 +18,21 @@ from segment_anything.modeling import Sam
 from samseg.errors import ConfigError
 from samseg.sam.checkpoints import resolve
 from samseg.sam.decoder import Decoder
-from samseg.sam.encoder import EncodedImage, encode
-from samseg.sam.masks import Candidates, cut_off, suppress, to_masks, without_small_regions
+from samseg.sam.encoder import EncodedImage, ImageEncoder
+from samseg.sam.masks import Candidates, suppress, to_masks, without_small_regions
 from samseg.sam.model import read_model, resolve_device
 from samseg.sam.points import Crop, crops
-from samseg.sam.settings import MaskSettings, ModelSpec
+from samseg.sam.search import Search
+from samseg.sam.settings import MaskSettings, ModelSpec, Precision
+from samseg.sam.threads import Threads
 from samseg.sam.upsample import Upsampler
 from samseg.types import Pixels, Segmentation
 
 _CPU_BATCH = 16
 """Most prompts decoded at once on a CPU: more would use memory for nothing."""
+
+_GPU_CROPS = 4
+"""Crops of an image that are encoded at once on a GPU."""
 
 
 class Segmenter:
@@ -38,6 +43,9 @@ class Segmenter:
         settings: mask generation as used.
         device: where the model is.
         weights_sha256: digest of the checkpoint; empty for a model made by hand.
+        encoder: from pixels to features.
+        decoder: from prompts to logits.
+        threads: on a CPU, as many as PyTorch has when the segmenter is made.
     """
 
     def __init__(
@@ -46,8 +54,16 @@ class Segmenter:
         settings: MaskSettings | None = None,
         device: str | torch.device = "auto",
         weights_sha256: str = "",
+        precision: Precision = "float32",
     ):
         """Move `model` to the device; `settings` are used as they are.
+
+        Args:
+            model: any `segment_anything` model, with its final weights.
+            settings: mask generation.
+            device: `auto`, `cpu` or `cuda`, or a device.
+            weights_sha256: digest of the checkpoint.
+            precision: see `ModelSpec`.
 
         Raises:
             DeviceError: the device is not there.
@@ -56,7 +72,10 @@ class Segmenter:
         self.device = resolve_device(device) if isinstance(device, str) else device
         self.model = model.to(self.device).eval()
         self.weights_sha256 = weights_sha256
-        self.decoder = Decoder(self.model)
+        dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        self.encoder = ImageEncoder.of(self.model, dtype)
+        self.decoder = Decoder(self.model, dtype)
+        self.threads = Threads(torch.get_num_threads() if self.device.type == "cpu" else 1)
 
     @classmethod
     def load(
@@ -84,7 +103,8 @@ class Segmenter:
         where = resolve_device(device or spec.device)
         found = resolve(spec.checkpoint, sha256=spec.sha256, cache=spec.cache)
         resolved = (MaskSettings() if settings is None else settings).resolved(found.recommended)
-        return cls(read_model(found.path, spec.arch), resolved, where, found.sha256)
+        model = read_model(found.path, spec.arch)
+        return cls(model, resolved, where, found.sha256, spec.precision)
 
     @property
     def batch(self) -> int:
@@ -107,14 +127,11 @@ class Segmenter:
         pixels = checked(image)
         size = (pixels.shape[0], pixels.shape[1])
         looked_at = crops(size, self.settings)
-        first_prompt = np.cumsum([0, *(len(crop.points) for crop in looked_at)])
         parts: list[Candidates] = []
-        for crop, prompt_id in zip(looked_at, first_prompt[:-1], strict=True):
-            x0, y0, x1, y1 = crop.box
-            encoded = encode(self.model, pixels[y0:y1, x0:x1])
+        for crop, encoded in self._encoded(pixels, looked_at):
             if not parts:  # the whole image comes first
-                features = encoded.features[0].float().cpu().numpy()
-            parts.append(self._in_crop(encoded, crop, size, int(prompt_id)))
+                features = encoded.features[0].cpu().numpy()
+            parts.append(self._in_crop(encoded, crop, size))
         candidates = Candidates.join(parts)
         if len(looked_at) > 1:
             sides = candidates.crops[:, 2:] - candidates.crops[:, :2]
@@ -154,50 +171,25 @@ class Segmenter:
         side = self.model.image_encoder.img_size
         return Upsampler(encoded.geometry, low, side, self.device)
 
-    def _in_crop(
-        self, encoded: EncodedImage, crop: Crop, size: tuple[int, int], first_prompt: int
-    ) -> Candidates:
-        """Ask all points of one crop, filter, and suppress duplicates within it."""
-        found = Candidates.join(list(self._candidates(encoded, crop, size, first_prompt)))
-        return found[suppress(found.boxes, found.predicted_iou, self.settings.box_nms_thresh)]
+    def _encoded(
+        self, pixels: Pixels, looked_at: list[Crop]
+    ) -> Iterator[tuple[Crop, EncodedImage]]:
+        at_once = 1 if self.device.type == "cpu" else _GPU_CROPS
+        for start in range(0, len(looked_at), at_once):
+            some = looked_at[start : start + at_once]
+            boxes = [crop.box for crop in some]
+            images = [pixels[y0:y1, x0:x1] for x0, y0, x1, y1 in boxes]
+            yield from zip(some, self.encoder.encode_batch(images), strict=True)
 
-    @torch.inference_mode()
-    def _candidates(
-        self, encoded: EncodedImage, crop: Crop, size: tuple[int, int], first_prompt: int
-    ) -> Iterator[Candidates]:
-        settings, threshold = self.settings, self.model.mask_threshold
-        upsampler = self.upsampler(encoded)
-        points = crop.points * encoded.geometry.scale
-        asked = torch.as_tensor(points, device=self.device)[:, None]
-        ones = torch.ones(asked.shape[:2], dtype=torch.int, device=self.device)
-        sparse, dense = self.model.prompt_encoder((asked, ones), boxes=None, masks=None)
-        image = self.decoder.image_side(encoded.features, dense[:1])
-        for start in range(0, len(points), self.batch):
-            decoded = self.decoder.decode(image, sparse[start : start + self.batch], slice(1, None))
-            iou = decoded.predicted_iou
-            wanted = iou > settings.pred_iou_thresh if settings.pred_iou_thresh > 0 else iou == iou
-            prompts = wanted.any(dim=1).nonzero()[:, 0]
-            if not len(prompts):
-                continue
-            logits = self.decoder.logits(image, decoded, prompts)[wanted[prompts]]
-            measured = upsampler.measure(logits, threshold, settings.stability_score_offset)
-            keep = np.ones(len(logits), dtype=np.bool_)
-            if settings.stability_score_thresh > 0:
-                keep = measured.stability >= settings.stability_score_thresh
-            boxes = measured.boxes + np.array([*crop.box[:2], *crop.box[:2]])
-            keep = keep & ~cut_off(boxes, crop.box, size)
-            prompt, _ = (found.cpu().numpy()[keep] for found in wanted.nonzero(as_tuple=True))
-            on_device = torch.as_tensor(keep, device=self.device)
-            yield Candidates(
-                boxes=boxes[keep],
-                areas=measured.areas[keep],
-                predicted_iou=iou[wanted].cpu().numpy()[keep],
-                stability_score=measured.stability[keep],
-                points=(crop.points[start + prompt] + crop.box[:2]).astype(np.float32),
-                crops=np.tile(np.array(crop.box, dtype=np.int64), (len(prompt), 1)),
-                prompt_ids=(first_prompt + start + prompt).astype(np.int32),
-                cutouts=tuple((upsampler, c) for c in upsampler.cut(logits[on_device], threshold)),
-            )
+    def _in_crop(self, encoded: EncodedImage, crop: Crop, size: tuple[int, int]) -> Candidates:
+        """Ask the points of one crop, filter, and suppress duplicates within it."""
+        search = Search(
+            self.model, self.decoder, self.upsampler(encoded), encoded, crop, size, self.settings
+        )
+        adaptive = self.settings.points.kind == "adaptive"
+        ask = search.adaptively if adaptive else search.everywhere
+        found = ask(self.batch, self.threads)
+        return found[suppress(found.boxes, found.predicted_iou, self.settings.box_nms_thresh)]
 
 
 def load_segmenter(

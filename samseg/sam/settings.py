@@ -15,14 +15,31 @@ from pydantic import Field, PlainSerializer, model_validator
 from samseg.spec import Spec
 
 Architecture = Literal["vit_b", "vit_l", "vit_h", "tiny"]
+Precision = Literal["float32", "bfloat16"]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 GridPoint = tuple[Fraction, Fraction]
 
 
+class GridPoints(Spec):
+    """Every point of the grid is asked, as by the reference."""
+
+    kind: Literal["grid"] = "grid"
+
+
+class AdaptivePoints(Spec):
+    """A coarse grid first, finer points where they promise masks; approximate.
+
+    See `samseg.sam.schedule` for the rule and for what it misses.
+    """
+
+    kind: Literal["adaptive"] = "adaptive"
+
+
 class MaskSettings(Spec):
-    """Every parameter of `SamAutomaticMaskGenerator` but `output_mode`.
+    """Every parameter of `SamAutomaticMaskGenerator` but `output_mode`, and `points`.
 
     Attributes:
+        points: which points of the grid are asked.
         points_per_side: points along one side of the image; None when `point_grids` is given.
         points_per_batch: most points decoded at once; decides memory and speed, not masks.
         pred_iou_thresh: masks whose predicted IoU is not above this are dropped; 0 keeps all.
@@ -38,6 +55,7 @@ class MaskSettings(Spec):
         min_mask_region_area: holes and islands smaller than this many px are removed.
     """
 
+    points: Annotated[GridPoints | AdaptivePoints, Field(discriminator="kind")] = GridPoints()
     points_per_side: Annotated[int, Field(ge=1)] | None = 32
     points_per_batch: int = Field(default=64, ge=1)
     pred_iou_thresh: Fraction = 0.88
@@ -59,6 +77,11 @@ class MaskSettings(Spec):
                 f"exactly one of points_per_side and point_grids must be given, got {got}; "
                 "set points_per_side to null to use point_grids"
             )
+        if self.points.kind == "adaptive" and self.point_grids is not None:
+            raise ValueError(
+                "adaptive points need the order of a grid: give points_per_side, not point_grids, "
+                "or set points to {kind: grid}"
+            )
         layers = self.crop_n_layers + 1
         if self.point_grids is not None and len(self.point_grids) < layers:
             raise ValueError(
@@ -75,6 +98,15 @@ class MaskSettings(Spec):
                     "is below 1; lower the factor or raise points_per_side"
                 )
         return self
+
+    def of_reference(self) -> dict[str, Any]:
+        """Return the arguments that make `SamAutomaticMaskGenerator` ask the whole grid."""
+        arguments = self.model_dump(exclude={"points"})
+        if self.point_grids is not None:
+            import numpy as np
+
+            arguments["point_grids"] = [np.array(grid) for grid in self.point_grids]
+        return arguments
 
     def resolved(self, recommended: Mapping[str, Any]) -> "MaskSettings":
         """Return the settings as they will be used with one checkpoint.
@@ -100,6 +132,9 @@ class ModelSpec(Spec):
     Attributes:
         checkpoint: `tiny` (shipped), `vit_b`, `vit_l`, `vit_h` (fetched once), a path or a URL.
         device: `auto` takes a GPU where there is one.
+        precision: of the large matrix products. float32 gives the reference's masks up to
+            rounding; bfloat16 nearly them, faster where the hardware has it (GPUs, and CPUs with
+            AMX or AVX512-BF16).
         sha256: digest that a path or URL must have; the named checkpoints have theirs pinned.
         cache: folder for fetched checkpoints.
         arch: architecture, where the weights themselves do not tell; None asks the weights.
@@ -107,6 +142,7 @@ class ModelSpec(Spec):
 
     checkpoint: str = Field(default="tiny", min_length=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Precision = "float32"
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     cache: Annotated[Path, PlainSerializer(str)] = Field(default_factory=_default_cache)
     arch: Architecture | None = None

@@ -70,7 +70,7 @@ def test_masks_are_the_predictor_s(tiny, image, predictor, kind, multimask):
     differing = (masks.to_dense() ^ wanted).mean(axis=(1, 2))
     assert differing.max() <= 2e-4
     np.testing.assert_allclose(masks.predicted_iou, iou.flatten(), atol=1e-5)
-    np.testing.assert_array_equal(features, predictor.features[0])
+    np.testing.assert_allclose(features, predictor.features[0], atol=2e-5)
     np.testing.assert_array_equal(masks.prompt_ids, np.arange(N).repeat(3 if multimask else 1))
     assert masks.prompt_kind == {"o": "points", "p": "points", "b": "boxes", "m": "masks"}[kind[0]]
 

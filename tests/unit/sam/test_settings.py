@@ -14,7 +14,7 @@ def test_every_parameter_of_the_reference_under_its_name_and_default():
     reference = inspect.signature(SamAutomaticMaskGenerator.__init__).parameters
     wanted = {k: p.default for k, p in reference.items() if k not in ("self", "model")}
     del wanted["output_mode"]
-    assert MaskSettings().model_dump() == wanted
+    assert MaskSettings().of_reference() == wanted
 
 
 GRID = (((0.5, 0.5),),)
