@@ -1,0 +1,105 @@
+"""The embed stage without the embed stage: what one worker cannot do without, image after image.
+
+Read, decode, segment, pool, make rows. No engine, no reading ahead and no commit. Several workers
+are as many processes with an even share of the shards each.
+"""
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.queues import Queue
+from queue import Empty
+
+from samseg.errors import WorkersError
+from samseg.seam import Beat, Slot
+from samseg.stages.embed import Embedding
+from samseg.types import Shard
+
+_LOOK_S = 1.0
+
+
+def run_loops(
+    embedding: Embedding, shards: list[Shard], slot: Slot, workers: int
+) -> Iterator[Beat]:
+    """Label images in `workers` fresh processes; write nothing.
+
+    Args:
+        embedding: as the stage gets it.
+        shards: what to do, as planned.
+        slot: what each process gets.
+        workers: processes.
+
+    Yields:
+        A beat before each image, and one after the last of each shard.
+
+    Raises:
+        WorkersError: a process ended early; it has written why to standard error.
+    """
+    fresh = multiprocessing.get_context("spawn")
+    beats: Queue[Beat | None] = fresh.Queue()
+    processes = [
+        fresh.Process(target=loop, args=(embedding, shards[i::workers], slot, beats))
+        for i in range(workers)
+    ]
+    with _omp_threads(slot.threads):
+        for process in processes:
+            process.start()
+    try:
+        while workers:
+            try:
+                said = beats.get(timeout=_LOOK_S)
+            except Empty:
+                if any(process.exitcode for process in processes):
+                    raise WorkersError("a bare loop ended early; see its traceback") from None
+                continue
+            if said is None:
+                workers -= 1
+            else:
+                yield said
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
+
+
+def loop(
+    embedding: Embedding, shards: list[Shard], slot: Slot, beats: "Queue[Beat | None]"
+) -> None:
+    """Label the images of some shards in this process, which must be a fresh one."""
+    from samseg.sam.parts import parents
+    from samseg.sam.segmenter import Segmenter
+    from samseg.stages.read_ahead import decode_one
+    from samseg.stages.shard_rows import ShardRows
+    from samseg.types import Image
+
+    os.setsid()  # as Ray's: Linux shares a busy machine out by session (autogroup, sched(7))
+    segmenter = Segmenter.load(
+        embedding.model, embedding.masks, device=slot.device, threads=slot.threads
+    )
+    for shard in shards:
+        rows = ShardRows(shard)
+        beats.put(Beat(shard.id, 0, 0))
+        images = embedding.reader.read(shard, embedding.decode.max_bytes)
+        for done, encoded in enumerate(images, start=1):
+            ready = decode_one(embedding.decode, encoded, 0.0)
+            if isinstance(ready.image, Image):
+                masks, features = segmenter.segment(ready.image.pixels)
+                pooled = embedding.pooling.pool(features, masks)
+                rows.add(ready, ready.image, masks, pooled, *parents(masks), 0.0, 0.0)
+            beats.put(Beat(shard.id, done, rows.masks))
+    beats.put(None)
+
+
+@contextmanager
+def _omp_threads(threads: int) -> Iterator[None]:
+    """Start processes meanwhile with OMP_NUM_THREADS, as Ray starts its actors."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
