@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from segment_anything.utils.amg import remove_small_regions
 from torchvision.ops.boxes import batched_nms  # type: ignore[import-untyped]
 
-from samseg.sam.rle import Rle, area_of, box_of, encode, flips_of
+from samseg.sam.rle import Rle, Window, area_of, box_of, encode, flips_of
 from samseg.sam.upsample import Cutout, Upsampler
 from samseg.types import Bool, Float32, Int32, Int64, Masks
 
@@ -160,22 +159,17 @@ def without_small_regions(masks: Masks, min_area: int, nms_threshold: float) -> 
     """
     if not len(masks):
         return masks
-    from pycocotools import mask as coco
-
     boxes, areas, rles = masks.boxes.copy(), masks.areas.copy(), list(masks.rles)
-    new_boxes = boxes.copy()
     unchanged = np.ones(len(masks), dtype=np.float32)
-    for i, rle in enumerate(masks.rles):
-        dense = coco.decode(rle).astype(bool)
-        dense, filled = remove_small_regions(dense, min_area, mode="holes")
-        dense, dropped = remove_small_regions(dense, min_area, mode="islands")
-        new_boxes[i] = _box_of(dense)
-        if filled or dropped:
+    for i, (rle, box) in enumerate(zip(masks.rles, masks.boxes.tolist(), strict=True)):
+        cleaned = _cleaned(_around(rle, box, min_area), min_area)
+        if cleaned is not None:
+            flips = flips_of(cleaned, masks.size[0])
+            boxes[i], areas[i] = box_of(flips, masks.size[0]), area_of(flips)
+            rles[i] = encode(flips, masks.size)
             unchanged[i] = 0.0
-            boxes[i], areas[i] = new_boxes[i], int(dense.sum())
-            rles[i] = coco.encode(np.asfortranarray(dense, dtype=np.uint8))
-    kept = suppress(new_boxes, unchanged, nms_threshold)
-    cleaned = Masks(
+    kept = suppress(boxes, unchanged, nms_threshold)
+    result = Masks(
         size=masks.size,
         boxes=boxes,
         areas=areas,
@@ -187,12 +181,51 @@ def without_small_regions(masks: Masks, min_area: int, nms_threshold: float) -> 
         prompt_kind=masks.prompt_kind,
         prompt_ids=masks.prompt_ids,
     )
-    return cleaned[kept]
+    return result[kept]
 
 
-def _box_of(dense: Bool) -> list[int]:
-    """Return xyxy with both corners inside the mask; zeros for an empty one."""
-    rows, columns = np.flatnonzero(dense.any(axis=1)), np.flatnonzero(dense.any(axis=0))
-    if not len(rows):
-        return [0, 0, 0, 0]
-    return [int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])]
+def _around(rle: Rle, box: list[int], min_area: int) -> Window:
+    """Decode the part of an image that decides which holes and islands of a mask are small.
+
+    Left, right, above and below of the box, as far as the image goes, the window holds at least
+    `min_area` px of the background. So background that it cuts through is not small, as in the
+    whole image, and whatever else there is lies inside. Both corners are even: components are
+    numbered in blocks of 2 x 2 px, and of islands of one size the first is kept.
+    """
+    from pycocotools import mask as coco
+
+    x0, y0, x1, y1 = box
+    across, down = -(-min_area // (y1 + 1 - y0)), -(-min_area // (x1 + 1 - x0))
+    left, top = (max(0, x0 - across) & ~1), (max(0, y0 - down) & ~1)
+    dense = coco.decode(dict(rle))[top : y1 + 1 + down, left : x1 + 1 + across]
+    return Window(dense.T.astype(np.bool_), left, top)
+
+
+def _cleaned(window: Window, min_area: int) -> Window | None:
+    """Fill small holes, then drop small islands; None when there are none."""
+    dense = window.columns.T
+    filled = _without_small_components(~dense, min_area)
+    dense = dense if filled is None else ~filled
+    islands = _without_small_components(dense, min_area, keep_largest=True)
+    dense = dense if islands is None else islands
+    return None if filled is None and islands is None else Window(dense.T, window.x, window.y)
+
+
+def _without_small_components(
+    flags: Bool, min_area: int, keep_largest: bool = False
+) -> Bool | None:
+    """Unset all 8-connected components of fewer than `min_area` px; None when there are none.
+
+    As `segment_anything.utils.amg.remove_small_regions`, which looks labels up in a list instead of
+    a table. `keep_largest` keeps the largest component where all are small.
+    """
+    import cv2
+
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(flags.astype(np.uint8), connectivity=8)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    kept = areas >= min_area
+    if kept.all():
+        return None
+    if keep_largest and not kept.any():
+        kept[areas.argmax()] = True
+    return np.append(False, kept)[labels]

@@ -3,14 +3,19 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pycocotools import mask as coco
+from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.utils.amg import (
+    MaskData,
     batched_mask_to_box,
+    mask_to_rle_pytorch,
     uncrop_masks,
 )
 
 from samseg.sam.encoder import Geometry
-from samseg.sam.masks import Candidates, to_masks
+from samseg.sam.masks import Candidates, to_masks, without_small_regions
 from samseg.sam.upsample import Upsampler
 from samseg.types import Masks
 
@@ -84,3 +89,98 @@ def test_masks_of_crops_lie_where_their_crop_lies(tiny, size):
 def test_no_candidates():
     masks = to_masks(Candidates.join([]), (30, 40), 0.0, "grid")
     assert (len(masks), masks.boxes.shape, masks.areas.shape) == (0, (0, 4), (0,))
+
+
+# --------------------------------------------------------------------------- small regions
+
+
+def reference(masks, dense, min_area, nms_threshold):
+    """Positions, RLEs and boxes that the reference keeps."""
+    data = MaskData(
+        rles=mask_to_rle_pytorch(torch.as_tensor(dense)),
+        boxes=torch.tensor(masks.boxes),  # a copy: the reference writes into it
+        prompt_ids=torch.as_tensor(masks.prompt_ids),
+    )
+    SamAutomaticMaskGenerator.postprocess_small_regions(data, min_area, nms_threshold)
+    return (
+        data["prompt_ids"].tolist(),
+        tuple(coco.frPyObjects(rle, *masks.size) for rle in data["rles"]),
+        data["boxes"].numpy(),
+    )
+
+
+def check_cleaned(dense, min_area, nms_threshold=0.7):
+    masks = masks_of(dense)
+    prompts, rles, boxes = reference(masks, dense, min_area, nms_threshold)
+    cleaned = without_small_regions(masks, min_area, nms_threshold)
+    assert cleaned.prompt_ids.tolist() == prompts
+    assert cleaned.rles == rles
+    np.testing.assert_array_equal(cleaned.boxes, boxes)
+    np.testing.assert_array_equal(cleaned.areas, [coco.area(rle) for rle in rles])
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    seed=st.integers(0, 2**32 - 1),
+    filled=st.floats(0.02, 0.98),
+    grain=st.integers(1, 6),
+    min_area=st.sampled_from([1, 2, 7, 20, 60, 300, 3000]),
+    margin=st.integers(0, 12),
+)
+def test_regions_are_the_reference_s(size, seed, filled, grain, min_area, margin):
+    """Speckles of any grain, over all of the image or away from its borders."""
+    rng = np.random.default_rng(seed)
+    h, w = size
+    dense = np.zeros((4, h, w), dtype=bool)
+    for one in dense:
+        coarse = rng.random((h // grain + 1, w // grain + 1)) < filled
+        speckled = np.kron(coarse, np.ones((grain, grain), bool))[:h, :w]
+        inside = np.s_[min(margin, h - 1) :, min(margin, w - 1) : max(1, w - margin)]
+        one[inside] = speckled[inside]
+    check_cleaned(dense, min_area)
+
+
+def picture(text):
+    return np.array([[c == "#" for c in line] for line in text.split()])
+
+
+PICTURES = {
+    "background cut off in a corner": "..##. .##.. ##... ##### .....",
+    "background in two halves": "..... ##### ##### .....",
+    "a small half of the background": "..... ##### ..... ..... .....",
+    "a frame": "##### #...# #...# #####",
+    "diagonal islands are one": "#.... .#... ..#.. ...#. ....#",
+    "islands of one size at even and odd places": ".#..... ....... ......# ....... #......",
+    "two islands of one size in one row of blocks or in two": "..# #..",
+    "two islands of one size in one block": "....... ..#.... ....... .#..... ....... ....#..",
+    "empty": "..... ..... .....",
+    "full": "##### ##### #####",
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("min_area", [1, 2, 4, 6, 12, 1000])
+@pytest.mark.parametrize("around", [(0, 0), (1, 0), (0, 1), (40, 40), (41, 43)])
+def test_holes_at_the_borders_and_ties(name, min_area, around):
+    """The same shape at the image's borders, and with much background around it."""
+    one = np.pad(picture(PICTURES[name]), [(n, n) for n in around])
+    check_cleaned(np.stack([one, one[::-1], one[:, ::-1]]), min_area)
+
+
+def test_duplicates_made_by_cleaning_go():
+    """Two masks that differ by an island are one when it is gone; the untouched one stays."""
+    dense = np.zeros((2, 30, 40), dtype=bool)
+    dense[:, 5:15, 5:15] = True
+    dense[0, 25, 35] = True
+    masks = masks_of(dense)
+    check_cleaned(dense, 4)
+    assert without_small_regions(masks, 4, 0.7).prompt_ids.tolist() == [1]
+
+
+def test_a_mask_of_twelve_megapixels_is_cleaned_in_its_window():
+    dense = np.zeros((1, 3000, 4000), dtype=bool)
+    dense[0, 1000:1100, 2000:2300] = True
+    dense[0, 1020:1025, 2050:2055] = False
+    dense[0, 1200, 2100] = True
+    check_cleaned(dense, 100)
