@@ -87,7 +87,8 @@ class Upsampler:
         (`segment_anything.utils.amg.calculate_stability_score`).
 
         Args:
-            logits: (m, low, low) float32, on the device.
+            logits: (m, low, low) float32, on the device; rows and columns in the padding may be
+                left out.
             threshold: logit above which a px belongs to the mask.
             offset: shift of the threshold.
             at_least: the least stability that is of interest. A mask that is surely less stable
@@ -203,7 +204,8 @@ def _measure_all(
     logits: Tensor, rows: Tensor, columns: Tensor, bounds: tuple[float, float, float]
 ) -> _Columns:
     """Measure whole images at once, for devices that want few large operations."""
-    values = rows @ (logits @ columns.T)  # (m, h, w)
+    h, w = logits.shape[1:]
+    values = rows[:, :h] @ (logits @ columns[:, :w].T)  # (m, h, w)
     counts = torch.stack([(values > b).sum(dim=(1, 2)) for b in bounds])  # (3, m)
     inside = values > bounds[1]
     ends = []

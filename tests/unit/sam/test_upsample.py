@@ -69,6 +69,16 @@ def test_stability_areas_and_boxes(tiny, size, many):
             for n, into in zip(Geometry.of(size, 1024).input_size, size, strict=True)
         )
     check(upsampler.measure(logits, 0.0, 1.0), reference(tiny, logits, size), size)
+    h, w = (4 * (side // 16 + 1) for side in Geometry.of(size, 1024).input_size)
+    without_padding = logits[:, :h, :w].contiguous()
+    check(upsampler.measure(without_padding, 0.0, 1.0), reference(tiny, logits, size), size)
+    drawn, wanted = (
+        [upsampler.draw(cutout, 0.0) for cutout in upsampler.cut(given, 0.0)]
+        for given in (without_padding, logits)
+    )
+    for one, other in zip(drawn, wanted, strict=True):
+        assert (one.x, one.y) == (other.x, other.y)
+        np.testing.assert_array_equal(one.columns, other.columns)
 
 
 def test_twelve_megapixels(tiny):
