@@ -9,7 +9,8 @@ from samseg.errors import ConfigError, DeviceError
 from samseg.sam.matching import agreement
 from samseg.sam.model import build_model
 from samseg.sam.segmenter import Segmenter, load_segmenter
-from samseg.sam.settings import MaskSettings, ModelSpec
+from samseg.sam.settings import AdaptivePoints, MaskSettings, ModelSpec
+from samseg.sam.threads import Threads
 
 LOW = {"pred_iou_thresh": 0.2, "stability_score_thresh": 0.3}
 
@@ -145,6 +146,47 @@ def test_images_that_the_reference_cannot_resize(tiny, scene, size):
     masks, _ = Segmenter(tiny, settings, "cpu").segment(scene(*size))
     assert len(masks) > 0
     assert masks.to_dense().shape[1:] == size
+
+
+def test_bfloat16_finds_nearly_the_same_masks(tiny, scene):
+    image, settings = scene(200, 300), MaskSettings(points_per_side=8, **LOW)
+    wanted, _ = Segmenter(tiny, settings, "cpu").segment(image)
+    masks, _ = Segmenter(tiny, settings, "cpu", precision="bfloat16").segment(image)
+    pairs = agreement(wanted.rles, masks.rles)
+    assert pairs.wanted >= 8
+    assert pairs.recall(0.9) >= 0.85
+    assert pairs.precision(0.9) >= 0.85
+    assert masks.rles != wanted.rles
+
+
+def test_adaptive_points_find_most_masks_with_fewer_points(tiny, scene, monkeypatch):
+    image, settings = scene(200, 300), MaskSettings(points_per_side=14, **LOW)
+    wanted, _ = Segmenter(tiny, settings, "cpu").segment(image)
+    adaptive = settings.model_copy(update={"points": AdaptivePoints()})
+    segmenter, asked = Segmenter(tiny, adaptive, "cpu"), []
+    decode = segmenter.decoder.decode
+
+    def counted(image, sparse, masks):
+        asked.append(len(sparse))
+        return decode(image, sparse, masks)
+
+    monkeypatch.setattr(segmenter.decoder, "decode", counted)
+    masks, _ = segmenter.segment(image)
+    assert 14**2 / 16 < sum(asked) < 0.9 * 14**2
+    pairs = agreement(wanted.rles, masks.rles)
+    assert pairs.recall(0.9) >= 0.75
+    assert pairs.precision(0.9) >= 0.75
+    assert set(masks.prompt_ids) <= set(range(14**2))
+
+
+def test_threads_do_not_change_masks(tiny, scene):
+    image, settings = scene(120, 160), MaskSettings(points_per_side=6, **LOW)
+    segmenter = Segmenter(tiny, settings, "cpu")
+    segmenter.threads = Threads(1)
+    alone, _ = segmenter.segment(image)
+    segmenter.threads = Threads(3)
+    together, _ = segmenter.segment(image)
+    assert alone.rles == together.rles
 
 
 def test_calls_do_not_depend_on_each_other(tiny, scene):
