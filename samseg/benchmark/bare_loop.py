@@ -73,7 +73,9 @@ def loop(
     from samseg.stages.shard_rows import ShardRows
     from samseg.types import Image
 
-    os.setsid()  # as Ray's: Linux shares a busy machine out by session (autogroup, sched(7))
+    # Linux shares a busy machine out by session (sched(7), autogroup), and Ray's workers have one
+    # of their own
+    os.setsid()
     segmenter = Segmenter.load(
         embedding.model, embedding.masks, device=slot.device, threads=slot.threads
     )
