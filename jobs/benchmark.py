@@ -212,20 +212,19 @@ def _mask_settings(points_per_side: int, crops: int, adaptive: bool) -> Any:
 
 def _command(context: typer.Context) -> str:
     """Return the command with the options that were given, but for those of the output."""
-    given = [
-        part
-        for option in context.command.params
-        if option.param_type_name == "option"
-        and option.name not in ("json", "markdown", "memory")
-        and context.get_parameter_source(option.name).name == "COMMANDLINE"
-        for value in _values(context.params[option.name])
-        for part in (option.opts[0], str(value))
-    ]
-    return " ".join([context.command.name, "PHOTOS", *given])
-
-
-def _values(given: Any) -> list[Any]:
-    return list(given) if isinstance(given, list | tuple) else [given]
+    words = [context.command.name, "PHOTOS"]
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name)
+        output = option.name in ("json", "markdown", "memory")
+        if option.param_type_name != "option" or source.name != "COMMANDLINE" or output:
+            continue
+        given = context.params[option.name]
+        if isinstance(given, bool):
+            words += (option.opts if given else option.secondary_opts)[:1]
+        else:
+            values = given if isinstance(given, list | tuple) else [given]
+            words += [word for value in values for word in (option.opts[0], str(value))]
+    return " ".join(words)
 
 
 def _show(record: Any, json: Path | None, markdown: bool) -> None:

@@ -110,8 +110,8 @@ def _of_embed(record: EmbedComparison) -> Table:
 def _of_stages(record: StageComparison) -> Table:
     head = ("stage", "ms per", "reference", "samseg", "times as fast")
     title = (
-        f"{record.command} ({record.subject}, {record.encodings} images or crops, "
-        f"{record.prompts} prompts, medians of {record.repeats})"
+        f"{record.command} ({record.subject}, encodings: {record.encodings}, "
+        f"prompts: {record.prompts}, medians of {record.repeats})"
     )
     return _table(title, head, _stage_rows(record))
 

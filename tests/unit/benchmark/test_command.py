@@ -73,7 +73,10 @@ def test_prompts_as_rows_for_the_readme(job, photos, tmp_path):
     record = Comparison.model_validate_json(text)
     assert record.task.boxes == record.matches["samseg"].wanted == 3
     assert list(record.matches) == ["samseg"] and record.subject.random == "tiny"
-    assert shown.splitlines()[2].startswith("| `python jobs/benchmark.py prompts PHOTOS --random")
+    assert shown.splitlines()[2].startswith(
+        "| `python jobs/benchmark.py prompts PHOTOS --random-weights tiny --boxes 3 --repeats 1 "
+        "--no-noise` | 3 / 3 |"
+    )
 
 
 def test_stages(job, photos, tmp_path):
