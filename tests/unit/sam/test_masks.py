@@ -119,7 +119,7 @@ def check_cleaned(dense, min_area, nms_threshold=0.7):
     np.testing.assert_array_equal(cleaned.areas, [coco.area(rle) for rle in rles])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
     seed=st.integers(0, 2**32 - 1),

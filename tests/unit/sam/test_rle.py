@@ -32,7 +32,7 @@ def placed(inside, left, top, right, bottom):
 margins = st.integers(0, 3)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12))),
     margins,
