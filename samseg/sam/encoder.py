@@ -112,18 +112,6 @@ class ImageEncoder:
         ]
 
 
-def encode(model: Sam, pixels: Pixels) -> EncodedImage:
-    """Encode one image with the model's own encoder, bit for bit as `SamPredictor` does.
-
-    Args:
-        model: the model, on its device.
-        pixels: (h, w, 3) uint8 RGB.
-    """
-    with torch.inference_mode():
-        square, geometry = _place(model, pixels)
-        return EncodedImage(model.image_encoder(square[None]), geometry)
-
-
 def _place(model: Sam, pixels: Pixels) -> tuple[Tensor, Geometry]:
     """Resize, normalise and pad an image: (3, 1024, 1024) float32 on the model's device."""
     geometry = Geometry.of((pixels.shape[0], pixels.shape[1]), model.image_encoder.img_size)

@@ -7,7 +7,6 @@ import torch
 from segment_anything import SamPredictor
 
 from samseg.sam.decoder import Decoder
-from samseg.sam.encoder import encode
 from samseg.sam.model import build_model
 
 
@@ -52,8 +51,7 @@ def both(model, features, points, box=None, masks=None):
     return wanted_iou, wanted_logits, torch.cat(ious), torch.cat(logits)
 
 
-def test_features_and_masks_of_vit_b(vit_b, predictor, image):
-    torch.testing.assert_close(encode(vit_b, image).features, predictor.features, rtol=0, atol=0)
+def test_masks_of_vit_b(vit_b, predictor):
     points = torch.tensor([[[100.0, 200.0]], [[900.0, 500.0]]], dtype=torch.float64)
     wanted_iou, wanted, iou, logits = both(vit_b, predictor.features, points)
     torch.testing.assert_close(iou, wanted_iou, rtol=0, atol=1e-5)
