@@ -6,22 +6,24 @@ are as many processes with an even share of the shards each.
 
 import multiprocessing
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.queues import Queue
 from queue import Empty
 
 from samseg.errors import WorkersError
-from samseg.seam import Beat, Slot
+from samseg.seam import Beat, Outcome, Receipt, Slot
 from samseg.stages.embed import Embedding
 from samseg.types import Shard
 
 _LOOK_S = 1.0
+"""How often to see whether every process still lives."""
 
 
 def run_loops(
     embedding: Embedding, shards: list[Shard], slot: Slot, workers: int
-) -> Iterator[Beat]:
+) -> Iterator[Beat | Outcome]:
     """Label images in `workers` fresh processes; write nothing.
 
     Args:
@@ -31,15 +33,15 @@ def run_loops(
         workers: processes.
 
     Yields:
-        A beat before each image, and one after the last of each shard.
+        What an engine yields over the embed stage: beats, and one outcome per shard.
 
     Raises:
         WorkersError: a process ended early; it has written why to standard error.
     """
     fresh = multiprocessing.get_context("spawn")
-    beats: Queue[Beat | None] = fresh.Queue()
+    events: Queue[Beat | Outcome | None] = fresh.Queue()
     processes = [
-        fresh.Process(target=loop, args=(embedding, shards[i::workers], slot, beats))
+        fresh.Process(target=loop, args=(embedding, shards[i::workers], slot, events))
         for i in range(workers)
     ]
     with _omp_threads(slot.threads):
@@ -48,15 +50,15 @@ def run_loops(
     try:
         while workers:
             try:
-                said = beats.get(timeout=_LOOK_S)
+                event = events.get(timeout=_LOOK_S)
             except Empty:
                 if any(process.exitcode for process in processes):
                     raise WorkersError("a bare loop ended early; see its traceback") from None
                 continue
-            if said is None:
+            if event is None:
                 workers -= 1
             else:
-                yield said
+                yield event
     finally:
         for process in processes:
             process.terminate()
@@ -64,7 +66,7 @@ def run_loops(
 
 
 def loop(
-    embedding: Embedding, shards: list[Shard], slot: Slot, beats: "Queue[Beat | None]"
+    embedding: Embedding, shards: list[Shard], slot: Slot, events: "Queue[Beat | Outcome | None]"
 ) -> None:
     """Label the images of some shards in this process, which must be a fresh one."""
     from samseg.sam.parts import parents
@@ -80,8 +82,8 @@ def loop(
         embedding.model, embedding.masks, device=slot.device, threads=slot.threads
     )
     for shard in shards:
-        rows = ShardRows(shard)
-        beats.put(Beat(shard.id, 0, 0))
+        rows, statuses = ShardRows(shard), Counter[str]()
+        events.put(Beat(shard.id, 0, 0))
         images = embedding.reader.read(shard, embedding.decode.max_bytes)
         for done, encoded in enumerate(images, start=1):
             ready = decode_one(embedding.decode, encoded, 0.0)
@@ -89,8 +91,12 @@ def loop(
                 masks, features = segmenter.segment(ready.image.pixels)
                 pooled = embedding.pooling.pool(features, masks)
                 rows.add(ready, ready.image, masks, pooled, *parents(masks), 0.0, 0.0)
-            beats.put(Beat(shard.id, done, rows.masks))
-    beats.put(None)
+                statuses["ok" if len(masks) else "no_masks"] += 1
+            else:
+                statuses[ready.image.status] += 1
+            events.put(Beat(shard.id, done, rows.masks))
+        events.put(Outcome(shard, Receipt(shard.id, statuses, rows.masks)))
+    events.put(None)
 
 
 @contextmanager

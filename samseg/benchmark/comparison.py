@@ -10,11 +10,11 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from statistics import fmean
-from typing import Literal
 
 from samseg.benchmark.floor import GpuFigures, floor_ms
 from samseg.benchmark.machine import Machine
-from samseg.benchmark.memory import Peak, peak_of
+from samseg.benchmark.processes import Peak, peak_of
+from samseg.benchmark.record import Record
 from samseg.benchmark.subject import Sides, Subject, photo, segmenter_of
 from samseg.benchmark.tasks import Asked, Rles, Task
 from samseg.benchmark.timing import Seconds, Speed, timed
@@ -69,14 +69,11 @@ class Peaks(Spec):
     samseg: Peak
 
 
-class Comparison(Spec):
+class Comparison(Record):
     """One run of `amg` or `prompts`.
 
     Attributes:
-        version: of this record.
         task: what both sides did.
-        command: how to take these figures again.
-        machine: where.
         subject: the model, and the settings as used; with random weights the thresholds differ from
             photo to photo and are not these.
         photos: names.
@@ -86,10 +83,7 @@ class Comparison(Spec):
         gpu: ms per image, where a GPU did the work.
     """
 
-    version: Literal[1] = 1
     task: Task
-    command: str
-    machine: Machine
     subject: Subject
     photos: tuple[str, ...]
     matches: dict[str, Match]
@@ -145,7 +139,7 @@ def compare(
             for name in rounds[0].matches
         },
         speed=speed,
-        memory=_peaks(task, subject, max(rounds, key=lambda r: r.px)) if memory else None,
+        memory=_peaks(task, subject, max(rounds, key=lambda r: r.area)) if memory else None,
         gpu=_gpu_figures(machine, sides.arch, rounds, speed),
     )
 
@@ -155,7 +149,7 @@ class _Round:
     """What came of one photo."""
 
     path: Path
-    px: int
+    area: int
     settings: MaskSettings
     asked: Asked
     reference: list[Seconds]
@@ -183,8 +177,14 @@ def _round(
         for name, other in task.noise(sides.model, settings, pixels):
             matches[name] = agreement(masks["reference"], other)
             ran()
-    asked = task.asked(settings, pixels)
-    return _Round(path, pixels.size, settings, asked, **times, matches=matches)
+    return _Round(
+        path=path,
+        area=pixels.shape[0] * pixels.shape[1],
+        settings=settings,
+        asked=task.asked(settings, pixels),
+        matches=matches,
+        **times,
+    )
 
 
 def _gpu_figures(

@@ -6,19 +6,19 @@ the loading of models counts, nor what the last worker does alone.
 """
 
 import os
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from itertools import count
 from tempfile import TemporaryDirectory
-from typing import Literal
 
 from pydantic import PositiveInt
 
 from samseg.benchmark.bare_loop import run_loops
 from samseg.benchmark.machine import Machine
+from samseg.benchmark.record import Record
 from samseg.benchmark.throughput import Journal, Pace
 from samseg.benchmark.timing import Ratio
 from samseg.engine import RayPool
-from samseg.errors import ConfigError, WorkersError
+from samseg.errors import ConfigError
 from samseg.output import Output
 from samseg.pooling import Coverage
 from samseg.progress import Progress
@@ -84,22 +84,16 @@ class Team(Spec):
         return cls(workers=workers, stage=tuple(stage), loop=tuple(loop), wall=wall, cpu=cpu)
 
 
-class EmbedComparison(Spec):
-    """One run of `embed`.
+class EmbedComparison(Record):
+    """One run of `embed`; the machine's threads are those of one worker.
 
     Attributes:
-        version: of this record.
-        command: how to take these figures again.
-        machine: where; its threads are those of one worker.
         lake: what was labelled.
         model: with which weights.
         settings: mask generation as used.
         teams: one for each number of workers.
     """
 
-    version: Literal[1] = 1
-    command: str
-    machine: Machine
     lake: Lake
     model: ModelSpec
     settings: MaskSettings
@@ -147,26 +141,33 @@ def compare_embed(
     slot = Slot("cuda" if device.type == "cuda" else "cpu", threads)
     images = sum(len(shard.sources) for shard in shards)
     progress.start("embed", 2 * repeats * len(actors) * images, "images")
-    done = 0
+    done = count(1)
 
-    def seen(event: Beat | Outcome, side: str, workers: int) -> None:
-        nonlocal done
-        if isinstance(event, Beat) and event.index:
-            done += 1
-            progress.update(done, f"{side}, {workers} workers")
+    def watched(side: str, workers: int) -> Pace:
+        """Let one side label the lake once, with so many workers."""
+        journal = Journal()
+
+        def note(event: Beat | Outcome) -> None:
+            journal.note(event)
+            if isinstance(event, Beat) and event.index:
+                progress.update(next(done), f"{side}, {workers} workers")
+
+        with TemporaryDirectory() as folder:
+            embedding = Embedding(folder, reader, DecodePolicy(), model, settings, Coverage())
+            if side == "stage":
+                engine = RayPool(address="local", workers=workers, cpus_per_worker=threads)
+                embed(Output(folder), embedding, shards, engine, note)
+            else:
+                for event in run_loops(embedding, shards, slot, workers):
+                    note(event)
+        return journal.pace(workers)
 
     teams = []
     for workers in actors:
         paces: dict[str, list[Pace]] = {"stage": [], "loop": []}
         for n in range(repeats):
             for side in sorted(paces, reverse=n % 2 == 0):
-                with TemporaryDirectory() as folder:
-                    embedding = Embedding(
-                        folder, reader, DecodePolicy(), model, settings, Coverage()
-                    )
-                    run = _stage if side == "stage" else _loop
-                    watch = partial(seen, side=side, workers=workers)
-                    paces[side].append(run(embedding, shards, slot, workers, watch).pace(workers))
+                paces[side].append(watched(side, workers))
         teams.append(Team.of(workers, **paces))
     progress.finish(
         ", ".join(f"{t.wall.ratio:.0%} of a bare loop with {t.workers} workers" for t in teams)
@@ -179,43 +180,3 @@ def compare_embed(
         settings=settings,
         teams=tuple(teams),
     )
-
-
-def _stage(
-    embedding: Embedding,
-    shards: list[Shard],
-    slot: Slot,
-    workers: int,
-    seen: Callable[[Beat | Outcome], None],
-) -> Journal:
-    """Run the stage on a Ray of its own."""
-    journal = Journal()
-
-    def note(event: Beat | Outcome) -> None:
-        if isinstance(event, Beat):
-            journal.note(event.shard_id, event.index, ended=False)
-        elif event.receipt is None:
-            raise WorkersError(f"a shard was given up: {event.failures[-1]}")
-        else:
-            journal.note(event.shard.id, len(event.shard.sources), ended=True)
-        seen(event)
-
-    engine = RayPool(address="local", workers=workers, cpus_per_worker=slot.threads)
-    embed(Output(embedding.output), embedding, shards, engine, note)
-    return journal
-
-
-def _loop(
-    embedding: Embedding,
-    shards: list[Shard],
-    slot: Slot,
-    workers: int,
-    seen: Callable[[Beat | Outcome], None],
-) -> Journal:
-    """Run as many bare loops."""
-    journal = Journal()
-    sizes = {shard.id: len(shard.sources) for shard in shards}
-    for beat in run_loops(embedding, shards, slot, workers):
-        journal.note(beat.shard_id, beat.index, ended=beat.index == sizes[beat.shard_id])
-        seen(beat)
-    return journal

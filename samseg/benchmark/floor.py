@@ -1,7 +1,8 @@
 """The least time that a GPU's arithmetic allows, and how near a measurement comes to it.
 
 Counts are those of the reference's form of the model (1 multiply-accumulate is 2 FLOP, 1024 x 1024
-input), so a rearrangement that needs fewer operations may come below the floor.
+input), whatever the precision, so a rearrangement that needs fewer operations, or a search that
+asks fewer points, may come below the floor.
 """
 
 from collections.abc import Mapping
@@ -16,15 +17,17 @@ DECODER_TFLOP = 3.62e-3
 """Per prompt."""
 
 PEAK_TFLOPS: Mapping[str, float] = {
-    "H200": 990,
-    "H100 PCIe": 756,
-    "H100 NVL": 835,
-    "H100": 990,
-    "A100": 312,
-    "L40S": 362,
-    "L4": 121,
+    "NVIDIA H200": 989,
+    "NVIDIA H100 80GB HBM3": 989,
+    "NVIDIA H100 PCIe": 756,
+    "NVIDIA A100-SXM4-80GB": 312,
+    "NVIDIA A100-SXM4-40GB": 312,
+    "NVIDIA A100 80GB PCIe": 312,
+    "NVIDIA A100-PCIE-40GB": 312,
+    "NVIDIA L40S": 362,
+    "NVIDIA L4": 121,
 }
-"""Dense bfloat16, as the maker states, by words in the GPU's name; the first that fits counts."""
+"""Dense bfloat16 as the maker's data sheets state it, by the whole name that CUDA gives the GPU."""
 
 
 class GpuFigures(Spec):
@@ -49,7 +52,7 @@ class GpuFigures(Spec):
 
 
 def floor_ms(gpu: str, arch: Architecture, encodings: float, prompts: float) -> float | None:
-    """Return milliseconds per image at the GPU's peak.
+    """Return milliseconds per image at the GPU's peak; None where that is not known.
 
     Args:
         gpu: its name.
@@ -57,10 +60,7 @@ def floor_ms(gpu: str, arch: Architecture, encodings: float, prompts: float) -> 
         encodings: images and crops encoded, per image.
         prompts: prompts decoded, per image.
     """
-    words = set(gpu.replace("-", " ").split())
-    fits = (tflops for name, tflops in PEAK_TFLOPS.items() if words.issuperset(name.split()))
-    peak = next(fits, None)
-    encoder = ENCODER_TFLOP.get(arch)
+    peak, encoder = PEAK_TFLOPS.get(gpu), ENCODER_TFLOP.get(arch)
     if peak is None or encoder is None:
         return None
     return 1e3 * (encodings * encoder + prompts * DECODER_TFLOP) / peak

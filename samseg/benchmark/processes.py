@@ -3,15 +3,43 @@
 Linux tells it of whole trees of processes, other systems only of one that has ended or of this one.
 """
 
+import multiprocessing
 import os
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
+
+from samseg.spec import Spec
 
 _PROC = Path("/proc")
 _PARENT, _USER, _SYSTEM = 1, 11, 12
 """Fields of `/proc/PID/stat` behind the process's name; see proc(5)."""
+
+
+class Peak(Spec):
+    """Most memory that one process has had resident.
+
+    Attributes:
+        loaded_bytes: until model and photo were loaded.
+        peak_bytes: until the work was done.
+    """
+
+    loaded_bytes: int
+    peak_bytes: int
+
+
+def peak_of(prepare: "partial[Callable[[], object]]") -> Peak:
+    """Measure one piece of work in a fresh process.
+
+    Args:
+        prepare: loads what is needed and returns the work; must pickle.
+    """
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=fresh) as pool:
+        return pool.submit(_watched, prepare).result()
 
 
 def cpu_seconds() -> float:
@@ -45,6 +73,13 @@ def largest_peak_bytes() -> int:
         except OSError:
             continue  # ended meanwhile
     return max(peaks)
+
+
+def _watched(prepare: "partial[Callable[[], object]]") -> Peak:
+    work = prepare()
+    loaded = peak_bytes()
+    work()
+    return Peak(loaded_bytes=loaded, peak_bytes=peak_bytes())
 
 
 def _seconds_of(times: os.times_result) -> float:

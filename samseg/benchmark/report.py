@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable, Sequence
 from rich.console import RenderableType
 from rich.table import Table
 
+from samseg.benchmark.breakdown import Breakdown
 from samseg.benchmark.comparison import Comparison, Match
 from samseg.benchmark.embed_stage import EmbedComparison
-from samseg.benchmark.memory import Peak
-from samseg.benchmark.stages import StageComparison
+from samseg.benchmark.processes import Peak
 from samseg.benchmark.timing import Ratio
 
-Record = Comparison | EmbedComparison | StageComparison
+AnyRecord = Comparison | EmbedComparison | Breakdown
 
 _MATCH_ROWS: dict[str, Callable[[Match], str]] = {
     "masks found / wanted": lambda m: f"{m.found} / {m.wanted}",
@@ -24,7 +24,7 @@ _MATCH_ROWS: dict[str, Callable[[Match], str]] = {
 }
 
 
-def tables(record: Record) -> list[RenderableType]:
+def tables(record: AnyRecord) -> list[RenderableType]:
     """Return what a terminal shows of a record, the machine last."""
     if isinstance(record, Comparison):
         shown = _of_comparison(record)
@@ -35,7 +35,7 @@ def tables(record: Record) -> list[RenderableType]:
     return [*shown, str(record.machine)]
 
 
-def markdown(record: Record) -> str:
+def markdown(record: AnyRecord) -> str:
     """Return the rows of a README table, with its head."""
     if isinstance(record, Comparison):
         return _markdown(
@@ -55,7 +55,7 @@ def markdown(record: Record) -> str:
     return _markdown(head, _stage_rows(record))
 
 
-def megabytes(size: int) -> str:
+def _megabytes(size: int) -> str:
     """Write bytes for people."""
     return f"{size / 1e6:.0f} MB"
 
@@ -93,7 +93,7 @@ def _of_comparison(record: Comparison) -> list[RenderableType]:
             _table(
                 "memory of a process of its own, largest photo",
                 ("", *sides),
-                [(name, *(megabytes(of(p)) for p in sides.values())) for name, of in rows.items()],
+                [(name, *(_megabytes(of(p)) for p in sides.values())) for name, of in rows.items()],
             )
         )
     if record.gpu is not None:
@@ -107,7 +107,7 @@ def _of_embed(record: EmbedComparison) -> Table:
     return _table(f"{record.command} ({threads} each)", head, _embed_rows(record))
 
 
-def _of_stages(record: StageComparison) -> Table:
+def _of_stages(record: Breakdown) -> Table:
     head = ("stage", "ms per", "reference", "samseg", "times as fast")
     title = (
         f"{record.command} ({record.subject}, encodings: {record.encodings}, "
@@ -144,7 +144,7 @@ def _embed_rows(record: EmbedComparison) -> list[tuple[str, ...]]:
             f"{1 / team.wall.samseg_s:.2f}",
             f"{1 / team.wall.reference_s:.2f}",
             _percent(team.wall),
-            megabytes(max(pace.peak_bytes for pace in team.stage)),
+            _megabytes(max(pace.peak_bytes for pace in team.stage)),
             _percent(team.cpu),
         )
         for team in record.teams
@@ -157,7 +157,7 @@ def _percent(ratio: Ratio) -> str:
     return f"{ratio.ratio:.0%}{spread}"
 
 
-def _stage_rows(record: StageComparison) -> list[tuple[str, ...]]:
+def _stage_rows(record: Breakdown) -> list[tuple[str, ...]]:
     return [
         (
             time.stage,

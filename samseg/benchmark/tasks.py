@@ -25,7 +25,7 @@ class Asked(NamedTuple):
 
     Attributes:
         encodings: of the photo and its crops.
-        prompts: points or boxes.
+        prompts: boxes, or the points of the whole grid, though adaptive points are fewer.
     """
 
     encodings: int
@@ -64,7 +64,7 @@ class Automatic(Spec):
         yield "reference, input + 1e-6", reference.automatic_masks(model, settings, pixels, 1e-6)
 
     def asked(self, settings: MaskSettings, pixels: Pixels) -> Asked:
-        """Count."""
+        """Count what the reference does."""
         found = crops((pixels.shape[0], pixels.shape[1]), settings)
         return Asked(len(found), sum(len(crop.points) for crop in found))
 
@@ -108,7 +108,7 @@ class Boxes(Spec):
         )
 
     def asked(self, settings: MaskSettings, pixels: Pixels) -> Asked:
-        """Count."""
+        """Count what the reference does."""
         return Asked(1, self.boxes)
 
     def _boxes(self, pixels: Pixels) -> np.ndarray:

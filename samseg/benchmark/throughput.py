@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from samseg.benchmark.processes import cpu_seconds, largest_peak_bytes
-from samseg.errors import ConfigError
+from samseg.errors import ConfigError, WorkersError
+from samseg.seam import Beat, Outcome
 from samseg.spec import Spec
 
 
@@ -31,16 +32,6 @@ class Pace(Spec):
     cpu_s: float
     peak_bytes: int
 
-    @property
-    def images_per_s(self) -> float:
-        """Images per second of wall time."""
-        return self.images / self.wall_s
-
-    @property
-    def images_per_cpu_s(self) -> float:
-        """Images per CPU second."""
-        return self.images / self.cpu_s
-
 
 @dataclass(slots=True)
 class Journal:
@@ -56,11 +47,20 @@ class Journal:
     cpu: list[tuple[float, float]] = field(default_factory=list)
     peak_bytes: int = 0
 
-    def note(self, shard_id: str, images: int, ended: bool) -> None:
-        """Write down that so many images of a shard are done, and whether that is all of it."""
+    def note(self, event: Beat | Outcome) -> None:
+        """Write down how far a shard is, now.
+
+        Raises:
+            WorkersError: it was given up, so the pace would be of less than was to be done.
+        """
         now = time.monotonic()
-        self.shards.setdefault(shard_id, []).append((now, images))
-        if ended:
+        if isinstance(event, Beat):
+            self.shards.setdefault(event.shard_id, []).append((now, event.index))
+        elif event.receipt is None:
+            raise WorkersError(f"a shard was given up: {event.failures[-1]}")
+        else:
+            images = event.receipt.statuses.values()
+            self.shards.setdefault(event.shard.id, []).append((now, sum(images)))
             self.cpu.append((now, cpu_seconds()))
             self.peak_bytes = max(self.peak_bytes, largest_peak_bytes())
 

@@ -1,7 +1,6 @@
 """The commands on a picture of a few pixels: every figure is there, and none of it is invented."""
 
 import importlib.util
-import json
 import os
 import subprocess
 import sys
@@ -12,9 +11,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from samseg.benchmark.breakdown import Breakdown
 from samseg.benchmark.comparison import Comparison
 from samseg.benchmark.embed_stage import EmbedComparison
-from samseg.benchmark.stages import StageComparison
 from samseg.errors import ConfigError
 
 JOB = Path(__file__).resolve().parents[3] / "jobs" / "benchmark.py"
@@ -43,17 +42,17 @@ def photos(tmp_path_factory):
 def run(job, tmp_path, *arguments):
     """Run a command with two points per side; return its record as JSON and what it printed."""
     written = tmp_path / "record.json"
-    ran = CliRunner().invoke(job.app, [*map(str, arguments), "--json", str(written)])
+    ran = CliRunner().invoke(job.app, ["--json", str(written), *map(str, arguments)])
     assert ran.exit_code == 0, ran.output
     return written.read_text(), ran.stdout
 
 
 def test_amg(job, photos, tmp_path):
-    command = ("amg", photos / "0.png", "--points-per-side", 2, "--repeats", 2)
+    command = ("--repeats", 2, "amg", photos / "0.png", "--points-per-side", 2)
     text, shown = run(job, tmp_path, *command)
     record = Comparison.model_validate_json(text)
     assert record.photos == ("0.png",)
-    assert record.command == "amg PHOTOS --points-per-side 2 --repeats 2"
+    assert record.command == "--repeats 2 amg PHOTOS --points-per-side 2"
     assert record.subject.settings.pred_iou_thresh < 0.88  # what tiny recommends
     assert [len(times) for times in record.speed.samseg] == [2]
     assert record.speed.wall.low <= record.speed.wall.ratio <= record.speed.wall.high
@@ -67,23 +66,22 @@ def test_prompts_as_rows_for_the_readme(job, photos, tmp_path):
     text, shown = run(
         job,
         tmp_path,
-        *("prompts", photos / "0.png", "--boxes", 3, "--repeats", 1, "--no-noise", "--markdown"),
+        *("--repeats", 1, "--markdown", "prompts", photos / "0.png", "--boxes", 3, "--no-noise"),
         *("--random-weights", "tiny"),
     )
     record = Comparison.model_validate_json(text)
     assert record.task.boxes == record.matches["samseg"].wanted == 3
     assert list(record.matches) == ["samseg"] and record.subject.random == "tiny"
     assert shown.splitlines()[2].startswith(
-        "| `python jobs/benchmark.py prompts PHOTOS --random-weights tiny --boxes 3 --repeats 1 "
+        "| `python jobs/benchmark.py --repeats 1 prompts PHOTOS --random-weights tiny --boxes 3 "
         "--no-noise` | 3 / 3 |"
     )
 
 
 def test_stages(job, photos, tmp_path):
-    text, shown = run(
-        job, tmp_path, "stages", photos / "0.png", "--points-per-side", 2, "--repeats", 1
-    )
-    record = StageComparison.model_validate_json(text)
+    command = ("--repeats", 1, "stages", photos / "0.png", "--points-per-side", 2)
+    text, shown = run(job, tmp_path, *command)
+    record = Breakdown.model_validate_json(text)
     assert (record.prompts, record.encodings, record.machine.threads) == (4, 1, 1)
     assert all(stage.reference_ms > 0 and stage.samseg_ms > 0 for stage in record.stages)
     assert all(stage.stage in shown for stage in record.stages)
@@ -91,9 +89,10 @@ def test_stages(job, photos, tmp_path):
 
 def test_embed(photos, tmp_path):
     written = tmp_path / "record.json"
-    command = [sys.executable, JOB, "embed", photos, "--points-per-side", "2", "--actors", "1"]
+    command = [sys.executable, JOB, "--repeats", "1", "--json", written, "embed", photos]
+    options = "--points-per-side 2 --images 3 --images-per-shard 1 --actors 1"
     ran = subprocess.run(
-        [*command, "--images", "3", "--images-per-shard", "1", "--json", written],
+        [*command, *options.split()],
         env={name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
         capture_output=True,
         text=True,
@@ -106,7 +105,8 @@ def test_embed(photos, tmp_path):
     assert stage.images == loop.images == 2  # of three: the first is warm-up
     assert team.wall.ratio == pytest.approx(loop.wall_s / stage.wall_s)
     assert "peak memory" in ran.stdout
-    assert json.loads(written.read_text())["lake"]["images_per_shard"] == 1
+    assert record.command == f"--repeats 1 embed FOLDER {options}"
+    assert record.lake.images_per_shard == 1
 
 
 def test_too_few_photos_are_refused_before_anything_runs(job, photos):

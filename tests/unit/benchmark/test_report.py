@@ -6,13 +6,13 @@ import json
 import pytest
 from rich.console import Console
 
+from samseg.benchmark.breakdown import HEAD, Breakdown, StageTime
 from samseg.benchmark.comparison import Comparison, Match, Peaks
 from samseg.benchmark.embed_stage import EmbedComparison, Lake, Team
 from samseg.benchmark.floor import GpuFigures
 from samseg.benchmark.machine import Machine
-from samseg.benchmark.memory import Peak
+from samseg.benchmark.processes import Peak
 from samseg.benchmark.report import markdown, tables
-from samseg.benchmark.stages import HEAD, StageComparison, StageTime
 from samseg.benchmark.subject import Subject
 from samseg.benchmark.tasks import Automatic, Boxes
 from samseg.benchmark.throughput import Pace
@@ -73,7 +73,7 @@ def embedded():
 
 
 def staged():
-    return StageComparison(
+    return Breakdown(
         command="stages PHOTOS",
         machine=MACHINE,
         subject=Subject(),

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from samseg.benchmark.stages import HEAD, REST, stage_times
+from samseg.benchmark.breakdown import HEAD, REST, stage_times
 from samseg.benchmark.stopwatch import Stopwatch
 from samseg.benchmark.tasks import Asked
 

@@ -7,7 +7,9 @@ import pytest
 
 from samseg.benchmark.processes import cpu_seconds, largest_peak_bytes, peak_bytes
 from samseg.benchmark.throughput import Journal
-from samseg.errors import ConfigError
+from samseg.errors import ConfigError, WorkersError
+from samseg.seam import Beat, Outcome, Receipt
+from samseg.types import Shard
 
 
 def ticks(start, *seconds):
@@ -28,8 +30,7 @@ def journal(*shards):
 def test_one_worker_is_measured_from_the_end_of_its_first_shard():
     # the first shard ends at 100; two shards of two images with a commit of 1 s follow
     pace = journal(ticks(0, 60, 39, 1), ticks(100, 2, 2, 1), ticks(105, 2, 2, 1)).pace(1)
-    assert (pace.images, pace.wall_s, pace.images_per_s) == (4, 10, 0.4)
-    assert (pace.cpu_s, pace.images_per_cpu_s, pace.peak_bytes) == (100, 0.04, 7)
+    assert (pace.images, pace.wall_s, pace.cpu_s, pace.peak_bytes) == (4, 10, 100, 7)
 
 
 def test_two_workers_are_measured_while_both_are_warm_and_have_work():
@@ -71,11 +72,18 @@ def test_too_few_shards_are_refused(shards, workers):
 
 
 def test_notes_are_taken_with_a_clock_that_goes_on():
-    found = Journal()
-    found.note("a", 0, ended=False)
-    found.note("a", 1, ended=True)
-    (first, second), (spent,) = found.shards["a"], found.cpu
-    assert first[0] <= second[0] == spent[0] and spent[1] > 0
+    found, shard = Journal(), Shard.of([], 3)
+    found.note(Beat(shard.id, 0, 0))
+    found.note(Beat(shard.id, 2, 5))
+    found.note(Outcome(shard, Receipt(shard.id, {"ok": 2, "undecodable": 1}, 5)))
+    ticks, (spent,) = found.shards[shard.id], found.cpu
+    assert [images for _, images in ticks] == [0, 2, 3]
+    assert ticks[0][0] <= ticks[1][0] <= ticks[2][0] == spent[0] and spent[1] > 0
+
+
+def test_a_shard_that_was_given_up_is_no_pace():
+    with pytest.raises(WorkersError, match="given up: attempt 1: no such file"):
+        Journal().note(Outcome(Shard.of([], 3), None, ("attempt 1: no such file",)))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

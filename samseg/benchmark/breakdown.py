@@ -17,6 +17,7 @@ from segment_anything.modeling import MaskDecoder, Sam
 from segment_anything.modeling.transformer import TwoWayTransformer
 
 from samseg.benchmark.machine import Machine
+from samseg.benchmark.record import Record
 from samseg.benchmark.stopwatch import Site, Stopwatch
 from samseg.benchmark.subject import Sides, Subject, photo
 from samseg.benchmark.tasks import Asked, Automatic
@@ -63,13 +64,10 @@ class StageTime(Spec):
     samseg_ms: float
 
 
-class StageComparison(Spec):
+class Breakdown(Record):
     """One run of `stages`.
 
     Attributes:
-        version: of this record.
-        command: how to take these figures again.
-        machine: where.
         subject: the model, and the settings as used.
         photo: its name.
         prompts: points asked on it.
@@ -78,9 +76,6 @@ class StageComparison(Spec):
         stages: in the order of the work.
     """
 
-    version: Literal[1] = 1
-    command: str
-    machine: Machine
     subject: Subject
     photo: str
     prompts: int
@@ -89,13 +84,13 @@ class StageComparison(Spec):
     stages: tuple[StageTime, ...]
 
 
-def compare_stages(
+def break_down(
     subject: Subject, path: Path, *, repeats: int, command: str, progress: Progress
-) -> StageComparison:
+) -> Breakdown:
     """Run both sides on one photo, in turn, and watch their stages.
 
     Args:
-        subject: model and settings; the number of threads is not used.
+        subject: model and settings, with one thread.
         path: the photo.
         repeats: runs of each side, after one that does not count.
         command: how to take these figures again.
@@ -103,7 +98,6 @@ def compare_stages(
     """
     progress.start("stages", 2 * (repeats + 1), "runs")
     task, pixels = Automatic(), photo(path)
-    subject = subject.model_copy(update={"threads": 1})
     sides = Sides.of(subject).on(subject, pixels)
     settings = sides.segmenter.settings
     sites = {"reference": reference_sites(sides.model), "samseg": samseg_sites()}
@@ -120,7 +114,7 @@ def compare_stages(
             progress.update(sum(map(len, watches.values())), side)
     progress.finish(f"{path.name}, {repeats} runs of each side")
     asked = task.asked(settings, pixels)
-    return StageComparison(
+    return Breakdown(
         command=command,
         machine=Machine.here(sides.segmenter.device),
         subject=subject.model_copy(update={"settings": settings}),
