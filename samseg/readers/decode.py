@@ -47,6 +47,7 @@ _PILLOW_LIMIT = 178_956_970
 """Pillow refuses to open larger pictures, whatever the config says."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
+_ROWS = 64
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Pillow.Transpose.FLIP_LEFT_RIGHT,
@@ -141,8 +142,7 @@ class DecodePolicy(Spec):
             "exif_rotated" if turned else "",
             note,
         )
-        pixels = np.array(rgb, dtype=np.uint8, order="C")
-        return Image(pixels, str(picture.format), ",".join(filter(None, notes)))
+        return Image(_pixels_of(rgb), str(picture.format), ",".join(filter(None, notes)))
 
     def _to_rgb(self, picture: Pillow.Image, deep: bool) -> tuple[Pillow.Image, str]:
         """Convert a loaded picture of any mode; also say what that changed."""
@@ -157,7 +157,7 @@ class DecodePolicy(Spec):
             flat.paste(layer, mask=alpha)
             return flat, "" if alpha.getextrema() == (255, 255) else "alpha_flattened"
         note = "cmyk" if picture.mode == "CMYK" else "16_bit" if deep else ""
-        return picture.convert("RGB"), note
+        return picture if picture.mode == "RGB" else picture.convert("RGB"), note
 
 
 def oversized(size: int, limit: int) -> ImageError:
@@ -165,6 +165,16 @@ def oversized(size: int, limit: int) -> ImageError:
     return ImageError(
         "too_large", f"{size} bytes is more than the {int(limit)} that `decode.max_bytes` allows"
     )
+
+
+def _pixels_of(rgb: Pillow.Image) -> Pixels:
+    """Copy a picture by a few rows at a time, for Pillow holds twice over what it hands out."""
+    width, height = rgb.size
+    pixels = np.empty((height, width, 3), dtype=np.uint8)
+    for top in range(0, height, _ROWS):
+        bottom = min(top + _ROWS, height)
+        pixels[top:bottom] = np.asarray(rgb.crop((0, top, width, bottom)))
+    return pixels
 
 
 def _full_range(values: NDArray[Any]) -> Pixels:

@@ -162,7 +162,8 @@ def test_odd_files_decode_and_say_what_was_changed(case):
     payload, format, note = ODD[case]
     image = POLICY.decode(payload)
     assert image.pixels.shape == (48, 64, 3)
-    assert image.pixels.dtype == np.uint8 and image.pixels.flags.c_contiguous
+    assert image.pixels.dtype == np.uint8
+    assert image.pixels.flags.c_contiguous and image.pixels.flags.writeable
     assert (image.format, image.note) == (format, note)
 
 
@@ -171,6 +172,13 @@ def test_odd_files_decode_and_say_what_was_changed(case):
 )
 def test_lossless_formats_give_the_very_pixels(case):
     np.testing.assert_array_equal(POLICY.decode(ODD[case][0]).pixels, np.asarray(photo()))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (64, 3), (65, 7), (300, 1), (200, 90)])
+def test_every_row_of_a_picture_comes_through(size):
+    np.testing.assert_array_equal(
+        POLICY.decode(encoded(photo(*size), "PNG")).pixels, np.asarray(photo(*size))
+    )
 
 
 @pytest.mark.parametrize("case", ["16-bit PNG", "16-bit TIFF", "16-bit PGM"])
