@@ -1,0 +1,109 @@
+"""Programs that start or find a Ray of their own, as a user's do."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+
+def python(code, **more):
+    """Run a driver of its own; returns its output and errors."""
+    told = ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_DEDUP_LOGS_SKIP_REGEX")
+    env = {k: v for k, v in os.environ.items() if k not in told} | more
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout, ran.stderr
+
+
+def test_a_ray_of_its_own_is_silent_and_leaves_nothing(tmp_path):
+    code = """
+        import os
+        from samseg.engine import RayPool
+        from samseg.seam import Beat, Outcome, Receipt
+        from samseg.types import Shard, Source
+
+        def build(slot):
+            def work(shard, attempt):
+                yield Beat(shard.id, 0, 0)
+                if shard.sources[0].key == "1" and not attempt.skip:
+                    os._exit(1)
+                yield Receipt(shard.id, {}, 0)
+            return work
+
+        shards = [Shard.of([Source(str(i), "u", "e", 1)], 1) for i in range(3)]
+        events = RayPool(workers=1, cpus_per_worker=1).map(build, shards, "cpu")
+        print(sum(isinstance(e, Outcome) for e in events))
+        import ray
+        print(ray.is_initialized())
+    """
+    assert python(code, HOME=str(tmp_path)) == ("3\nFalse\n", "")
+    assert list(tmp_path.iterdir()) == [], "no token in the home directory"
+
+
+def test_an_address_where_nothing_listens():
+    code = """
+        from samseg.engine import RayPool
+        from samseg.errors import WorkersError
+        from samseg.types import Shard
+        for address in ("127.0.0.1:1", "ray://127.0.0.1:10001", "nonsense"):
+            try:
+                list(RayPool(address=address).map(print, [Shard.of([], 0)], "cpu"))
+            except WorkersError as e:
+                print(e)
+    """
+    lines = python(code)[0].splitlines()
+    assert [line.startswith("no Ray at ") for line in lines] == [True] * 3
+    assert "refused" in lines[0] and "ray job submit" in lines[1]
+
+
+@pytest.mark.slow
+def test_a_node_that_leaves_costs_its_shards_nothing(tmp_path):
+    code = """
+        import time
+        import ray
+        from ray.cluster_utils import Cluster
+        from samseg.engine import RayPool
+        from samseg.seam import Beat, Outcome, Receipt
+        from samseg.types import Shard, Source
+
+        def build(slot):
+            import ray
+            node = ray.get_runtime_context().get_node_id()
+            def work(shard, attempt):
+                for index in range(10):
+                    yield Beat(shard.id, index, 0)
+                    time.sleep(0.2)
+                yield Receipt(shard.id, {f"{attempt.number} {attempt.exact} {node}": 1}, 0)
+            return work
+
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+        doomed = cluster.add_node(num_cpus=2)
+        cluster.add_node(num_cpus=1)
+        ray.init(cluster.address, log_to_driver=False, logging_level="ERROR")
+        shards = [Shard.of([Source(str(i), "u", "e", 1)], 10) for i in range(8)]
+        outcomes, running = [], set()
+        for event in RayPool(workers="auto", cpus_per_worker=1).map(build, shards, "cpu"):
+            if isinstance(event, Outcome):
+                outcomes.append(event)
+            elif doomed:
+                running.add(event.shard_id)
+                if len(running) == 3:
+                    cluster.remove_node(doomed, allow_graceful=False)
+                    doomed = None
+        assert sorted(o.shard.id for o in outcomes) == sorted(s.id for s in shards)
+        assert not any(o.failures for o in outcomes), outcomes
+        assert {key[:7] for o in outcomes for key in o.receipt.statuses} == {"1 False"}
+        print("calm", doomed)
+        ray.shutdown()
+        cluster.shutdown()
+    """
+    out, _ = python(code, HOME=str(tmp_path), RAY_DEDUP_LOGS_SKIP_REGEX=".")
+    assert out.splitlines()[-1] == "calm None"
