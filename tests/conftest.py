@@ -15,7 +15,7 @@ import pytest
 
 from samseg import schema
 from samseg.output import Output
-from samseg.types import image_id_of, mask_id_of
+from samseg.types import Masks, image_id_of, mask_id_of
 
 NAMES = ("apples", "crates", "")
 """Names of the three classes; the last one has none yet."""
@@ -215,6 +215,33 @@ def _jpeg(pixels: np.ndarray) -> bytes:
     sink = io.BytesIO()
     Image.fromarray(pixels).save(sink, "JPEG", quality=92)
     return sink.getvalue()
+
+
+@pytest.fixture(scope="session")
+def masks_of() -> Callable[[np.ndarray], Masks]:
+    """Return what makes `Masks` of (n, h, w) bool, told apart by their `prompt_ids`."""
+    from pycocotools import mask as coco
+
+    def made(dense: np.ndarray) -> Masks:
+        n, h, w = dense.shape
+        columns, rows = dense.any(axis=1), dense.any(axis=2)
+        first = np.stack([columns.argmax(1), rows.argmax(1)], axis=1)
+        last = np.stack([w - columns[:, ::-1].argmax(1), h - rows[:, ::-1].argmax(1)], axis=1) - 1
+        some = dense.any(axis=(1, 2))
+        return Masks(
+            size=(h, w),
+            boxes=(np.concatenate([first, last], axis=1) * some[:, None]).astype(np.int32),
+            areas=dense.sum(axis=(1, 2)),
+            predicted_iou=np.ones(n, np.float32),
+            stability_score=np.ones(n, np.float32),
+            points=np.zeros((n, 2), np.float32),
+            crops=np.zeros((n, 4), np.int32),
+            rles=tuple(coco.encode(np.asfortranarray(one, dtype=np.uint8)) for one in dense),
+            prompt_kind="grid",
+            prompt_ids=np.arange(n, dtype=np.int32),
+        )
+
+    return made
 
 
 @pytest.fixture(scope="session")

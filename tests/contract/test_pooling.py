@@ -6,31 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pycocotools import mask as coco
 
 from samseg.pooling import Pooling, pool
-from samseg.types import Masks
 
 KINDS = get_args(get_args(Pooling)[0])
 every = pytest.mark.parametrize("pooling", [k() for k in KINDS], ids=lambda p: p.kind)
-
-
-def masks_of(dense):
-    """Make `Masks` of a dense (n, h, w) array; what pooling does not read is zero."""
-    n, h, w = dense.shape
-    rles = coco.encode(np.asfortranarray(dense.transpose(1, 2, 0).astype(np.uint8))) if n else []
-    return Masks(
-        size=(h, w),
-        boxes=np.zeros((n, 4), np.int32),
-        areas=dense.sum(axis=(1, 2)),
-        predicted_iou=np.zeros(n, np.float32),
-        stability_score=np.zeros(n, np.float32),
-        points=np.zeros((n, 2), np.float32),
-        crops=np.zeros((n, 4), np.int32),
-        rles=tuple(rles),
-        prompt_kind="grid",
-        prompt_ids=np.zeros(n, np.int32),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +29,7 @@ def dense():
 
 
 @every
-def test_shapes_types_and_the_empty_mask(pooling, features, dense):
+def test_shapes_types_and_the_empty_mask(pooling, masks_of, features, dense):
     got = pooling.pool(features, masks_of(dense))
     assert got.embeddings.shape == (9, 256) and got.embeddings.dtype == np.float32
     assert got.coverage.dtype == np.float32 and got.empty.dtype == np.bool_
@@ -59,13 +39,13 @@ def test_shapes_types_and_the_empty_mask(pooling, features, dense):
 
 
 @every
-def test_no_masks(pooling, features):
+def test_no_masks(pooling, masks_of, features):
     got = pooling.pool(features, masks_of(np.zeros((0, 7, 9), dtype=bool)))
     assert got.embeddings.shape == (0, 256) and len(got.coverage) == len(got.empty) == 0
 
 
 @every
-def test_constant_features_give_that_constant(pooling, dense):
+def test_constant_features_give_that_constant(pooling, masks_of, dense):
     constant = np.arange(256, dtype=np.float32)
     features = np.broadcast_to(constant[:, None, None], (256, 64, 64))
     got = pooling.pool(features, masks_of(dense))
@@ -75,7 +55,7 @@ def test_constant_features_give_that_constant(pooling, dense):
 
 
 @every
-def test_what_lies_in_the_padding_does_not_matter(pooling, features, dense):
+def test_what_lies_in_the_padding_does_not_matter(pooling, masks_of, features, dense):
     elsewhere = features.copy()
     elsewhere[:, -(-64 * 120 // 200) :] = 1e9  # below the 200 x 120 image
     full = masks_of(np.ones((1, 120, 200), dtype=bool))
@@ -85,7 +65,9 @@ def test_what_lies_in_the_padding_does_not_matter(pooling, features, dense):
 
 
 @every
-def test_a_mask_pools_alone_as_in_company_and_dense_as_run_length(pooling, features, dense):
+def test_a_mask_pools_alone_as_in_company_and_dense_as_run_length(
+    pooling, masks_of, features, dense
+):
     together = pooling.pool(features, masks_of(dense))
     np.testing.assert_allclose(
         pool(features, dense, pooling.kind), together.embeddings, rtol=1e-5, atol=1e-6
@@ -100,7 +82,7 @@ def test_a_mask_pools_alone_as_in_company_and_dense_as_run_length(pooling, featu
 @every
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 2**32 - 1))
-def test_embeddings_lie_between_the_features(pooling, h, w, seed):
+def test_embeddings_lie_between_the_features(pooling, masks_of, h, w, seed):
     rng = np.random.default_rng(seed)
     features = rng.standard_normal((256, 64, 64)).astype(np.float32)
     mask = rng.random((1, h, w)) < rng.random()

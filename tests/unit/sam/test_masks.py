@@ -17,29 +17,11 @@ from segment_anything.utils.amg import (
 from samseg.sam.encoder import Geometry
 from samseg.sam.masks import Candidates, to_masks, without_small_regions
 from samseg.sam.upsample import Upsampler
-from samseg.types import Masks
 
 
 def encoded(dense):
     """COCO RLEs of (n, h, w) bool."""
     return tuple(coco.encode(np.asfortranarray(one, dtype=np.uint8)) for one in dense)
-
-
-def masks_of(dense):
-    """Masks of (n, h, w) bool, told apart by `prompt_ids`."""
-    n = len(dense)
-    return Masks(
-        size=dense.shape[1:],
-        boxes=batched_mask_to_box(torch.as_tensor(dense)).numpy().astype(np.int32),
-        areas=dense.sum(axis=(1, 2)),
-        predicted_iou=np.ones(n, np.float32),
-        stability_score=np.ones(n, np.float32),
-        points=np.zeros((n, 2), np.float32),
-        crops=np.zeros((n, 4), np.int32),
-        rles=encoded(dense),
-        prompt_kind="grid",
-        prompt_ids=np.arange(n, dtype=np.int32),
-    )
 
 
 # --------------------------------------------------------------------------- drawing
@@ -94,10 +76,10 @@ def test_no_candidates():
 # --------------------------------------------------------------------------- small regions
 
 
-def reference(masks, dense, min_area, nms_threshold):
+def reference(masks, min_area, nms_threshold):
     """Positions, RLEs and boxes that the reference keeps."""
     data = MaskData(
-        rles=mask_to_rle_pytorch(torch.as_tensor(dense)),
+        rles=mask_to_rle_pytorch(torch.as_tensor(masks.to_dense())),
         boxes=torch.tensor(masks.boxes),  # a copy: the reference writes into it
         prompt_ids=torch.as_tensor(masks.prompt_ids),
     )
@@ -109,9 +91,8 @@ def reference(masks, dense, min_area, nms_threshold):
     )
 
 
-def check_cleaned(dense, min_area, nms_threshold=0.7):
-    masks = masks_of(dense)
-    prompts, rles, boxes = reference(masks, dense, min_area, nms_threshold)
+def check_cleaned(masks, min_area, nms_threshold=0.7):
+    prompts, rles, boxes = reference(masks, min_area, nms_threshold)
     cleaned = without_small_regions(masks, min_area, nms_threshold)
     assert cleaned.prompt_ids.tolist() == prompts
     assert cleaned.rles == rles
@@ -128,7 +109,7 @@ def check_cleaned(dense, min_area, nms_threshold=0.7):
     min_area=st.sampled_from([1, 2, 7, 20, 60, 300, 3000]),
     margin=st.integers(0, 12),
 )
-def test_regions_are_the_reference_s(size, seed, filled, grain, min_area, margin):
+def test_regions_are_the_reference_s(masks_of, size, seed, filled, grain, min_area, margin):
     """Speckles of any grain, over all of the image or away from its borders."""
     rng = np.random.default_rng(seed)
     h, w = size
@@ -138,7 +119,7 @@ def test_regions_are_the_reference_s(size, seed, filled, grain, min_area, margin
         speckled = np.kron(coarse, np.ones((grain, grain), bool))[:h, :w]
         inside = np.s_[min(margin, h - 1) :, min(margin, w - 1) : max(1, w - margin)]
         one[inside] = speckled[inside]
-    check_cleaned(dense, min_area)
+    check_cleaned(masks_of(dense), min_area)
 
 
 def picture(text):
@@ -162,25 +143,25 @@ PICTURES = {
 @pytest.mark.parametrize("name", PICTURES)
 @pytest.mark.parametrize("min_area", [1, 2, 4, 6, 12, 1000])
 @pytest.mark.parametrize("around", [(0, 0), (1, 0), (0, 1), (40, 40), (41, 43)])
-def test_holes_at_the_borders_and_ties(name, min_area, around):
+def test_holes_at_the_borders_and_ties(masks_of, name, min_area, around):
     """The same shape at the image's borders, and with much background around it."""
     one = np.pad(picture(PICTURES[name]), [(n, n) for n in around])
-    check_cleaned(np.stack([one, one[::-1], one[:, ::-1]]), min_area)
+    check_cleaned(masks_of(np.stack([one, one[::-1], one[:, ::-1]])), min_area)
 
 
-def test_duplicates_made_by_cleaning_go():
+def test_duplicates_made_by_cleaning_go(masks_of):
     """Two masks that differ by an island are one when it is gone; the untouched one stays."""
     dense = np.zeros((2, 30, 40), dtype=bool)
     dense[:, 5:15, 5:15] = True
     dense[0, 25, 35] = True
     masks = masks_of(dense)
-    check_cleaned(dense, 4)
+    check_cleaned(masks, 4)
     assert without_small_regions(masks, 4, 0.7).prompt_ids.tolist() == [1]
 
 
-def test_a_mask_of_twelve_megapixels_is_cleaned_in_its_window():
+def test_a_mask_of_twelve_megapixels_is_cleaned_in_its_window(masks_of):
     dense = np.zeros((1, 3000, 4000), dtype=bool)
     dense[0, 1000:1100, 2000:2300] = True
     dense[0, 1020:1025, 2050:2055] = False
     dense[0, 1200, 2100] = True
-    check_cleaned(dense, 100)
+    check_cleaned(masks_of(dense), 100)
