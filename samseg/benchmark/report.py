@@ -13,6 +13,8 @@ from samseg.benchmark.timing import Ratio
 
 AnyRecord = Comparison | EmbedComparison | Breakdown
 
+_TITLE_WIDTH = 100
+
 _MATCH_ROWS: dict[str, Callable[[Match], str]] = {
     "masks found / wanted": lambda m: f"{m.found} / {m.wanted}",
     "recall at IoU 0.9": lambda m: f"{m.recall_90:.4f}",
@@ -171,7 +173,7 @@ def _stage_rows(record: Breakdown) -> list[tuple[str, ...]]:
 
 
 def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    table = Table(title=title)
+    table = Table(title=title, min_width=min(len(title), _TITLE_WIDTH))
     for i, name in enumerate(head):
         table.add_column(name, justify="right" if i else "left")
     for row in rows:
