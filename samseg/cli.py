@@ -194,6 +194,59 @@ def demo(
     return summary.exit
 
 
+evaluations = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(evaluations, name="eval", help="Measure checkpoints on labelled photos.")
+
+
+@evaluations.command()
+def masks(
+    sets: Annotated[list[Path], typer.Argument(help="Labelled sets; see samseg/labelled.py.")],
+    model: Annotated[
+        list[str], typer.Option(help="tiny, vit_b, vit_l, vit_h, a path or a URL; may be repeated.")
+    ] = ["tiny"],  # noqa: B006
+    photos: Annotated[
+        int | None, typer.Option(help="Only the first ones of each set by name.", min=1)
+    ] = None,
+    segments: Annotated[int, typer.Option(help="Prompted for in each photo, at most.", min=1)] = 12,
+    seed: Annotated[int, typer.Option(help="Of the choice among more segments.", min=0)] = 0,
+    points_per_side: Annotated[int, typer.Option(help="Of automatic masks.", min=1)] = 16,
+    automatic_photos: Annotated[
+        int, typer.Option(help="Photos of each set for automatic masks, at most.", min=0)
+    ] = 6,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write everything to this file.")
+    ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print one Markdown table instead.")
+    ] = False,
+) -> int:
+    """Compare checkpoints: clicks, boxes, automatic masks, predicted IoU, classes, speed."""
+    from rich.console import Console
+
+    from samseg.evaluation import report
+    from samseg.evaluation.measure import evaluate
+    from samseg.evaluation.record import Protocol
+    from samseg.labelled import LabelledSet
+
+    protocol = Protocol(
+        photos=photos,
+        segments=segments,
+        seed=seed,
+        points_per_side=points_per_side,
+        automatic_photos=automatic_photos,
+    )
+    record = evaluate([LabelledSet(s) for s in sets], model, protocol, for_terminal())
+    if json_file is not None:
+        json_file.write_text(record.model_dump_json(indent=2), encoding="utf-8")
+    if markdown:
+        typer.echo(report.markdown(record))
+        return 0
+    Console(stderr=True).print(*report.tables(record), sep="\n")
+    best = {m.model: {s.name: s.best for s in m.sets} for m in record.models}
+    typer.echo(json.dumps({"samseg": "eval masks", "exit": 0, "one_click_best": best}))
+    return 0
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     try:
