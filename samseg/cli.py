@@ -194,6 +194,24 @@ def demo(
     return summary.exit
 
 
+@app.command()
+def pretrain(
+    config: Annotated[Path, typer.Option("--config", "-c", help="YAML settings of the training.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="key=value, for example output=run start=tiny")
+    ] = None,
+) -> int:
+    """Train a small SAM on scenes, labelled photos or a teacher. Run again to resume."""
+    from dataclasses import asdict
+
+    from samseg.pretraining.run import pretrain as train
+    from samseg.pretraining.settings import Pretraining
+
+    trained = train(configs.load_as(Pretraining, config, overrides or ()), for_terminal())
+    typer.echo(json.dumps({"samseg": "pretrain", "exit": 0} | asdict(trained)))
+    return 0
+
+
 evaluations = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(evaluations, name="eval", help="Measure checkpoints on labelled photos.")
 

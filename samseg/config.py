@@ -15,7 +15,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
@@ -30,6 +30,8 @@ from samseg.readers import Reader
 from samseg.readers.decode import DecodePolicy
 from samseg.sam.settings import MaskSettings, ModelSpec
 from samseg.spec import Spec
+
+AnySpec = TypeVar("AnySpec", bound=Spec)
 
 
 class Config(Spec):
@@ -90,7 +92,16 @@ def fingerprint(recipe: Mapping[str, Any]) -> str:
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """Read a config file and apply `section.key=value` overrides (values are YAML).
+    """Read the config of a night and apply `section.key=value` overrides (values are YAML).
+
+    Raises:
+        ConfigError: the file cannot be read, or holds mistakes; all of them are listed.
+    """
+    return load_as(Config, path, overrides)
+
+
+def load_as(model: type[AnySpec], path: str | Path, overrides: Sequence[str] = ()) -> AnySpec:
+    """Read a file that holds any kind of config; see `load`.
 
     Raises:
         ConfigError: the file cannot be read, or holds mistakes; all of them are listed.
@@ -105,17 +116,23 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{path} is not valid YAML: {e}") from e
     if not isinstance(tree, dict):
         raise ConfigError(f"{path} holds {type(tree).__name__}, wanted `key: value` lines")
-    return parse(tree, overrides, source=str(path))
+    return _parse_as(model, tree, overrides, source=str(path))
 
 
 def parse(tree: dict[str, Any], overrides: Sequence[str] = (), source: str = "config") -> Config:
-    """Validate a config given as nested dicts; see `load`."""
+    """Validate the config of a night given as nested dicts; see `load`."""
+    return _parse_as(Config, tree, overrides, source)
+
+
+def _parse_as(
+    model: type[AnySpec], tree: dict[str, Any], overrides: Sequence[str], source: str
+) -> AnySpec:
     for text in overrides:
         tree = _override(tree, text)
     try:
-        return Config.model_validate(tree)
+        return model.model_validate(tree)
     except ValidationError as e:
-        found = [_explain(dict(error)) for error in e.errors(include_url=False)]
+        found = [_explain(dict(error), model) for error in e.errors(include_url=False)]
         many = f"{len(found)} mistakes" if len(found) > 1 else "1 mistake"
         raise ConfigError("\n".join([f"{source}: {many}", *(f"  {line}" for line in found)])) from e
 
@@ -141,12 +158,12 @@ def _put(tree: Any, keys: Sequence[str], leaf: Any) -> dict[str, Any]:
     return below
 
 
-def _explain(error: dict[str, Any]) -> str:
+def _explain(error: dict[str, Any], root: type[BaseModel]) -> str:
     """Say in one line what is wrong, where, and what was probably meant."""
-    location, model = _locate(error["loc"])
+    location, holder = _locate(error["loc"], root)
     kind, got = error["type"], error["input"]
     if kind == "extra_forbidden":
-        return f"{location}: unknown key{_did_you_mean(location.rsplit('.', 1)[-1], _keys(model))}"
+        return f"{location}: unknown key{_did_you_mean(location.rsplit('.', 1)[-1], _keys(holder))}"
     if kind == "missing":
         return f"{location}: missing, and it has no default"
     if kind == "union_tag_invalid":
@@ -172,14 +189,14 @@ def _keys(model: type[BaseModel] | None) -> list[str]:
     return list(model.model_fields) if model else []
 
 
-def _locate(loc: Sequence[str | int]) -> tuple[str, type[BaseModel] | None]:
+def _locate(loc: Sequence[str | int], root: type[BaseModel]) -> tuple[str, type[BaseModel] | None]:
     """Turn pydantic's location into a dotted key, and find the section that holds its last key.
 
     Pydantic puts the tag of a union (`reader.folder.uri`) into the location; it is not a key.
     """
     path: list[str] = []
-    models: list[type[BaseModel]] = [Config]
-    holder: type[BaseModel] | None = Config
+    models: list[type[BaseModel]] = [root]
+    holder: type[BaseModel] | None = root
     for step in loc:
         tagged = [m for m in models if len(models) > 1 and _tag(m) == step]
         if tagged:

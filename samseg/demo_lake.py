@@ -43,17 +43,18 @@ def write_demo_lake(
         The lake's files, photos first.
     """
     root = Path(folder)
-    written = [_keep(root / "photos" / photo.name, photo.read_bytes) for photo in _shipped(photos)]
+    chosen = shipped_photos() if photos else []
+    written = [_keep(root / "photos" / photo.name, photo.read_bytes) for photo in chosen]
     for seed in range(first_seed, first_seed + scenes):
         path = root / "scenes" / f"table-{seed:03d}.jpg"
         written.append(_keep(path, partial(_scene, seed)))
     return written
 
 
-def _shipped(photos: bool) -> list[Path]:
+def shipped_photos() -> list[Path]:
     """Return the photos that are installed, without importing the packages that ship them."""
     found = []
-    for package, names in _PHOTOS.items() if photos else ():
+    for package, names in _PHOTOS.items():
         spec = find_spec(package)
         if spec is not None and spec.origin is not None:
             found += [Path(spec.origin).parent / name for name in names]

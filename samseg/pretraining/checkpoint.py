@@ -1,0 +1,61 @@
+"""What a training run leaves to go on from, and the weights that it ends with."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from segment_anything.modeling import Sam
+from torch import Tensor
+
+from samseg.errors import CheckpointError
+
+
+def save(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a state; a kill at any time leaves the old file or the new one."""
+    beside = path.with_suffix(".part")
+    torch.save(dict(state), beside)
+    beside.replace(path)
+
+
+def load(path: Path) -> dict[str, Any] | None:
+    """Read a state; None when there is none.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    if not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as e:
+        raise CheckpointError(
+            f"cannot go on from {path}: {str(e).splitlines()[0]}; delete it to begin anew"
+        ) from e
+    return state
+
+
+def export(model: Sam, path: Path, recommended: Mapping[str, Any]) -> str:
+    """Write weights as float16 safetensors that name their architecture.
+
+    Args:
+        model: of the architecture `tiny`.
+        path: file to write.
+        recommended: mask settings for these weights, by name.
+
+    Returns:
+        The sha256 of the file.
+    """
+    from safetensors.torch import save_file
+
+    half: dict[str, Tensor] = {
+        name: (value.half() if value.is_floating_point() else value).contiguous().cpu()
+        for name, value in model.state_dict().items()
+    }
+    header = {"arch": "tiny", "mask_settings": json.dumps(dict(recommended), sort_keys=True)}
+    beside = path.with_suffix(".part")
+    save_file(half, beside, metadata=header)
+    beside.replace(path)
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,110 @@
+"""What training minimises.
+
+Masks: 20 x focal loss (Lin et al., "Focal Loss for Dense Object Detection", 2017) + Dice loss
+(Milletari et al., "V-Net", 2016), as SAM was trained. A click may mean several masks; the three
+answers are matched to them at the least cost. Predicted IoU: squared error, of every answer. Same
+kind, same place in feature space: the supervised contrastive loss (Khosla et al., 2020) of
+features pooled under masks.
+"""
+
+from itertools import permutations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+_FOCAL = 20.0
+_TEMPERATURE = 0.2
+
+
+def mask_costs(logits: Tensor, targets: Tensor) -> Tensor:
+    """Compare each answer with each target.
+
+    Args:
+        logits: (n, a, h, w).
+        targets: (n, t, h, w) in [0, 1].
+
+    Returns:
+        (n, a, t) focal + Dice losses.
+    """
+    x, y = logits.flatten(2), targets.flatten(2)
+    inside, px = x.sigmoid(), x.shape[2]
+    # focal loss is linear in the target y: y (1 - p)^2 (-log p) + (1 - y) p^2 (-log (1 - p))
+    if_in = (1 - inside) ** 2 * functional.softplus(-x)
+    if_out = inside**2 * functional.softplus(x)
+    focal = ((if_in - if_out) @ y.transpose(1, 2) + if_out.sum(2, keepdim=True)) / px
+    both = inside @ y.transpose(1, 2)
+    dice = 1 - (2 * both + 1) / (inside.sum(2, keepdim=True) + y.sum(2)[:, None] + 1)
+    return _FOCAL * focal + dice
+
+
+def matched_cost(costs: Tensor, meant: Tensor, tail: float = 0.05) -> Tensor:
+    """Match answers to the masks that were meant, each to another answer, at the least cost.
+
+    Args:
+        costs: (n, t, t).
+        meant: (n, t) bool, which targets there are; the first ones.
+        tail: weight of the best target of each answer, so that answers without one learn too.
+
+    Returns:
+        (n,) mean over the targets that were meant.
+    """
+    t = costs.shape[1]
+    orders = torch.tensor(list(permutations(range(t))), device=costs.device)  # target -> answer
+    each = costs[:, orders, torch.arange(t, device=costs.device)]  # (n, t!, t)
+    matched = (each * meant[:, None]).sum(2).min(1).values / meant.sum(1)
+    nearest = costs.masked_fill(~meant[:, None], torch.inf).min(2).values
+    return matched + tail * nearest.mean(1)
+
+
+@torch.no_grad()
+def true_iou(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return (n, a, t) IoU of thresholded answers and targets."""
+    answer = (logits > 0).flatten(2).float()
+    wanted = (targets > 0.5).flatten(2).float()
+    both = answer @ wanted.transpose(1, 2)
+    either = answer.sum(2, keepdim=True) + wanted.sum(2)[:, None] - both
+    return both / either.clamp(min=1)
+
+
+def pooled(features: Tensor, targets: Tensor) -> Tensor:
+    """Pool features under masks.
+
+    Args:
+        features: (n, d, g, g).
+        targets: (n, 4 g, 4 g) in [0, 1].
+
+    Returns:
+        (n, d), weighted by the share of each patch that is inside.
+    """
+    share = functional.avg_pool2d(targets[:, None], targets.shape[-1] // features.shape[-1])
+    return (features * share).sum((2, 3)) / share.sum((2, 3)).clamp(min=1e-6)
+
+
+def kind_loss(embeddings: Tensor, kinds: Tensor, known: Tensor, known_kinds: Tensor) -> Tensor:
+    """Pull embeddings of one kind together and push those of others apart.
+
+    Args:
+        embeddings: (n, d).
+        kinds: (n,) int64.
+        known: (m, d) embeddings of earlier steps, without gradient.
+        known_kinds: (m,) int64.
+
+    Returns:
+        The mean over embeddings that have a partner of their kind; 0 when none has.
+    """
+    everything = torch.cat([embeddings, known])
+    centred = functional.normalize(everything - everything.mean(dim=0).detach(), dim=1)
+    scores = centred[: len(embeddings)] @ centred.T / _TEMPERATURE
+    self_ = torch.eye(len(embeddings), len(everything), dtype=torch.bool, device=scores.device)
+    alike = (kinds[:, None] == torch.cat([kinds, known_kinds])) & ~self_
+    log_share = scores - scores.masked_fill(self_, -torch.inf).logsumexp(1, keepdim=True)
+    partners = alike.sum(1)
+    each = -(log_share * alike).sum(1) / partners.clamp(min=1)
+    return (each * (partners > 0)).sum() / (partners > 0).sum().clamp(min=1)
+
+
+def feature_loss(features: Tensor, taught: Tensor) -> Tensor:
+    """Return the mean squared distance of patches to a teacher's, both normalised over channels."""
+    wanted = functional.layer_norm(taught.float().movedim(1, -1), taught.shape[1:2])
+    return functional.mse_loss(features.movedim(1, -1), wanted)

@@ -1,0 +1,105 @@
+"""The losses against their definitions, written out."""
+
+from itertools import permutations
+
+import pytest
+import torch
+from torch.nn import functional
+
+from samseg.pretraining.losses import (
+    feature_loss,
+    kind_loss,
+    mask_costs,
+    matched_cost,
+    pooled,
+    true_iou,
+)
+
+
+def test_mask_costs_are_focal_plus_dice():
+    torch.manual_seed(0)
+    logits, targets = torch.randn(2, 3, 8, 8) * 4, torch.rand(2, 2, 8, 8)
+    costs = mask_costs(logits, targets)
+    for n in range(2):
+        for a in range(3):
+            for t in range(2):
+                x, y = logits[n, a].double(), targets[n, t].double()
+                p = x.sigmoid()
+                focal = -(y * (1 - p) ** 2 * p.log() + (1 - y) * p**2 * (1 - p).log())
+                dice = 1 - (2 * (p * y).sum() + 1) / (p.sum() + y.sum() + 1)
+                assert costs[n, a, t] == pytest.approx(float(20 * focal.mean() + dice), rel=1e-4)
+
+
+def test_costs_stay_finite_for_extreme_logits():
+    logits = torch.tensor([1e4, -1e4]).view(1, 2, 1, 1).expand(1, 2, 4, 4).requires_grad_()
+    costs = mask_costs(logits, torch.ones(1, 1, 4, 4))
+    (grad,) = torch.autograd.grad(costs.sum(), logits)
+    assert torch.isfinite(costs).all() and torch.isfinite(grad).all()
+
+
+@pytest.mark.parametrize("meant", [1, 2, 3])
+def test_matching_is_the_best_of_all_assignments(meant):
+    torch.manual_seed(meant)
+    costs = torch.rand(5, 3, 3)
+    mask = (torch.arange(3) < meant).expand(5, 3)
+    found = matched_cost(costs, mask, tail=0.0)
+    for n in range(5):
+        best = min(
+            sum(float(costs[n, answers[t], t]) for t in range(meant)) / meant
+            for answers in permutations(range(3), meant)
+        )
+        assert float(found[n]) == pytest.approx(best, rel=1e-5)
+
+
+def test_every_answer_gets_a_gradient_though_one_mask_is_meant():
+    costs = torch.rand(1, 3, 3, requires_grad=True)
+    (grad,) = torch.autograd.grad(matched_cost(costs, torch.tensor([[True, False, False]])), costs)
+    assert (grad[0, :, 0] > 0).all()
+    assert (grad[0, :, 1:] == 0).all()
+
+
+def test_true_iou_counts_px():
+    logits = torch.full((1, 1, 4, 4), -1.0)
+    logits[..., :2] = 1
+    targets = torch.zeros(1, 2, 4, 4)
+    targets[0, 0, :2] = 1
+    found = true_iou(logits, targets)
+    assert found.shape == (1, 1, 2)
+    assert float(found[0, 0, 0]) == pytest.approx(4 / 12)
+    assert float(found[0, 0, 1]) == 0
+
+
+def test_pooling_weighs_patches_by_their_share():
+    features = torch.tensor([[1.0, 5.0]]).view(1, 1, 1, 2).expand(1, 1, 2, 2)
+    targets = torch.zeros(1, 8, 8)
+    targets[0, :4, :4] = 1  # all of the first patch
+    targets[0, 0, 4:] = 1  # a quarter of the second
+    assert float(pooled(features, targets)) == pytest.approx((1 + 5 / 4) / (1 + 1 / 4))
+
+
+def test_kinds_that_lie_together_cost_less():
+    torch.manual_seed(0)
+    kinds = torch.tensor([0, 0, 1, 1])
+    middle = torch.eye(2, 16) * 10
+    together = middle[kinds] + 0.01 * torch.randn(4, 16)
+    nothing = torch.zeros(0, 16), torch.zeros(0, dtype=torch.int64)
+    mixed = together[[0, 2, 1, 3]]
+    assert kind_loss(together, kinds, *nothing) < 0.1 < kind_loss(mixed, kinds, *nothing)
+    known = together, kinds
+    alone = kind_loss(together[:1], kinds[:1], *known)
+    assert alone < kind_loss(together[2:3], kinds[:1], *known)
+
+
+def test_kinds_without_a_partner_cost_nothing():
+    lonely = torch.randn(3, 8, requires_grad=True)
+    nothing = torch.zeros(0, 8), torch.zeros(0, dtype=torch.int64)
+    loss = kind_loss(lonely, torch.tensor([0, 1, 2]), *nothing)
+    assert float(loss.detach()) == 0
+
+
+def test_feature_loss_is_zero_for_a_perfect_pupil():
+    torch.manual_seed(0)
+    taught = torch.randn(2, 256, 4, 4) * 3 + 1
+    pupil = functional.layer_norm(taught.movedim(1, -1), (256,)).movedim(-1, 1)
+    assert float(feature_loss(pupil, taught.half())) < 1e-4
+    assert float(feature_loss(pupil.roll(1, dims=2), taught.half())) > 0.5
