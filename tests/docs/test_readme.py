@@ -33,6 +33,7 @@ def test_the_parts_come_in_the_promised_order():
         "Configuration",
         "Add your own",
         "When things fail",
+        "Train a small model of your own",
     ]
     found = re.findall(r"^## (.+)$", README, re.MULTILINE)
     assert found[: len(wanted)] == wanted
