@@ -89,7 +89,7 @@ def test_decoder_on_any_prompt_is_as_exact_as_the_reference(request, arch, kind)
     _, wanted, iou, logits = both(model, features, *prompts(kind))
     true, true_iou = in_float64(model, features, *prompts(kind))
     assert rms(logits - true) < 3 * rms(wanted - true)
-    assert rms(logits - true) < 3e-6 * rms(true)
+    assert rms(logits - true) < 5e-6 * rms(true)  # depends on the weights; the line above does not
     torch.testing.assert_close(iou.double(), true_iou, rtol=0, atol=1e-6)
 
 
