@@ -41,6 +41,8 @@ def load(path: Path) -> dict[str, Any] | None:
 def export(model: Sam, path: Path, recommended: Mapping[str, Any]) -> str:
     """Write weights as float16 safetensors that name their architecture.
 
+    The same weights and settings give the same bytes.
+
     Args:
         model: of the architecture `tiny`.
         path: file to write.
@@ -49,14 +51,22 @@ def export(model: Sam, path: Path, recommended: Mapping[str, Any]) -> str:
     Returns:
         The sha256 of the file.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     half: dict[str, Tensor] = {
         name: (value.half() if value.is_floating_point() else value).contiguous().cpu()
         for name, value in model.state_dict().items()
     }
     header = {"arch": "tiny", "mask_settings": json.dumps(dict(recommended), sort_keys=True)}
+    content = _in_order(save(half, metadata=header))
     beside = path.with_suffix(".part")
-    save_file(half, beside, metadata=header)
+    beside.write_bytes(content)
     beside.replace(path)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(content).hexdigest()
+
+
+def _in_order(content: bytes) -> bytes:
+    """Sort the keys of a safetensors header: the library writes its metadata in any order."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":"))
+    return content[:8] + header.encode().ljust(end - 8) + content[end:]

@@ -58,6 +58,8 @@ def objective(
 ) -> Outcome:
     """Compute the losses of b windows with p prompts each.
 
+    The model runs in bfloat16, the losses in float32: focal loss sums large numbers that cancel.
+
     Args:
         model: the model in training.
         batch: see `samseg.pretraining.examples.Examples`.
@@ -66,7 +68,9 @@ def objective(
         known: embeddings of earlier steps and their kinds.
     """
     b, p = batch["points"].shape[:2]
-    features = encode(model, batch["image"]).float()
+    device = batch["image"].device.type
+    with _half(device):
+        features = encode(model, batch["image"]).float()
     window = Window(model, features, batch["corner"])
     targets = batch["targets"].flatten(0, 1).float() / 255
     meant, kinds = batch["meant"].flatten(0, 1), batch["kinds"].flatten(0, 1)
@@ -76,7 +80,8 @@ def objective(
     points = None if round_.boxes else batch["points"].flatten(0, 1)[:, None]
     ones = torch.ones(b * p, 1, device=targets.device)
     clicks = None if points is None else (points, ones)
-    logits, predicted = window.ask(p, clicks, boxes, None)
+    with _half(device):
+        logits, predicted = window.ask(p, clicks, boxes, None)
     iou = true_iou(logits, targets).masked_fill(~meant[:, None], 0)
     best = iou.max(2).values
     if round_.boxes:  # a box means one mask, whichever answer gives it
@@ -109,7 +114,8 @@ def objective(
         first = points is None
         points = placed if points is None else torch.cat([points, placed], dim=1)
         labels = label.float()[:, None] if first else torch.cat([labels, label[:, None]], dim=1)
-        logits, predicted = window.ask(p, (points, labels), boxes, answer[:, None])
+        with _half(device):
+            logits, predicted = window.ask(p, (points, labels), boxes, answer[:, None])
         answer = logits[:, 0]
         corrected = mask_costs(answer[:, None], wanted[:, None]).mean()
         reached = true_iou(answer[:, None], wanted[:, None])[:, 0, 0]
@@ -130,3 +136,8 @@ def objective(
         figures["features"] = float(taught.detach())
         loss = loss + weights.features * taught
     return Outcome(loss, embeddings.detach(), kinds[prompt, target], figures)
+
+
+def _half(device: str) -> torch.autocast:
+    """Run in bfloat16. The cache of casts is one for all threads: with it, runs differ."""
+    return torch.autocast(device, torch.bfloat16, cache_enabled=False)

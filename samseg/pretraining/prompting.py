@@ -98,11 +98,11 @@ def correction(
 
     Returns:
         (n, 2) int64 xy of a px of the logits, and (n,) labels: 1 where it is missing from the
-        answer, 0 where it is too much. Where nothing is wrong, a px of the target.
+        answer, 0 where it is too much. Where nothing is wrong, any px.
     """
     wanted = targets > 0.5
     wrong = (logits > 0) != wanted
-    weights = torch.where(wrong.flatten(1).any(dim=1)[:, None, None], wrong, targets >= 0)
+    weights = wrong | ~wrong.flatten(1).any(dim=1)[:, None, None]
     chosen = torch.multinomial(weights.flatten(1).float(), 1, generator=generator)[:, 0]
     y, x = chosen // logits.shape[2], chosen % logits.shape[2]
     labels = wanted[torch.arange(len(wanted), device=wanted.device), y, x]

@@ -1,5 +1,6 @@
 """The training loop: the curriculum, the average of the weights, resuming after a kill."""
 
+import copy
 import json
 import math
 import time
@@ -108,15 +109,16 @@ class Trainer:
             for i in range(min(threads.n, len(batch["image"])))
         ]
         known = self._remembered()
+        models = _sharing_parameters(self.model, len(parts))
 
-        def work(part: Batch) -> tuple[Outcome, tuple[Tensor | None, ...]]:
+        def work(model: Sam, part: Batch) -> tuple[Outcome, tuple[Tensor | None, ...]]:
             here = {name: t.to(self._device, non_blocking=True) for name, t in part.items()}
-            with torch.autocast(self._device.type, torch.bfloat16):
-                outcome = objective(self.model, here, round_, self._settings.weights, known)
+            outcome = objective(model, here, round_, self._settings.weights, known)
             grads = torch.autograd.grad(outcome.loss, self._parameters, allow_unused=True)
             return outcome, grads
 
-        done = threads.map(work, parts)
+        done = threads.map(lambda pair: work(*pair), list(zip(models, parts, strict=True)))
+        _average_norms(models)
         for i, parameter in enumerate(self._parameters):
             of_parts = [grad for _, grads in done if (grad := grads[i]) is not None]
             parameter.grad = torch.stack(of_parts).sum(0) / len(done) if of_parts else None
@@ -207,6 +209,23 @@ class Trainer:
     def _note(self, figures: Mapping[str, float]) -> None:
         with (self._folder / "metrics.jsonl").open("a") as f:
             f.write(json.dumps({**figures, "learning_rate": self._learning_rate()}) + "\n")
+
+
+def _sharing_parameters(model: Sam, n: int) -> list[Sam]:
+    """Return the model and n - 1 copies: threads may not write into the same running statistics."""
+    shared = {id(p): p for p in model.parameters()}
+    return [model, *(copy.deepcopy(model, dict(shared)) for _ in range(n - 1))]
+
+
+def _average_norms(models: list[Sam]) -> None:
+    """Give the first model the mean of the running statistics of all of them."""
+    if len(models) == 1:
+        return
+    for alike in zip(*(model.modules() for model in models), strict=True):
+        if isinstance(alike[0], nn.BatchNorm2d):
+            for name in ("running_mean", "running_var"):
+                own = getattr(alike[0], name)
+                own.copy_(torch.stack([getattr(norm, name) for norm in alike]).mean(0))
 
 
 def _mean(of: list[dict[str, float]]) -> dict[str, float]:

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 import samseg
-from samseg.errors import CheckpointError, ConfigError
-from samseg.pretraining import checkpoint
+from samseg.errors import ConfigError
 from samseg.pretraining.objective import Round, objective
 from samseg.pretraining.run import pretrain
 from samseg.pretraining.settings import Pretraining
@@ -119,7 +118,7 @@ def test_frozen_norms_stay(tmp_path):
 
 
 def test_two_threads_learn_from_the_whole_batch(tmp_path):
-    stages = [{"steps": 1, "window": 128, "pictures": 4, "clicks": 2, "freeze_norm": True}]
+    stages = [{"steps": 1, "window": 128, "pictures": 2, "clicks": 2, "freeze_norm": True}]
     weights = {"kind": 0.0}
     given = {"stages": stages, "weights": weights}
     single = Trainer(settings(tmp_path / "single", **given), Silent())
@@ -131,16 +130,24 @@ def test_two_threads_learn_from_the_whole_batch(tmp_path):
         torch.testing.assert_close(one, two, rtol=0, atol=5e-3)
 
 
+def test_two_threads_are_reproducible(tmp_path):
+    """Running statistics too, which every thread would otherwise write into as it comes."""
+    torch.set_num_threads(2)
+    stages = [{"steps": 1, "window": 128, "pictures": 2, "clicks": 2}]
+    runs = [Trainer(settings(tmp_path / name, stages=stages), Silent()) for name in "ab"]
+    for run in runs:
+        run.run()
+    one, other = (run.model.state_dict() for run in runs)
+    assert all(value.equal(other[name]) for name, value in one.items())
+    untrained = Trainer(settings(tmp_path / "c", stages=stages), Silent()).model.state_dict()
+    name = next(name for name in one if "running_mean" in name)
+    assert not one[name].equal(untrained[name])
+
+
 def test_another_run_in_the_same_folder_is_refused(tmp_path):
     pretrain(settings(tmp_path), Silent())
     with pytest.raises(ConfigError, match="learning_rate"):
         Trainer(settings(tmp_path, learning_rate=0.5), Silent())
-
-
-def test_a_damaged_checkpoint_is_named(tmp_path):
-    (tmp_path / "checkpoint.pt").write_bytes(b"no checkpoint")
-    with pytest.raises(CheckpointError, match=r"checkpoint\.pt.*delete it"):
-        Trainer(settings(tmp_path), Silent())
 
 
 def test_it_starts_from_weights(tmp_path):
@@ -164,17 +171,3 @@ def test_nothing_to_train_on(tmp_path):
 def test_recommended_settings_are_checked(tmp_path):
     with pytest.raises(ValueError, match="pred_iou_thresh"):
         settings(tmp_path, recommended={"pred_iou_thresh": 7})
-
-
-def test_saving_is_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "checkpoint.pt"
-    checkpoint.save(path, {"step": 1})
-
-    def broken(state, file):
-        file.write_bytes(b"half")
-        raise OSError("disk full")
-
-    monkeypatch.setattr(torch, "save", broken)
-    with pytest.raises(OSError, match="disk full"):
-        checkpoint.save(path, {"step": 2})
-    assert checkpoint.load(path) == {"step": 1}
