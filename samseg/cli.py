@@ -222,6 +222,14 @@ def masks(
     model: Annotated[
         list[str], typer.Option(help="tiny, vit_b, vit_l, vit_h, a path or a URL; may be repeated.")
     ] = ["tiny"],  # noqa: B006
+    held_out: Annotated[
+        float | None,
+        typer.Option(
+            help="Only photos that a training with this `held_out` did not see.",
+            min=0.001,
+            max=0.999,
+        ),
+    ] = None,
     photos: Annotated[
         int | None, typer.Option(help="Only the first ones of each set by name.", min=1)
     ] = None,
@@ -247,6 +255,7 @@ def masks(
     from samseg.labelled import LabelledSet
 
     protocol = Protocol(
+        held_out=held_out,
         photos=photos,
         segments=segments,
         seed=seed,

@@ -18,6 +18,7 @@ many things under one id. Pictures without labels are left out too. Not a lake: 
 folders, small enough to list, and trusted.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -132,6 +133,12 @@ class LabelledSet:
         classes = self._meta.get("classes", {})
         background = {int(value) for value, name in classes.items() if name == "background"}
         return background | {int(v) for v in (self._meta.get("ignore_index"),) if v is not None}
+
+
+def is_held_out(stem: str, share: float) -> bool:
+    """Tell whether a photo is kept from training: by its name, so the answer never changes."""
+    first = hashlib.blake2b(stem.encode(), digest_size=4).digest()
+    return int.from_bytes(first, "big") < share * 2**32
 
 
 def _components(classes: NDArray[Any], nothing: set[int]) -> tuple[Int32, dict[int, int | str]]:

@@ -6,12 +6,14 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from samseg import schema
 from samseg.output import Output
@@ -30,6 +32,15 @@ class SmallOutput:
     photos: dict[str, bytes]  # uri -> JPEG
     class_of: dict[str, int]  # mask_id -> class_id
     shards: list[str]
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Threads of PyTorch wait for one another, on a busy machine for longer than they work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -281,11 +292,8 @@ def race() -> Callable[[Any, str], list[int]]:
             if storage.put_new(key, bytes([i])):
                 won.append(i)
 
-        threads = [threading.Thread(target=create, args=(i,)) for i in range(8)]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join()
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(create, range(8)))
         assert storage.get(key) == bytes(won)
         return won
 

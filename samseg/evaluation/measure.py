@@ -15,7 +15,7 @@ from samseg.evaluation.encoding import LastFeatures, encode_seconds
 from samseg.evaluation.record import Evaluation, ModelScores, Protocol, SetScores
 from samseg.evaluation.structure import Structure
 from samseg.evaluation.truth import SMALLEST, Truth
-from samseg.labelled import LabelledPhoto, LabelledSet
+from samseg.labelled import LabelledPhoto, LabelledSet, is_held_out
 from samseg.pooling import pool
 from samseg.progress import Progress, duration
 from samseg.sam.checkpoints import resolve
@@ -69,7 +69,11 @@ def _on_set(
     segmenter: Segmenter, model: str, labelled: LabelledSet, protocol: Protocol, progress: Progress
 ) -> SetScores:
     began = time.perf_counter()
-    stems = labelled.stems[: protocol.photos]
+    share = protocol.held_out
+    unseen = [s for s in labelled.stems if share is None or is_held_out(s, share)]
+    stems = unseen[: protocol.photos]
+    if not stems:
+        raise ConfigError(f"{labelled.folder}: a training with held_out {share} saw all its photos")
     progress.start(f"{labelled.name}, {model}", len(stems), "photos")
     seen: list[_Seen] = []
     for i, stem in enumerate(stems):

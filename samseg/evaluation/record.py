@@ -14,6 +14,7 @@ class Protocol(Spec):
     """What is asked.
 
     Attributes:
+        held_out: only photos that a training with this `held_out` did not see; None for all.
         photos: the first ones of each set by name; None for all.
         segments: at most this many of each photo are prompted for, drawn by chance.
         seed: of the drawing.
@@ -22,6 +23,7 @@ class Protocol(Spec):
         automatic_photos: the first ones of each set, for automatic masks; 0 for none.
     """
 
+    held_out: float | None = Field(default=None, gt=0, lt=1)
     photos: int | None = Field(default=None, ge=1)
     segments: int = Field(default=12, ge=1)
     seed: int = Field(default=0, ge=0)

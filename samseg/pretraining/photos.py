@@ -1,6 +1,5 @@
 """Real pictures: labelled photos to train on, and photographs that only lend their surfaces."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from samseg.errors import ConfigError
-from samseg.labelled import LabelledSet
+from samseg.labelled import LabelledSet, is_held_out
 from samseg.pretraining.picture import UNKNOWN, Picture, Region
 from samseg.types import Int32, Pixels
 
@@ -99,12 +98,6 @@ class LabelledPhotos:
             for i, area in zip(ids, areas, strict=True)
             if area >= _LEAST_PX and (i > 0 or (i == 0 and self._ground))
         )
-
-
-def is_held_out(stem: str, share: float) -> bool:
-    """Tell whether a photo is kept from training: by its name, so the answer never changes."""
-    first = hashlib.blake2b(stem.encode(), digest_size=4).digest()
-    return int.from_bytes(first, "big") < share * 2**32
 
 
 def read_photographs(files: Sequence[Path], longest: int = 900) -> list[Pixels]:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from samseg.errors import ConfigError
-from samseg.labelled import LabelledSet
+from samseg.labelled import LabelledSet, is_held_out
 
 SIZE = (40, 50)
 
@@ -150,3 +150,9 @@ def test_a_picture_that_is_not_there(tmp_path):
     write(tmp_path / "instances" / "a.png", squares(1))
     with pytest.raises(ConfigError, match="no labelled picture 'b'"):
         LabelledSet(tmp_path).read("b")
+
+
+def test_the_same_share_of_any_names_is_held_out():
+    held = [{str(i) for i in range(2000) if is_held_out(str(i), share)} for share in (0.25, 0.5)]
+    assert 0.2 < len(held[0]) / 2000 < 0.3
+    assert held[0] < held[1]  # a larger share holds more out, never others

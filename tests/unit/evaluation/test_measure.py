@@ -12,7 +12,7 @@ from samseg.evaluation import report
 from samseg.evaluation.encoding import LastFeatures, encode_seconds
 from samseg.evaluation.measure import evaluate
 from samseg.evaluation.record import Evaluation, Protocol
-from samseg.labelled import LabelledSet
+from samseg.labelled import LabelledSet, is_held_out
 from samseg.progress import Silent
 from samseg.sam.encoder import ImageEncoder
 
@@ -92,6 +92,17 @@ def test_a_set_whose_segments_are_all_small(tmp_path, drawn):
         Image.fromarray(array).save(tmp_path / folder / "a.png")
     with pytest.raises(ConfigError, match=r"no segment of the 1 photos of .* more than 0\.2%"):
         evaluate([LabelledSet(tmp_path)], ["tiny"], PROTOCOL, Silent())
+
+
+def test_only_photos_that_training_did_not_see(drawn):
+    few = {"points_per_side": 2, "automatic_photos": 0, "segments": 1}
+    share = next(
+        s / 100 for s in range(1, 100) if is_held_out("a", s / 100) != is_held_out("b", s / 100)
+    )
+    found = evaluate([drawn.labelled], ["tiny"], Protocol(held_out=share, **few), Silent())
+    assert found.models[0].sets[0].photos == 1
+    with pytest.raises(ConfigError, match=r"held_out 0\.001 saw all its photos"):
+        evaluate([drawn.labelled], ["tiny"], Protocol(held_out=0.001, **few), Silent())
 
 
 def test_tables(record, capsys):

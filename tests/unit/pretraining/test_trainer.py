@@ -15,13 +15,7 @@ from samseg.pretraining.trainer import Trainer
 from samseg.progress import Silent
 from samseg.sam.model import read_weights
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def settings(folder, steps=(2, 2), **changes):
