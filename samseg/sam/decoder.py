@@ -90,8 +90,8 @@ class Decoder:
         """
         if input_size is None:
             return self._image_sides.of(features, dense, self._grid)
-        rows, columns = (  # interpolation reaches into the next position
-            min(n, size * n // self._side + 1)
+        rows, columns = (
+            visible_positions(size, n, self._side)
             for n, size in zip(self._grid, input_size, strict=True)
         )
         return self._image_sides.of(features, dense, (rows, columns))
@@ -124,3 +124,18 @@ class Decoder:
         """
         tokens = decoded.mask_tokens[prompts]
         return self._mask_head(image, decoded.keys, tokens, decoded.masks, prompts)
+
+
+def visible_positions(size: int, positions: int, side: int) -> int:
+    """Count the positions along an axis whose logits decide pixels of the image.
+
+    The last pixel, at size - 1/2, lies between two logits, which are side / (4 positions) = 4 px
+    apart, with the first one at 2 px. The later of the two is less than 4 px behind the pixel, so
+    the patch that it is of begins at most 1 px behind the image.
+
+    Args:
+        size: px of the image in the model's input.
+        positions: of the whole input.
+        side: px of the whole input.
+    """
+    return min(positions, (size + 1) * positions // side + 1)

@@ -68,6 +68,7 @@ CASES = {
     "a column": ((1800, 1), {"points_per_side": 2}),
     "a few pixels": ((5, 7), {"points_per_side": 3}),
     "twelve megapixels": ((3000, 4000), {"points_per_side": 2}),
+    "a px short of a patch": ((767, 1024), {"points_per_side": 3}),
     "black": ((200, 150), {"points_per_side": 3}),
 }
 
