@@ -47,6 +47,7 @@ class Common:
 
     checkpoint: str
     precision: Literal["float32", "bfloat16"]
+    compiled: bool
     device: Literal["auto", "cpu", "cuda"]
     repeats: int
     json: Path | None
@@ -62,6 +63,9 @@ def common(
     precision: Annotated[
         Literal["float32", "bfloat16"], typer.Option(help="Of samseg; the reference has float32.")
     ] = "float32",
+    compiled: Annotated[
+        bool, typer.Option("--compiled", help="samseg's side through torch.compile.")
+    ] = False,
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="Where both sides run.")
     ] = "auto",
@@ -72,7 +76,7 @@ def common(
     ] = False,
 ) -> None:
     """Keep what all commands have in common."""
-    context.obj = Common(checkpoint, precision, device, repeats, json, markdown)
+    context.obj = Common(checkpoint, precision, compiled, device, repeats, json, markdown)
 
 
 @app.command()
@@ -158,7 +162,12 @@ def embed(
     told: Common = context.obj
     record = compare_embed(
         Lake(folder=str(folder), images=images, images_per_shard=images_per_shard),
-        ModelSpec(checkpoint=told.checkpoint, device=told.device, precision=told.precision),
+        ModelSpec(
+            checkpoint=told.checkpoint,
+            device=told.device,
+            precision=told.precision,
+            compile=told.compiled,
+        ),
         MaskSettings(points_per_side=points_per_side),
         actors=actors,
         threads=threads,
@@ -177,6 +186,7 @@ def _subject(told: Common, random_weights: Any, settings: Any, threads: int) -> 
         random=random_weights,
         settings=settings,
         precision=told.precision,
+        compiled=told.compiled,
         device=told.device,
         threads=threads or None,
     )

@@ -24,6 +24,7 @@ class Subject(Spec):
         random: take random weights of this architecture instead; see `random_weights`.
         settings: mask generation; what is not given here the checkpoint may recommend.
         precision: of samseg; the reference computes in float32.
+        compiled: samseg's side goes through `torch.compile`; the reference is as it is.
         device: `auto`, `cpu` or `cuda`.
         threads: CPU threads of both sides; None leaves them to PyTorch.
     """
@@ -32,12 +33,14 @@ class Subject(Spec):
     random: Architecture | None = None
     settings: MaskSettings = MaskSettings()
     precision: Precision = "float32"
+    compiled: bool = False
     device: str = "auto"
     threads: int | None = None
 
     def __str__(self) -> str:
         name = f"{self.random} with random weights" if self.random else self.checkpoint
-        return name if self.precision == "float32" else f"{name}, {self.precision}"
+        name = name if self.precision == "float32" else f"{name}, {self.precision}"
+        return f"{name}, compiled" if self.compiled else name
 
     def load(self) -> tuple[Sam, MaskSettings]:
         """Load the model onto its device; set PyTorch's threads."""
@@ -79,14 +82,17 @@ class Sides:
             return self
         ours = self.segmenter
         settings = random_settings(ours.model, ours.settings, pixels)
-        precision = subject.precision
-        return Sides(self.model, Segmenter(ours.model, settings, ours.device, "", precision))
+        return Sides(self.model, _segmenter(ours.model, settings, subject))
 
 
 def segmenter_of(subject: Subject) -> Segmenter:
     """Load samseg's side."""
     model, settings = subject.load()
-    return Segmenter(model, settings, model.device, "", subject.precision)
+    return _segmenter(model, settings, subject)
+
+
+def _segmenter(model: Sam, settings: MaskSettings, subject: Subject) -> Segmenter:
+    return Segmenter(model, settings, model.device, "", subject.precision, subject.compiled)
 
 
 def photo(path: Path) -> Pixels:

@@ -86,7 +86,7 @@ class Scores:
         out.baddbmm_(self._absorbed, self._keys.weights[tile])
         torch.bmm(self._rows, self._position[tile], out=self._product)
         scale = self._keys.scale[tile][:, None, None]
-        torch.addcmul(product, by_head, scale, out=by_head)
+        by_head.mul_(scale).add_(product)
 
 
 class Read:
@@ -203,20 +203,21 @@ class Write:
         self._shape = (heads, b, t, weights.shape[-1])
         scale = weights.new_empty(len(weights), b, weights.shape[-1])
         self.keys = Keys(scale, weights, directions * layer.norm4.weight, values)
+        self._new = weights.new_empty(b, heads * t, weights.shape[-1])
         self._product = weights.new_empty(heads, b * t, weights.shape[-1])
         self._products = weights.new_empty(weights.shape[1:])
 
     def add(self, tile: int) -> None:
         """Write one tile."""
         heads, _, t, _ = self._shape
-        new = self.keys.weights[tile][:, -heads * t :]
-        self._scores.of(tile, new)
-        by_head = new.unflatten(1, (heads, t))
+        self._scores.of(tile, self._new)
+        by_head = self._new.unflatten(1, (heads, t))
         by_head.sub_(by_head.amax(dim=2, keepdim=True)).exp_()
         total = by_head.sum(dim=2, keepdim=True)
         if self._before is not None:  # they stand inside the scale of the layer before
             total.mul_(self._before.scale[tile][:, None, None])
         by_head.div_(total)
+        self.keys.weights[tile, :, -heads * t :] = self._new
         self._normalise(tile)
 
     def _normalise(self, tile: int) -> None:

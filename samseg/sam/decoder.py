@@ -27,21 +27,30 @@ Multiply-adds per prompt (t = 7): transformer 1400 M in the reference, 170 M her
 there, 260 M here, before padding is left out. Against float64 the error is the reference's own.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from segment_anything.modeling import MaskDecoder, Sam
 from torch import Tensor
 
+from samseg.sam.compiled import begin_replay, repeated, replayed
 from samseg.sam.cross_attention import Keys
 from samseg.sam.image_side import ImageSide, ImageSides
 from samseg.sam.mask_head import MaskHead
 from samseg.sam.two_way import TwoWay
 
+_CHUNK = 16
+"""Prompts that a compiled mask head takes at once: fewer than this are computed for nothing."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
     """b prompts after the transformer, before the mask head.
+
+    Of a compiled decoder, tokens and keys hold further prompts that fill up the batch, and are
+    valid until it decodes again.
 
     Attributes:
         predicted_iou: (b, masks) of the masks asked for.
@@ -59,23 +68,35 @@ class Decoded:
 class Decoder:
     """Decodes prompts on an image with the weights of `model.mask_decoder`; holds no image."""
 
-    def __init__(self, model: Sam, precision: torch.dtype = torch.float32):
+    def __init__(
+        self,
+        model: Sam,
+        precision: torch.dtype = torch.float32,
+        compiled_for: int | None = None,
+    ):
         """Use the weights of `model` where they are.
 
         Args:
             model: the model, on its device.
-            precision: of the mask head's products; the transformer is float32 always.
+            precision: of the mask head's products; IoU head, hypernetworks and the final product
+                are float32 always. The transformer is float32 too, but below that a GPU may round
+                what it multiplies to TF32, which is eight times finer than bfloat16.
+            compiled_for: most prompts per call of a compiled decoder; None does not compile.
         """
         self._weights: MaskDecoder = model.mask_decoder
         self._grid: tuple[int, int] = model.prompt_encoder.image_embedding_size
         self._side: int = model.image_encoder.img_size
         with torch.inference_mode():
             self._image_sides = ImageSides(model)
-            self._two_way = TwoWay(model.mask_decoder.transformer)
-            self._mask_head = MaskHead(model.mask_decoder, self._grid, precision)
+            self._two_way = TwoWay(model.mask_decoder.transformer).__call__
+            self._mask_head = MaskHead(model.mask_decoder, self._grid, precision).__call__
             self._own = torch.cat(
                 [self._weights.iou_token.weight, self._weights.mask_tokens.weight]
             )
+        self._tf32 = precision != torch.float32 and model.device.type == "cuda"
+        self._compiled_for = compiled_for
+        if compiled_for is not None:
+            self._two_way, self._mask_head = replayed(self._two_way), replayed(self._mask_head)
 
     def image_side(
         self, features: Tensor, dense: Tensor, input_size: tuple[int, int] | None = None
@@ -86,9 +107,10 @@ class Decoder:
             features: (1, d, 64, 64).
             dense: (1, d, 64, 64) dense prompt embedding: a mask prompt, or "no mask".
             input_size: (h, w) of the image in the model's input, px before padding; no masks are
-                wanted beyond. The whole input when None.
+                wanted beyond. The whole input when None. A compiled decoder computes all of it:
+                the mask head would else be compiled anew for each aspect ratio.
         """
-        if input_size is None:
+        if input_size is None or self._compiled_for is not None:
             return self._image_sides.of(features, dense, self._grid)
         rows, columns = (
             visible_positions(size, n, self._side)
@@ -105,11 +127,16 @@ class Decoder:
             masks: which of the 4 masks: the first is the single answer, the others the three of a
                 multi-mask answer.
         """
+        b = len(sparse)
+        if self._compiled_for is not None:
+            begin_replay()
+            sparse = repeated(sparse, self._compiled_for if b > 1 else 1)
         prompt = torch.cat([self._own.expand(len(sparse), -1, -1), sparse], dim=1)
-        asked = list(range(self._weights.num_mask_tokens))[masks]
-        tokens, keys = self._two_way(image, prompt, [0, *(1 + mask for mask in asked)])
-        predicted = self._weights.iou_prediction_head(tokens[:, 0])
-        return Decoded(predicted[:, masks], tokens[:, 1:], keys, asked)
+        asked = range(self._weights.num_mask_tokens)[masks]
+        with _tf32() if self._tf32 else nullcontext():
+            tokens, keys = self._two_way(image, prompt, slice(1 + asked.start, 1 + asked.stop))
+        predicted = self._weights.iou_prediction_head(tokens[:b, 0])
+        return Decoded(predicted[:, masks], tokens[:, 1:], keys, list(asked))
 
     def logits(self, image: ImageSide, decoded: Decoded, prompts: Tensor) -> Tensor:
         """Run the mask head for some of the prompts.
@@ -122,8 +149,15 @@ class Decoder:
         Returns:
             (p, masks, 4 rows, 4 columns) float32 logits of the visible rows and columns.
         """
-        tokens = decoded.mask_tokens[prompts]
-        return self._mask_head(image, decoded.keys, tokens, decoded.masks, prompts)
+        if len(prompts) == 0:
+            h, w = (4 * n for n in image.visible)
+            return decoded.mask_tokens.new_empty(0, len(decoded.masks), h, w)
+        head, given = self._mask_head, (decoded.keys, decoded.mask_tokens, decoded.masks)
+        if self._compiled_for is None:
+            return head(image, *given, prompts)
+        chunk = min(_CHUNK, len(decoded.mask_tokens))
+        parts = [head(image, *given, repeated(part, chunk)) for part in prompts.split(chunk)]
+        return torch.cat(parts)[: len(prompts)]  # a copy: parts are overwritten
 
 
 def visible_positions(size: int, positions: int, side: int) -> int:
@@ -139,3 +173,14 @@ def visible_positions(size: int, positions: int, side: int) -> int:
         side: px of the whole input.
     """
     return min(positions, (size + 1) * positions // side + 1)
+
+
+@contextmanager
+def _tf32() -> Iterator[None]:
+    """Let the GPU round the operands of float32 matrix products to 10 bits of mantissa."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

@@ -15,6 +15,7 @@ from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 from torchvision.transforms import functional as pictures  # type: ignore[import-untyped]
 
+from samseg.sam.compiled import of_fixed_size
 from samseg.sam.tiny.encoder import TinyEncoder
 from samseg.sam.tiny.fused import fused
 from samseg.sam.vit import VitEncoder
@@ -75,19 +76,23 @@ class ImageEncoder:
     backbone: Callable[[Tensor], Tensor]
 
     @classmethod
-    def of(cls, model: Sam, dtype: torch.dtype = torch.float32) -> "ImageEncoder":
+    def of(
+        cls, model: Sam, dtype: torch.dtype = torch.float32, compiled: bool = False
+    ) -> "ImageEncoder":
         """Choose the fast form of the model's encoder; one that samseg does not know runs as it is.
 
         Args:
             model: the model, on its device, in evaluation mode, with its final weights.
             dtype: float32 gives the model's own features up to rounding; bfloat16 (of matrix
                 products and convolutions) is faster, and off by about 1 %.
+            compiled: see `samseg.sam.compiled`; an encoder that samseg does not know runs as it is.
         """
         encoder = model.image_encoder
         if isinstance(encoder, ImageEncoderViT):
-            return cls(model, VitEncoder(encoder, dtype))
+            return cls(model, VitEncoder(encoder, dtype, compiled))
         if isinstance(encoder, TinyEncoder):
             encoder = fused(encoder)
+            encoder = of_fixed_size(encoder) if compiled else encoder
 
         @torch.inference_mode()
         def backbone(images: Tensor) -> Tensor:

@@ -45,17 +45,16 @@ class MaskHead:
         Args:
             image: what the prompts share.
             keys: the image as they see it.
-            tokens: (b, masks, d) mask tokens.
+            tokens: (prompts of `keys`, masks, d) mask tokens.
             masks: which of the hypernetworks they belong to.
             prompts: (b,) int64, which prompts of `keys`.
 
         Returns:
             (b, masks, 4 rows, 4 columns) float32 logits of the visible part of the image.
         """
+        tokens = tokens[prompts]
         b, m = tokens.shape[:2]
         rows, columns = image.visible
-        if b == 0:
-            return tokens.new_empty(0, m, 4 * rows, 4 * columns)
         hyper = torch.stack([self._hypernetworks[k](tokens[:, i]) for i, k in enumerate(masks)], 1)
         weight, bias = self._first
         directions = (keys.directions[prompts] @ weight.T).to(self._precision)  # (b, r, 4 x 64)

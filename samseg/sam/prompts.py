@@ -16,6 +16,7 @@ from samseg.sam.encoder import EncodedImage, Geometry
 from samseg.sam.image_side import ImageSide
 from samseg.sam.masks import Candidates, to_masks
 from samseg.sam.segmenter import Segmenter
+from samseg.sam.upsample import on_host
 from samseg.types import Float32, Int32, Masks, Pixels, Segmentation
 
 
@@ -138,6 +139,7 @@ class _Asked:
         measured = self._upsampler.measure(
             logits, threshold, segmenter.settings.stability_score_offset
         )
+        cutouts = on_host(self._upsampler.cut(logits, measured))
         h, w = self._encoded.geometry.original_size
         return Candidates(
             boxes=measured.boxes,
@@ -147,7 +149,7 @@ class _Asked:
             points=_where(prompts, ids, measured.boxes.astype(np.float32)),
             crops=np.tile(np.array([0, 0, w, h], dtype=np.int64), (len(ids), 1)),
             prompt_ids=ids,
-            cutouts=tuple((self._upsampler, c) for c in self._upsampler.cut(logits, threshold)),
+            cutouts=tuple((self._upsampler, cutout) for cutout in cutouts),
         )
 
     def _side(self, dense: Tensor) -> ImageSide:

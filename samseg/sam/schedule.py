@@ -14,9 +14,9 @@ Approximate, and never the default. An even grid of every eighth point is asked 
         answers.add(points, predicted_iou)                     # whatever was accepted
         answers.cover(points_of_accepted_masks, areas, inside)
 
-Measured against all 32 x 32 points, masks matched one to one at IoU 0.9, with the shipped model and
-its recommended thresholds, over 24 photos of five kinds, none of the 14 that the shares below were
-fitted to:
+Measured against all 32 x 32 points, masks matched one to one at IoU 0.9, with the first model that
+was shipped and its recommended thresholds, over 24 photos of five kinds, none of the 14 that the
+shares below were fitted to:
 
     small            3       4       5       7       8      10
     points asked   0.41    0.45    0.48    0.54    0.57    0.59

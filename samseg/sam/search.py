@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from segment_anything.modeling import Sam
+from torch import Tensor
 
 from samseg.sam.decoder import Decoder
 from samseg.sam.encoder import EncodedImage
@@ -17,7 +18,7 @@ from samseg.sam.schedule import LEVELS, AdaptiveSchedule, Answers
 from samseg.sam.settings import MaskSettings
 from samseg.sam.threads import Threads
 from samseg.sam.upsample import Upsampler
-from samseg.types import Bool, Float32, Int64
+from samseg.types import Float32, Int64
 
 _MULTIMASK = slice(1, None)
 """Three masks per point; the first of the four is for prompts that are not ambiguous."""
@@ -31,13 +32,13 @@ class Answered:
         candidates: m masks that pass the filters.
         points: (m,) int64, which points they came from.
         predicted_iou: (k, 3) float32 of all masks, in the order in which points were asked.
-        inside: (m, points of the crop) bool, which points lie in which mask.
+        inside: (m, points of the crop) bool, which points lie in which mask; on the device.
     """
 
     candidates: Candidates
     points: Int64
     predicted_iou: Float32
-    inside: Bool
+    inside: Tensor
 
 
 class Search:
@@ -74,7 +75,7 @@ class Search:
         self._sparse, dense = model.prompt_encoder((asked, ones), boxes=None, masks=None)
         self._image = decoder.image_side(encoded.features, dense[:1], encoded.geometry.input_size)
         step = model.image_encoder.img_size // model.prompt_encoder.mask_input_size[0]
-        self._at = torch.as_tensor(in_input // step, dtype=torch.long, device=self._device)
+        self._places = torch.as_tensor(in_input // step, dtype=torch.long, device=self._device)
 
     def everywhere(self, batch: int, threads: Threads) -> Candidates:
         """Ask all points."""
@@ -93,7 +94,7 @@ class Search:
                 found.append(answered.candidates)
                 answers.add(points, answered.predicted_iou)
                 areas = answered.candidates.areas / np.prod(self._upsampler.size)
-                answers.cover(answered.points, areas, answered.inside)
+                answers.cover(answered.points, areas, answered.inside.cpu().numpy())
         return Candidates.join(found)
 
     def _ask(self, points: Int64, batch: int, threads: Threads) -> list[Answered]:
@@ -102,13 +103,13 @@ class Search:
     @torch.inference_mode()
     def _ask_batch(self, points: Int64) -> Answered:
         settings, crop = self._settings, self._crop
-        some = torch.as_tensor(points, device=self._device)
-        decoded = self._decoder.decode(self._image, self._sparse[some], _MULTIMASK)
-        iou = decoded.predicted_iou
+        decoded = self._decoder.decode(self._image, self._sparse[self._at(points)], _MULTIMASK)
+        iou = decoded.predicted_iou.cpu().numpy()  # a GPU is waited for here
         wanted = iou > settings.pred_iou_thresh if settings.pred_iou_thresh > 0 else iou == iou
-        prompts = wanted.any(dim=1).nonzero()[:, 0]
-        logits = self._decoder.logits(self._image, decoded, prompts)[wanted[prompts]]
-        measured = self._upsampler.measure(
+        prompts = np.flatnonzero(wanted.any(axis=1))
+        logits = self._decoder.logits(self._image, decoded, self._at(prompts)).flatten(0, 1)
+        logits = logits[self._at(np.flatnonzero(wanted[prompts]))]
+        measured = self._upsampler.measure(  # and here
             logits,
             self._threshold,
             settings.stability_score_offset,
@@ -118,22 +119,26 @@ class Search:
         if settings.stability_score_thresh > 0:
             keep = measured.stability >= settings.stability_score_thresh
         boxes = measured.boxes + np.array([*crop.box[:2], *crop.box[:2]])
-        keep = keep & ~cut_off(boxes, crop.box, self._size)
-        logits = logits[torch.as_tensor(keep, device=self._device)]
-        asked = points[wanted.nonzero()[:, 0].cpu().numpy()[keep]]
-        cutouts = self._upsampler.cut(logits, self._threshold)
+        kept = np.flatnonzero(keep & ~cut_off(boxes, crop.box, self._size))
+        logits, measured = logits[self._at(kept)], measured[kept]
+        asked = points[np.nonzero(wanted)[0][kept]]
         candidates = Candidates(
-            boxes=boxes[keep],
-            areas=measured.areas[keep],
-            predicted_iou=iou[wanted].cpu().numpy()[keep],
-            stability_score=measured.stability[keep],
+            boxes=boxes[kept],
+            areas=measured.areas,
+            predicted_iou=iou[wanted][kept],
+            stability_score=measured.stability,
             points=(crop.points[asked] + crop.box[:2]).astype(np.float32),
             crops=np.tile(np.array(crop.box, dtype=np.int64), (len(asked), 1)),
             prompt_ids=(crop.first_prompt + asked).astype(np.int32),
-            cutouts=tuple((self._upsampler, cutout) for cutout in cutouts),
+            cutouts=tuple(
+                (self._upsampler, cutout) for cutout in self._upsampler.cut(logits, measured)
+            ),
         )
-        inside = logits[:, self._at[:, 1], self._at[:, 0]] > self._threshold
-        return Answered(candidates, asked, iou.cpu().numpy(), inside.cpu().numpy())
+        inside = logits[:, self._places[:, 1], self._places[:, 0]] > self._threshold
+        return Answered(candidates, asked, iou, inside)
+
+    def _at(self, positions: Int64) -> Tensor:
+        return torch.as_tensor(positions, device=self._device)
 
 
 def _batches(points: Int64, size: int) -> list[Int64]:

@@ -8,6 +8,7 @@ A segmenter holds a model and settings but no image: calls do not depend on each
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from samseg.sam.points import Crop, crops
 from samseg.sam.search import Search
 from samseg.sam.settings import MaskSettings, ModelSpec, Precision
 from samseg.sam.threads import Threads
-from samseg.sam.upsample import Upsampler
+from samseg.sam.upsample import Upsampler, on_host
 from samseg.types import Pixels, Segmentation
 
 _CPU_BATCH = 16
@@ -55,6 +56,7 @@ class Segmenter:
         device: str | torch.device = "auto",
         weights_sha256: str = "",
         precision: Precision = "float32",
+        compiled: bool = False,
     ):
         """Move `model` to the device; `settings` are used as they are.
 
@@ -64,6 +66,7 @@ class Segmenter:
             device: `auto`, `cpu` or `cuda`, or a device.
             weights_sha256: digest of the checkpoint.
             precision: see `ModelSpec`.
+            compiled: see `ModelSpec.compile`.
 
         Raises:
             DeviceError: the device is not there.
@@ -73,8 +76,9 @@ class Segmenter:
         self.model = model.to(self.device).eval()
         self.weights_sha256 = weights_sha256
         dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-        self.encoder = ImageEncoder.of(self.model, dtype)
-        self.decoder = Decoder(self.model, dtype)
+        self.encoder = ImageEncoder.of(self.model, dtype, compiled)
+        self.decoder = Decoder(self.model, dtype, compiled_for=self.batch if compiled else None)
+        self._compiled = compiled
         self.threads = Threads(torch.get_num_threads() if self.device.type == "cpu" else 1)
 
     @classmethod
@@ -104,7 +108,7 @@ class Segmenter:
         found = resolve(spec.checkpoint, sha256=spec.sha256, cache=spec.cache)
         resolved = (MaskSettings() if settings is None else settings).resolved(found.recommended)
         model = read_model(found.path, spec.arch)
-        return cls(model, resolved, where, found.sha256, spec.precision)
+        return cls(model, resolved, where, found.sha256, spec.precision, spec.compile)
 
     @property
     def batch(self) -> int:
@@ -169,7 +173,7 @@ class Segmenter:
         """Return the way from this model's logits to the pixels of an encoded image."""
         low = self.model.prompt_encoder.mask_input_size[0]
         side = self.model.image_encoder.img_size
-        return Upsampler(encoded.geometry, low, side, self.device)
+        return Upsampler(encoded.geometry, low, side, self.device, self._compiled)
 
     def _encoded(
         self, pixels: Pixels, looked_at: list[Crop]
@@ -189,7 +193,10 @@ class Segmenter:
         adaptive = self.settings.points.kind == "adaptive"
         ask = search.adaptively if adaptive else search.everywhere
         found = ask(self.batch, self.threads)
-        return found[suppress(found.boxes, found.predicted_iou, self.settings.box_nms_thresh)]
+        kept = found[suppress(found.boxes, found.predicted_iou, self.settings.box_nms_thresh)]
+        upsamplers = [upsampler for upsampler, _ in kept.cutouts]
+        cutouts = on_host([cutout for _, cutout in kept.cutouts])
+        return replace(kept, cutouts=tuple(zip(upsamplers, cutouts, strict=True)))
 
 
 def load_segmenter(

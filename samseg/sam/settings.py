@@ -135,6 +135,8 @@ class ModelSpec(Spec):
         precision: of the large matrix products. float32 gives the reference's masks up to
             rounding; bfloat16 nearly them, faster where the hardware has it (GPUs, and CPUs with
             AMX or AVX512-BF16).
+        compile: compile the model with `torch.compile`, the same masks up to rounding; minutes
+            before the first image, so for long runs, on GPUs. Needs a C compiler.
         sha256: digest that a path or URL must have; the named checkpoints have theirs pinned.
         cache: folder for fetched checkpoints.
         arch: architecture, where the weights themselves do not tell; None asks the weights.
@@ -143,6 +145,7 @@ class ModelSpec(Spec):
     checkpoint: str = Field(default="tiny", min_length=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Precision = "float32"
+    compile: bool = False
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     cache: Annotated[Path, PlainSerializer(str)] = Field(default_factory=_default_cache)
     arch: Architecture | None = None

@@ -3,6 +3,7 @@
 Exact up to float32 rounding. The steps are those of `segment_anything.modeling.transformer`.
 """
 
+import torch
 from segment_anything.modeling.transformer import Attention, TwoWayTransformer
 from torch import Tensor
 
@@ -19,16 +20,17 @@ class TwoWay:
         self._final: Attention = transformer.final_attn_token_to_image
         self._norm = transformer.norm_final_attn
 
-    def __call__(self, image: ImageSide, prompt: Tensor, answers: list[int]) -> tuple[Tensor, Keys]:
+    def __call__(self, image: ImageSide, prompt: Tensor, answers: slice) -> tuple[Tensor, Keys]:
         """Run both layers and the final attention.
 
         Args:
             image: what the prompts share.
             prompt: (b, t, d) tokens, which serve as their own positional encoding.
-            answers: the tokens that are wanted; others take no part in the final attention.
+            answers: the tokens that are wanted besides the first; others take no part in the final
+                attention.
 
         Returns:
-            (b, answers, d) tokens, and the image as the prompts see it.
+            (b, 1 + answers, d) tokens, and the image as the prompts see it.
         """
         first = self._layers[0]
         tokens = first.norm1(first.self_attn(prompt, prompt, prompt))
@@ -54,7 +56,9 @@ class TwoWay:
                 tokens = following.norm1(tokens + following.self_attn(placed, placed, tokens))
                 attention = following.cross_attn_token_to_image
             else:
-                tokens, prompt = tokens[:, answers], prompt[:, answers]
+                tokens, prompt = (
+                    torch.cat([x[:, :1], x[:, answers]], dim=1) for x in (tokens, prompt)
+                )
                 attention = self._final
             keys = write.keys
             read = Read(attention, image.readings[i + 1], tokens + prompt, keys)

@@ -5,6 +5,7 @@ again to the image. Both steps are separable and linear, so together they are on
 axis: pixels = rows @ logits @ columns.T.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,16 +14,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from samseg.sam.compiled import of_any_size
 from samseg.sam.encoder import Geometry
 from samseg.sam.rle import Window
+from samseg.sam.taps import Taps, measure_px
 from samseg.sam.tiles import TILE, Axis, Tiles
 from samseg.types import Bool, Float32, Int64
 
 _CPU_MASKS = 12
 """Masks measured at once on a CPU: fewer waste calls, more leave the cache."""
 
-_GPU_PIXELS = 1 << 27
-"""Pixels computed at once on a GPU."""
+_GPU_PIXELS = 1 << 26
+"""Pixels computed at once on a GPU: uncompiled, each takes about 16 bytes."""
 
 _Columns = tuple[Float32, Int64, Int64]
 """The columns of `Measured`."""
@@ -42,18 +45,22 @@ class Measured:
     areas: Int64
     boxes: Int64
 
+    def __getitem__(self, index: Int64) -> "Measured":
+        """Select masks by their positions."""
+        return Measured(self.stability[index], self.areas[index], self.boxes[index])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cutout:
     """The logits that decide one mask's pixels, and the tiles where those pixels are.
 
     Attributes:
-        logits: (r, c) float32.
+        logits: (r, c) float32; on the device until `on_host`.
         rows: half-open range of tiles.
         columns: half-open range of tiles.
     """
 
-    logits: Float32
+    logits: Tensor
     rows: tuple[int, int]
     columns: tuple[int, int]
 
@@ -61,7 +68,14 @@ class Cutout:
 class Upsampler:
     """Measures and draws masks on the image of one geometry."""
 
-    def __init__(self, geometry: Geometry, low: int, side: int, device: torch.device):
+    def __init__(
+        self,
+        geometry: Geometry,
+        low: int,
+        side: int,
+        device: torch.device,
+        compiled: bool = False,
+    ):
         """Prepare both axes.
 
         Args:
@@ -69,6 +83,7 @@ class Upsampler:
             low: side of the logits.
             side: the model's nominal input side in px.
             device: where logits will be measured.
+            compiled: on a GPU, measure without storing pixels.
         """
         self.size = geometry.original_size
         rows, columns = (
@@ -76,7 +91,10 @@ class Upsampler:
             for padded_from, size in zip(geometry.input_size, self.size, strict=True)
         )
         self._tiles = Tiles(Axis.of(rows.numpy()), Axis.of(columns.numpy()))
-        self._on_device = None if device.type == "cpu" else (rows.to(device), columns.to(device))
+        self._taps: tuple[Taps, Taps] | None = None
+        if device.type != "cpu":
+            self._taps = Taps.of(rows.to(device)), Taps.of(columns.to(device))
+        self._measure_px = of_any_size(measure_px) if compiled else measure_px
 
     def measure(
         self, logits: Tensor, threshold: float, offset: float, at_least: float = 0.0
@@ -94,37 +112,48 @@ class Upsampler:
             at_least: the least stability that is of interest. A mask that is surely less stable
                 may be left at an upper bound of its stability, below `at_least`, area and box 0.
         """
+        if len(logits) == 0:
+            none = np.zeros(0, dtype=np.int64)
+            return Measured(none.astype(np.float32), none, none.reshape(0, 4))
         bounds = (threshold - offset, threshold, threshold + offset)
-        if self._on_device is None:
+        if self._taps is None:
             parts = [
                 self._measure_tiles(part.numpy(), bounds, at_least)
                 for part in logits.split(_CPU_MASKS)
             ]
-        else:
-            step = max(1, _GPU_PIXELS // (self.size[0] * self.size[1]))
-            parts = [_measure_all(part, *self._on_device, bounds) for part in logits.split(step)]
-        return Measured(*(np.concatenate(of_parts) for of_parts in zip(*parts, strict=True)))
+            return Measured(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        at_once = max(1, _GPU_PIXELS // (self.size[0] * self.size[1]))
+        some = [self._measure_px(part, *self._taps, bounds) for part in logits.split(at_once)]
+        low, areas, high, *boxes = torch.cat(some).cpu().numpy().T
+        return Measured(_ratio(high, low), areas, np.stack(boxes, axis=1))
 
-    def cut(self, logits: Tensor, threshold: float) -> list[Cutout | None]:
-        """Keep of each (low, low) logits only what `draw` needs; None for an empty mask."""
-        tiles, everywhere = self._tiles, logits.cpu().numpy()
-        reached = tiles.highest(tiles.levels(everywhere, [threshold])) > 0
+    def cut(self, logits: Tensor, measured: Measured) -> list[Cutout | None]:
+        """Keep of each mask's logits only what `draw` needs; None for an empty mask.
+
+        On a GPU they stay parts of `logits`, so that nothing waits; see `on_host`.
+
+        Args:
+            logits: (m, low, low), as given to `measure`.
+            measured: what it returned.
+        """
+        tiles = self._tiles
         cutouts: list[Cutout | None] = []
-        for one, tiles_of_one in zip(everywhere, reached, strict=True):
-            if not tiles_of_one.any():
+        reached = (measured.boxes // TILE).tolist()
+        for one, area, (c0, r0, c1, r1) in zip(logits, measured.areas, reached, strict=True):
+            if area == 0:
                 cutouts.append(None)
                 continue
-            rows, columns = (_range(tiles_of_one.any(axis=axis)) for axis in (1, 0))
+            rows, columns = (r0, r1 + 1), (c0, c1 + 1)
             near = one[tiles.rows.logits_of(*rows), tiles.columns.logits_of(*columns)]
-            cutouts.append(Cutout(near.copy(), rows, columns))
+            cutouts.append(Cutout(near.clone() if near.is_cpu else near, rows, columns))
         return cutouts
 
     def draw(self, cutout: Cutout | None, threshold: float) -> Window:
-        """Draw one mask into a window of the image."""
+        """Draw one mask, whose cutout is on the host, into a window of the image."""
         if cutout is None:
             return Window(np.zeros((0, 0), dtype=np.bool_), 0, 0)
         (r0, r1), (c0, c1) = cutout.rows, cutout.columns
-        tiles, logits = self._tiles.part(cutout.rows, cutout.columns), cutout.logits[None]
+        tiles, logits = self._tiles.part(cutout.rows, cutout.columns), cutout.logits[None].numpy()
         levels = tiles.levels(logits, [threshold])
         inside, reached = tiles.lowest(levels)[0] > 0, tiles.highest(levels)[0] > 0
         drawn = np.empty((c1 - c0, TILE, r1 - r0, TILE), dtype=np.bool_)
@@ -183,6 +212,16 @@ class Upsampler:
         return boxes
 
 
+def on_host(cutouts: Sequence[Cutout | None]) -> list[Cutout | None]:
+    """Bring the logits of cutouts to the CPU, all in one copy."""
+    logits = [cutout.logits for cutout in cutouts if cutout is not None]
+    if not logits:
+        return list(cutouts)
+    together = torch.cat([one.flatten() for one in logits]).cpu()
+    parts = iter(together.split([one.numel() for one in logits]))
+    return [c and Cutout(next(parts).view(c.logits.shape), c.rows, c.columns) for c in cutouts]
+
+
 def _weights(low: int, side: int, padded_from: int, size: int) -> Tensor:
     """Compose both interpolations along one axis.
 
@@ -198,25 +237,6 @@ def _weights(low: int, side: int, padded_from: int, size: int) -> Tensor:
     impulses = torch.eye(low)[None]
     middle = functional.interpolate(impulses, size=side, mode="linear")[..., :padded_from]
     return functional.interpolate(middle, size=size, mode="linear")[0].T.contiguous()
-
-
-def _measure_all(
-    logits: Tensor, rows: Tensor, columns: Tensor, bounds: tuple[float, float, float]
-) -> _Columns:
-    """Measure whole images at once, for devices that want few large operations."""
-    h, w = logits.shape[1:]
-    values = rows[:, :h] @ (logits @ columns[:, :w].T)  # (m, h, w)
-    counts = torch.stack([(values > b).sum(dim=(1, 2)) for b in bounds])  # (3, m)
-    inside = values > bounds[1]
-    ends = []
-    for dim in (1, 2):  # any over rows leaves columns: x first
-        hit = inside.any(dim=dim)
-        last = hit.shape[1] - 1 - hit.flip(1).int().argmax(dim=1)
-        ends.append((hit.int().argmax(dim=1), last))
-    (left, right), (up, down) = ends
-    boxes = torch.stack([left, up, right, down], dim=1) * (counts[1, :, None] > 0)
-    low, areas, high = counts.cpu().numpy()
-    return _ratio(high, low), areas, boxes.cpu().numpy()
 
 
 def _ratio(high: Int64, low: Int64) -> Float32:
@@ -236,9 +256,3 @@ def _ends(hit: Any) -> Bool:
     for at in _span(hit):
         ends[np.arange(len(hit)), at] = True
     return np.asarray(ends & hit)
-
-
-def _range(hit: Any) -> tuple[int, int]:
-    """Return the half-open range from the first to the last set position."""
-    (first,), (last,) = _span(hit[None])
-    return int(first), int(last) + 1

@@ -28,6 +28,8 @@ from segment_anything.modeling.image_encoder import Block, get_rel_pos
 from torch import Tensor, nn
 from torch.nn import functional
 
+from samseg.sam.compiled import of_fixed_size
+
 _TILE = 2**20
 """Scores per thread in one tile of queries on a CPU: 4 MiB, 256 queries on 4096 keys."""
 
@@ -40,8 +42,16 @@ class VitEncoder:
             float32 in any case.
     """
 
-    def __init__(self, encoder: ImageEncoderViT, dtype: torch.dtype = torch.float32):
-        """Use the weights of `encoder` on its device; in other types than float32, copies."""
+    def __init__(
+        self, encoder: ImageEncoderViT, dtype: torch.dtype = torch.float32, compiled: bool = False
+    ):
+        """Use the weights of `encoder` on its device; in other types than float32, copies.
+
+        Args:
+            encoder: the encoder.
+            dtype: of weights and matrix products.
+            compiled: compile the two kinds of blocks, windowed and global, each once for all.
+        """
         self.dtype = dtype
         self._patch = encoder.patch_embed.proj
         self._patch_weights = _cast(self._patch, dtype)
@@ -50,6 +60,7 @@ class VitEncoder:
             _Block.of(block, block.window_size or encoder.pos_embed.shape[1], dtype)
             for block in encoder.blocks
         ]
+        self._add_to = of_fixed_size(_Block.add_to) if compiled else _Block.add_to
         narrow, self._narrow_norm, smooth, self._smooth_norm = encoder.neck
         self._narrow, self._smooth = (conv.weight.detach().to(dtype) for conv in (narrow, smooth))
 
@@ -68,7 +79,7 @@ class VitEncoder:
         )
         x = patches.permute(0, 2, 3, 1).float().contiguous() + self._position
         for block in self._blocks:
-            block.add_to(x)
+            self._add_to(block, x)
         x = functional.conv2d(x.permute(0, 3, 1, 2).to(self.dtype), self._narrow)
         x = self._narrow_norm(x.float())
         x = functional.conv2d(x.to(self.dtype), self._smooth, padding="same")

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -88,16 +89,18 @@ def test_a_shard_that_was_given_up_is_no_pace():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_processes_below_are_seen():
-    code = "x = b'1' * 300_000_000\nwhile True: pass"
-    before = cpu_seconds()
-    busy = subprocess.Popen([sys.executable, "-c", code])
+    code = "x = b'1' * 300_000_000\nprint('holds', flush=True)\nwhile True: pass"
+    before = cpu_seconds() - time.process_time()
+    busy = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     try:
-        while cpu_seconds() - before < 0.5 and busy.poll() is None:
-            pass
+        assert busy.stdout.readline() == "holds\n"
         assert largest_peak_bytes() > 300e6
+        while cpu_seconds() - time.process_time() - before < 0.5:
+            assert busy.poll() is None
+            time.sleep(0.05)
     finally:
         busy.kill()
-        busy.wait()
+        busy.communicate()
     assert largest_peak_bytes() < 300e6
 
 

@@ -46,6 +46,7 @@ def test_masks_of_crops_lie_where_their_crop_lies(tiny, size):
         upsampler = Upsampler(geometry, 256, 1024, torch.device("cpu"))
         full = tiny.postprocess_masks(logits[None], geometry.input_size, inside)[0] > 0
         wanted.append(uncrop_masks(full, [x0, y0, x1, y1], h, w).numpy())
+        cutouts = upsampler.cut(logits, upsampler.measure(logits, 0.0, 1.0))
         parts.append(
             Candidates(
                 boxes=np.zeros((4, 4), np.int64),
@@ -55,7 +56,7 @@ def test_masks_of_crops_lie_where_their_crop_lies(tiny, size):
                 points=np.zeros((4, 2), np.float32),
                 crops=np.tile(np.array([x0, y0, x1, y1]), (4, 1)),
                 prompt_ids=np.arange(4, dtype=np.int32),
-                cutouts=tuple((upsampler, c) for c in upsampler.cut(logits, 0.0)),
+                cutouts=tuple((upsampler, cutout) for cutout in cutouts),
             )
         )
     masks = to_masks(Candidates.join(parts), size, 0.0, "grid")

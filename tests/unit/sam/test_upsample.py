@@ -7,8 +7,10 @@ import pytest
 import torch
 from segment_anything.utils.amg import batched_mask_to_box, calculate_stability_score
 
+from samseg.sam.decoder import visible_positions
 from samseg.sam.encoder import Geometry
-from samseg.sam.upsample import Upsampler, _weights
+from samseg.sam.taps import Taps
+from samseg.sam.upsample import Upsampler, _weights, on_host
 
 
 def smooth_logits(m: int) -> torch.Tensor:
@@ -50,6 +52,10 @@ def upsampler_of(size):
     return Upsampler(Geometry.of(size, 1024), 256, 1024, torch.device("cpu"))
 
 
+def cut(upsampler, logits):
+    return on_host(upsampler.cut(logits, upsampler.measure(logits, 0.0, 1.0)))
+
+
 def check(got, wanted, size):
     """Rounding may move a px in 100 000 over a threshold, or one of a small image."""
     _, stability, areas, boxes = wanted
@@ -64,16 +70,16 @@ def check(got, wanted, size):
 def test_stability_areas_and_boxes(tiny, size, many):
     logits, upsampler = smooth_logits(7), upsampler_of(size)
     if many:  # what a GPU runs
-        upsampler._on_device = tuple(
-            _weights(256, 1024, n, into)
+        upsampler._taps = tuple(
+            Taps.of(_weights(256, 1024, n, into))
             for n, into in zip(Geometry.of(size, 1024).input_size, size, strict=True)
         )
     check(upsampler.measure(logits, 0.0, 1.0), reference(tiny, logits, size), size)
-    h, w = (4 * (side // 16 + 1) for side in Geometry.of(size, 1024).input_size)
+    h, w = (4 * visible_positions(n, 64, 1024) for n in Geometry.of(size, 1024).input_size)
     without_padding = logits[:, :h, :w].contiguous()
     check(upsampler.measure(without_padding, 0.0, 1.0), reference(tiny, logits, size), size)
     drawn, wanted = (
-        [upsampler.draw(cutout, 0.0) for cutout in upsampler.cut(given, 0.0)]
+        [upsampler.draw(cutout, 0.0) for cutout in cut(upsampler, given)]
         for given in (without_padding, logits)
     )
     for one, other in zip(drawn, wanted, strict=True):
@@ -81,12 +87,23 @@ def test_stability_areas_and_boxes(tiny, size, many):
         np.testing.assert_array_equal(one.columns, other.columns)
 
 
+@pytest.mark.parametrize("enlarged", [0.5, 1, 3])
+def test_the_padding_decides_no_pixel(enlarged):
+    """Of every size in the input: a patch that is left out holds no logit with a weight."""
+    for size in range(1, 1025):
+        weights = _weights(256, 1024, size, max(1, round(enlarged * size)))
+        read = int((weights > 0).any(dim=0).nonzero()[-1]) + 1
+        positions = visible_positions(size, 64, 1024)
+        assert read <= 4 * positions, size
+        assert read > 4 * positions - 8, size  # and little is computed for nothing
+
+
 def test_twelve_megapixels(tiny):
     size, logits = (3000, 4000), smooth_logits(5)[1:4]
     wanted = reference(tiny, logits, size)
     upsampler = upsampler_of(size)
     check(upsampler.measure(logits, 0.0, 1.0), wanted, size)
-    for cutout, full in zip(upsampler.cut(logits, 0.0), wanted[0].numpy(), strict=True):
+    for cutout, full in zip(cut(upsampler, logits), wanted[0].numpy(), strict=True):
         assert (on_canvas(upsampler.draw(cutout, 0.0), size) != (full > 0)).mean() < 2e-6
 
 
@@ -137,7 +154,7 @@ def test_masks_do_not_depend_on_the_others_measured_with_them():
 def test_no_masks():
     got = upsampler_of((70, 100)).measure(torch.zeros(0, 256, 256), 0.0, 1.0, 0.5)
     assert (got.stability.shape, got.areas.shape, got.boxes.shape) == ((0,), (0,), (0, 4))
-    assert upsampler_of((70, 100)).cut(torch.zeros(0, 256, 256), 0.0) == []
+    assert cut(upsampler_of((70, 100)), torch.zeros(0, 256, 256)) == []
 
 
 def on_canvas(window, size):
@@ -155,9 +172,7 @@ def test_drawn_masks_are_the_reference_s(tiny, size):
     logits, upsampler = smooth_logits(7), upsampler_of(size)
     full = reference(tiny, logits, size)[0] > 0
     measured = upsampler.measure(logits, 0.0, 1.0)
-    for i, (cutout, wanted) in enumerate(
-        zip(upsampler.cut(logits, 0.0), full.numpy(), strict=True)
-    ):
+    for i, (cutout, wanted) in enumerate(zip(cut(upsampler, logits), full.numpy(), strict=True)):
         canvas = on_canvas(upsampler.draw(cutout, 0.0), size)
         assert (canvas != wanted).sum() <= max(1, 2e-5 * wanted.size)
         assert abs(int(canvas.sum()) - measured.areas[i]) <= max(1, 1e-5 * wanted.size)
@@ -171,4 +186,4 @@ def test_logits_in_the_padding_touch_no_pixel():
     assert measured.areas.tolist() == [0]
     assert measured.boxes.tolist() == [[0, 0, 0, 0]]
     assert np.isnan(measured.stability).all()
-    assert upsampler.cut(logits, 0.0) == [None]
+    assert cut(upsampler, logits) == [None]
