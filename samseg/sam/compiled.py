@@ -6,7 +6,7 @@ as one CUDA graph. The operations stay the same, so only rounding moves.
 
 Compiling takes a minute or so per part and shape, which a short run never earns back: it is for
 runs over many images. A graph holds for one set of shapes, so batches are filled up (`repeated`).
-Beyond PyTorch's limit of shapes (8), and wherever it cannot compile, a part runs as it is written.
+Beyond PyTorch's limit of shapes (8) a part runs as it is written; without a C compiler none runs.
 """
 
 import functools
