@@ -12,11 +12,14 @@ import numpy as np
 
 from samseg.pretraining.kinds import Drawn, Kind, draw
 from samseg.pretraining.picture import UNKNOWN, Picture, Region
-from samseg.pretraining.textures import Paint, Texture, smooth_noise
+from samseg.pretraining.textures import Paint, Texture, clutter, smooth_noise
 from samseg.types import Bool, Int32, Pixels
 
 _LEAST_PX = 24
 """Smaller regions are not worth a click."""
+
+_CLUTTERED = 0.15
+"""Share of grounds that are photographs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,14 +179,16 @@ class _Canvas:
     def _ground(self) -> tuple[Paint, list[Bool]]:
         """Paint what things lie on: one surface, or several that meet along wavy lines.
 
-        A piece of a photograph shows things that nobody has outlined: it is no region.
+        At times one is a photograph, which shows things that nobody has outlined: it is no region.
         """
         rng, side, scenery = self._rng, self._side, self._scenery
         photos = len(scenery.photos)
 
         def surface() -> tuple[Paint, bool]:
+            if photos and rng.random() < _CLUTTERED:
+                return clutter(rng, (side, side), scenery.photos[rng.integers(photos)]), True
             texture = Texture.choose(rng, photos, scenery.photographic)
-            return texture.paint(rng, (side, side), scenery.photos), texture.pattern == "photo"
+            return texture.paint(rng, (side, side), scenery.photos), False
 
         colours, photo = surface()
         of_photo = [photo]

@@ -85,18 +85,35 @@ class Texture:
         return painted
 
     def _cut(self, rng: np.random.Generator, size: tuple[int, int], photo: Pixels) -> Paint:
-        """Cut a piece of a photograph near the chosen place and stretch it."""
-        zoom = 0.6 + self.scale / 40
-        tall, wide = (
-            int(np.clip(round(n * zoom), 8, side))
-            for n, side in zip(size, photo.shape[:2], strict=True)
-        )
+        """Cover px with a small piece of a photograph and its mirror images.
+
+        A small one looks the same everywhere, as a surface does; a large one would show things.
+        """
+        shortest = min(photo.shape[:2])
+        side = min(16 + int(self.scale), shortest)
         top, left = (
-            int(np.clip((at + rng.uniform(-0.08, 0.08)) * (side - n), 0, side - n))
-            for at, side, n in zip(self.where, photo.shape[:2], (tall, wide), strict=True)
+            int(np.clip((at + rng.uniform(-0.03, 0.03)) * (n - side), 0, n - side))
+            for at, n in zip(self.where, photo.shape[:2], strict=True)
         )
-        piece = photo[top : top + tall, left : left + wide][..., self.tint]
-        return cv2.resize(piece, size[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32)
+        piece = photo[top : top + side, left : left + side][..., self.tint]
+        y, x = (
+            np.abs((np.arange(n) + rng.integers(2 * side)) % (2 * side) - side + 0.5).astype(int)
+            for n in size
+        )
+        return piece[y][:, x].astype(np.float32)
+
+
+def clutter(rng: np.random.Generator, size: tuple[int, int], photo: Pixels) -> Paint:
+    """Fill px with a piece of a photograph and what it shows, stretched at most twice."""
+    tall, wide = (
+        min(side, int(n / rng.uniform(0.5, 2.0)))
+        for n, side in zip(size, photo.shape[:2], strict=True)
+    )
+    top, left = (
+        int(rng.integers(n - cut + 1)) for n, cut in zip(photo.shape[:2], (tall, wide), strict=True)
+    )
+    piece = photo[top : top + tall, left : left + wide]
+    return cv2.resize(piece, size[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32)
 
 
 def smooth_noise(rng: np.random.Generator, h: int, w: int, cell: float) -> Field:

@@ -8,7 +8,7 @@ from samseg.pretraining.kinds import Kind
 from samseg.pretraining.outlines import FAMILIES, Outline
 from samseg.pretraining.picture import UNKNOWN
 from samseg.pretraining.scenes import Cutout, Scenery, cutouts
-from samseg.pretraining.textures import PATTERNS, Texture
+from samseg.pretraining.textures import PATTERNS, Texture, clutter
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (80, 100, 3), dtype=np.uint8)
 
@@ -70,21 +70,16 @@ def test_pasted_things_keep_their_pixels_and_kind():
     pytest.fail("no scene shows the pasted thing")
 
 
-def test_a_piece_of_a_photograph_is_no_region():
-    grounds = [
-        sum(region.kind == UNKNOWN for region in picture.regions)
-        for picture in (
-            scenery([PHOTO], photographic=1.0).draw(np.random.default_rng(seed), 96)
-            for seed in range(12)
-        )
-    ]
-    parts_only = [
-        sum(region.kind == UNKNOWN for region in picture.regions)
-        for picture in (
-            scenery(photographic=0.0).draw(np.random.default_rng(seed), 96) for seed in range(12)
-        )
-    ]
-    assert sum(grounds) < sum(parts_only)
+def test_a_photograph_that_things_lie_on_is_no_region(monkeypatch):
+    monkeypatch.setattr("samseg.pretraining.scenes._CLUTTERED", 1.0)
+    for seed in range(12):
+        picture = scenery([PHOTO]).draw(np.random.default_rng(seed), 96)
+        things = np.zeros((96, 96), np.bool_)
+        for region in picture.regions:
+            if region.kind != UNKNOWN:
+                things |= region.mask
+        for region in picture.regions:
+            assert not (region.mask & ~things).any(), "parts alone have no kind"
 
 
 def test_cutouts_are_what_was_pasted():
@@ -125,6 +120,19 @@ def test_photographic_textures_come_from_the_photograph():
         painted = texture.paint(np.random.default_rng(0), (20, 30), [red])
         assert painted.shape == (20, 30, 3)
         assert abs(sorted(painted.mean(axis=(0, 1)))[2] - 200) < 8
+
+
+def test_a_photographic_surface_looks_the_same_everywhere():
+    slope = np.repeat(np.linspace(0, 255, 400)[None, :, None], 300, axis=0).repeat(3, axis=2)
+    photo, size = slope.astype(np.uint8), (300, 400)
+
+    def spread(painted):
+        return np.ptp([painted[:, left : left + 100].mean() for left in range(0, 400, 100)])
+
+    for seed in range(10):
+        texture = Texture.choose(np.random.default_rng(seed), 1, 1.0)
+        assert spread(texture.paint(np.random.default_rng(seed), size, [photo])) < 20
+        assert spread(clutter(np.random.default_rng(seed), size, photo)) > 50
 
 
 def test_kinds_are_always_the_same():
