@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from samseg.pretraining.picture import UNKNOWN, Picture, Region
-from samseg.types import Bool, Float32
+from samseg.types import Bool, Float32, Int64
 
 INPUT = 1024
 PATCH = 16
@@ -26,9 +26,12 @@ CHANNELS = 256
 MEANT = 3
 """Most masks that one click may mean: a part, a thing, a whole."""
 
-
 _BY_AREA = 0.3
 """Chance of a click grows with this power of a region's area: specks are many, and hopeless."""
+
+
+_MIXED = 0.2
+"""A patch shows a region where that covers all but this share of it."""
 
 
 class Source(Protocol):
@@ -68,6 +71,9 @@ class Examples(Dataset[dict[str, Tensor]]):
         meant: (p, MEANT) bool, which of the targets there are; from small to large.
         kinds: (p, MEANT) int64.
         intent: (p,) int64, the target that boxes and corrections go for.
+        patches: (s / 16, s / 16) int64, what each patch shows: the kind of the smallest region
+            there, a number of its own below `UNKNOWN` where nobody knows the kind, or `UNKNOWN`
+            where regions meet.
         features: (256, s / 16, s / 16) float16, what a teacher sees, and
         taught: () bool, whether one has looked at this picture; both only where `Shape.taught`.
     """
@@ -130,6 +136,7 @@ def example(picture: Picture, rng: np.random.Generator, shape: Shape) -> dict[st
         "meant": torch.from_numpy(meant),
         "kinds": torch.from_numpy(kinds),
         "intent": torch.tensor([intent for _, _, intent in clicks]),
+        "patches": torch.from_numpy(_patches(picture, rng)),
     }
     if shape.taught:
         grid = shape.window // PATCH
@@ -152,6 +159,19 @@ def _turned(picture: Picture, rng: np.random.Generator) -> Picture:
 
     regions = tuple(Region(turned(region.mask), region.kind) for region in picture.regions)
     return Picture(turned(picture.pixels), regions)
+
+
+def _patches(picture: Picture, rng: np.random.Generator) -> Int64:
+    """Return (h / 8, w / 8) int64, what the patches of a picture show; see `Examples`."""
+    h, w = (n // (PATCH // 2) for n in picture.pixels.shape[:2])
+    shown = np.full((h, w), UNKNOWN, dtype=np.int64)
+    unlike_all = UNKNOWN - 1 - int(rng.integers(2**48))
+    by_area = sorted(picture.regions, key=lambda region: -int(region.mask.sum()))
+    for i, region in enumerate(by_area):
+        share = cv2.resize(region.mask.astype(np.float32), (w, h), interpolation=cv2.INTER_AREA)
+        shown[share > _MIXED] = UNKNOWN
+        shown[share > 1 - _MIXED] = unlike_all - i if region.kind == UNKNOWN else region.kind
+    return shown
 
 
 def _click(picture: Picture, rng: np.random.Generator) -> tuple[tuple[int, int], list[Region], int]:

@@ -13,8 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from samseg.pretraining.picture import UNKNOWN
+
 _FOCAL = 20.0
 _TEMPERATURE = 0.2
+_LOOKED_AT = 1024
 
 
 def mask_costs(logits: Tensor, targets: Tensor) -> Tensor:
@@ -102,6 +105,31 @@ def kind_loss(embeddings: Tensor, kinds: Tensor, known: Tensor, known_kinds: Ten
     partners = alike.sum(1)
     each = -(log_share * alike).sum(1) / partners.clamp(min=1)
     return (each * (partners > 0)).sum() / (partners > 0).sum().clamp(min=1)
+
+
+def patch_loss(features: Tensor, shown: Tensor, seed: int) -> Tensor:
+    """Pull patches of what is one thing, or of one kind, together and push others apart.
+
+    Masks tell the encoder little about what belongs together, as they come through the decoder and
+    of few regions of a picture; this tells it of all of them.
+
+    Args:
+        features: (b, d, g, g).
+        shown: (b, g, g) int64, see `samseg.pretraining.examples.Examples`.
+        seed: of which patches are looked at: `_LOOKED_AT` at most, small regions more often than
+            their area has it.
+    """
+    flat = shown.flatten()
+    of_known = (flat != UNKNOWN).nonzero()[:, 0]
+    if not len(of_known):
+        return features.sum() * 0
+    _, which, counts = flat[of_known].unique(return_inverse=True, return_counts=True)
+    generator = torch.Generator(features.device).manual_seed(seed)
+    n = min(_LOOKED_AT, len(of_known))
+    drawn = torch.multinomial(counts[which].float().rsqrt(), n, generator=generator)
+    at = of_known[drawn]
+    embeddings = features.movedim(1, -1).flatten(0, 2)[at]
+    return kind_loss(embeddings, flat[at], embeddings[:0].detach(), flat[:0])
 
 
 def feature_loss(features: Tensor, taught: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from samseg.pretraining.losses import (
     kind_loss,
     mask_costs,
     matched_cost,
+    patch_loss,
     pooled,
     true_iou,
 )
@@ -131,6 +132,10 @@ def objective(
         alike = kind_loss(embeddings, kinds[prompt, target], *known)
         figures["kind"] = float(alike.detach())
         loss = loss + weights.kind * alike
+    if weights.patches:
+        grouped = patch_loss(features, batch["patches"], round_.seed)
+        figures["patches"] = float(grouped.detach())
+        loss = loss + weights.patches * grouped
     if weights.features and "taught" in batch and batch["taught"].any():
         taught = feature_loss(features[batch["taught"]], batch["features"][batch["taught"]])
         figures["features"] = float(taught.detach())

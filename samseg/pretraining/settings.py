@@ -73,11 +73,13 @@ class Weights(Spec):
     Attributes:
         iou: of predicted IoU.
         kind: of like things' embeddings being alike.
+        patches: of patches of one region, or one kind, being alike.
         features: of the distance to a teacher's features.
     """
 
     iou: float = Field(default=1.0, ge=0)
     kind: float = Field(default=0.1, ge=0)
+    patches: float = Field(default=1.0, ge=0)
     features: float = Field(default=1.0, ge=0)
 
 

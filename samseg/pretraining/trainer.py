@@ -241,6 +241,6 @@ def _means(shown: deque[dict[str, float]]) -> dict[str, float]:
 
 def _line(stage: Stage, shown: deque[dict[str, float]]) -> str:
     means = _mean(list(shown))
-    names = ("mask", "iou", "kind", "features", "best", "chosen", "corrected")
+    names = ("mask", "iou", "kind", "patches", "features", "best", "chosen", "corrected")
     said = " ".join(f"{name} {means[name]:.3f}" for name in names if name in means)
     return f"{stage.window} px; {said}"

@@ -105,3 +105,19 @@ def test_held_out_photos_are_never_drawn(labelled_folder):
     assert 0 < len(stems) < 3
     photos = LabelledPhotos(labelled_folder, 512, held_out=0.5, ground=True, first_kind=0)
     assert len(photos.photos) == len(stems)
+
+
+def test_patches_show_the_smallest_region():
+    """A part of no kind in a thing of kind 4 on half of a ground that nobody has outlined."""
+    thing, part = np.zeros((2, 64, 64), np.bool_)
+    thing[:, :28], part[8:16, 8:16] = True, True
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    picture = Picture(pixels, (Region(part), Region(thing, 4)))
+    shape = Shape(window=128, clicks=1, uses=1)
+    first, second = (example(picture, np.random.default_rng(i), shape)["patches"] for i in (0, 1))
+    for patches in (first, second):
+        assert patches.shape == (8, 8)
+        assert (patches == 4).sum() == 3 * 8 - 1
+        assert (patches == UNKNOWN).sum() == 5 * 8, "the column where the thing ends, and the rest"
+        assert (patches < UNKNOWN).sum() == 1
+    assert first.min() != second.min(), "nobody knows whether parts of two pictures are alike"

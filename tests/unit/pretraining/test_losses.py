@@ -11,9 +11,11 @@ from samseg.pretraining.losses import (
     kind_loss,
     mask_costs,
     matched_cost,
+    patch_loss,
     pooled,
     true_iou,
 )
+from samseg.pretraining.picture import UNKNOWN
 
 
 def test_mask_costs_are_focal_plus_dice():
@@ -95,6 +97,20 @@ def test_kinds_without_a_partner_cost_nothing():
     nothing = torch.zeros(0, 8), torch.zeros(0, dtype=torch.int64)
     loss = kind_loss(lonely, torch.tensor([0, 1, 2]), *nothing)
     assert float(loss.detach()) == 0
+
+
+def test_patches_of_one_region_that_lie_together_cost_less():
+    shown = torch.full((2, 8, 8), UNKNOWN)
+    shown[:, :, :3], shown[0, :, 5:], shown[1, :, 5:] = 4, -7, -8
+    grouped = torch.eye(4, 16)[torch.tensor([3, 0, 1, 2])]  # of UNKNOWN, 4, -7, -8
+    which = torch.where(shown == 4, 1, torch.where(shown == -7, 2, torch.where(shown == -8, 3, 0)))
+    features = grouped[which].movedim(-1, 1).requires_grad_()
+    striped = features.detach().roll(1, dims=3)
+    loss = patch_loss(features, shown, seed=0)
+    assert loss < patch_loss(striped, shown, seed=0)
+    (gradient,) = torch.autograd.grad(patch_loss(features + 0.1, shown, seed=0), features)
+    assert gradient[:, :, :, 3:5].abs().sum() == 0, "nothing is asked of mixed patches"
+    assert patch_loss(features, torch.full_like(shown, UNKNOWN), seed=0) == 0
 
 
 def test_feature_loss_is_zero_for_a_perfect_pupil():

@@ -69,7 +69,10 @@ def test_embeddings_are_those_of_known_kinds(model, batch):
 
 
 def test_weights_weigh(model, batch):
-    without = ask(model, batch, Weights(iou=0, kind=0))
-    with_iou = ask(model, batch, Weights(iou=2, kind=0))
+    without = ask(model, batch, Weights(iou=0, kind=0, patches=0))
+    with_iou = ask(model, batch, Weights(iou=2, kind=0, patches=0))
     difference = float((with_iou.loss - without.loss).detach())
     assert difference == pytest.approx(2 * without.figures["iou"], rel=1e-3)
+    grouped = ask(model, batch, Weights(iou=0, kind=0, patches=3))
+    difference = float((grouped.loss - without.loss).detach())
+    assert difference == pytest.approx(3 * grouped.figures["patches"], rel=1e-3)
