@@ -114,7 +114,7 @@ class Pretraining(Spec):
         weights: of the losses.
         learning_rate: at its height, after `warmup` steps; a cosine brings it down to 1 %.
         warmup: steps.
-        weight_decay: of AdamW.
+        weight_decay: of the weights, per step and unit of learning rate.
         ema: decay of the average of the weights that is kept in the end.
         boxes: share of steps whose first prompt is a box.
         corrections: shares of steps with one and with two corrective clicks.

@@ -22,6 +22,7 @@ from samseg.pretraining import checkpoint
 from samseg.pretraining.contact_sheet import draw_sheet
 from samseg.pretraining.examples import Examples, Shape
 from samseg.pretraining.objective import Batch, Outcome, Round, objective
+from samseg.pretraining.optimizer import MatrixOptimizer
 from samseg.pretraining.settings import Pretraining, Stage
 from samseg.pretraining.sources import open_sources
 from samseg.progress import Progress
@@ -60,9 +61,7 @@ class Trainer:
         self.model = build_tiny() if settings.start is None else load_model(settings.start)
         self.model.to(self._device, memory_format=torch.channels_last)
         self._parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self._optimizer = torch.optim.AdamW(
-            self._parameters, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
-        )
+        self._optimizer = MatrixOptimizer(self._parameters, settings.weight_decay)
         average = get_ema_multi_avg_fn(settings.ema)
         self._average = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
         self._known: deque[tuple[Tensor, Tensor]] = deque()
@@ -123,9 +122,7 @@ class Trainer:
             of_parts = [grad for _, grads in done if (grad := grads[i]) is not None]
             parameter.grad = torch.stack(of_parts).sum(0) / len(done) if of_parts else None
         nn.utils.clip_grad_norm_(self._parameters, _CLIP)
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._learning_rate()
-        self._optimizer.step()
+        self._optimizer.step(self._learning_rate())
         self._average.update_parameters(self.model)
         for outcome, _ in done:
             self._known.append((outcome.embeddings, outcome.kinds))
