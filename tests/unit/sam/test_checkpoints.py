@@ -61,8 +61,8 @@ class Server:
                     server.drop -= 1
                     stop = (start + stop) // 2
                     self.close_connection = True
-                self.wfile.write(server.content[start:stop])
                 server.sent.append((start, stop))
+                self.wfile.write(server.content[start:stop])
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._http.serve_forever, daemon=True)
