@@ -4,6 +4,9 @@ A convolutional network of 3 million parameters with the contract of SAM's image
 padded 1024 x 1024 image in, (256, 64, 64) features out. Depthwise 5 x 5 blocks in the manner of
 ConvNeXt (Liu et al., "A ConvNet for the 2020s", 2022) at strides 4 to 32 of the nominal input
 and one stage at 64, fused top-down at stride 16 (Lin et al., "Feature Pyramid Networks", 2017).
+The same weights look at the image three times, at its size, half and a quarter of it: what they
+know of small things holds for large ones, for a third more work (Burt and Adelson, "The Laplacian
+Pyramid as a Compact Image Code", 1983, for the idea of a pyramid).
 It is far weaker than a ViT; it is here because it is small, fast on a CPU and of the same shape.
 """
 
@@ -16,6 +19,9 @@ WIDTHS = (32, 64, 128, 192, 192)
 """Channels of the stages at strides 4, 8, 16, 32 and 64 of the nominal input."""
 
 DEPTHS = (2, 3, 4, 4, 2)
+
+COARSER = 2
+"""Times that the image is halved and looked at again."""
 
 
 class Block(nn.Module):
@@ -68,6 +74,7 @@ class TinyEncoder(nn.Module):
         self.laterals = nn.ModuleList(
             nn.Conv2d(width, out_channels, kernel_size=1) for width in WIDTHS[2:]
         )
+        self.coarser = nn.Parameter(torch.full((out_channels, 1, 1), 0.3))
         self.head = nn.Sequential(
             Block(out_channels, expansion=2), nn.Conv2d(out_channels, out_channels, kernel_size=1)
         )
@@ -92,15 +99,29 @@ class TinyEncoder(nn.Module):
         Returns:
             As `forward`.
         """
+        pyramid = [x]
+        for _ in range(COARSER):
+            pyramid.append(functional.avg_pool2d(pyramid[-1], 2))
+        fused = self._look(pyramid.pop())
+        while pyramid:
+            own = self._look(pyramid.pop())
+            share = self.coarser.to(own.dtype)
+            fused = torch.lerp(own, _enlarged(fused, own), share)
+        fused = self.head(fused)
+        channels_last = fused.permute(0, 2, 3, 1)
+        return functional.layer_norm(channels_last, channels_last.shape[-1:]).permute(0, 3, 1, 2)
+
+    def _look(self, x: Tensor) -> Tensor:
+        """Map (b, 3, h, w) to (b, out_channels, h / 8, w / 8)."""
         x = self.stages[1](self.stages[0](self.stem(x)))
         stride16 = self.stages[2](x)
         stride32 = self.stages[3](stride16)
         stride64 = self.stages[4](stride32)
-        fused = self.laterals[2](stride64)
+        fused: Tensor = self.laterals[2](stride64)
         for lateral, finer in ((self.laterals[1], stride32), (self.laterals[0], stride16)):
-            fused = lateral(finer) + functional.interpolate(
-                fused, size=finer.shape[-2:], mode="bilinear"
-            )
-        fused = self.head(fused)
-        channels_last = fused.permute(0, 2, 3, 1)
-        return functional.layer_norm(channels_last, channels_last.shape[-1:]).permute(0, 3, 1, 2)
+            fused = lateral(finer) + _enlarged(fused, finer)
+        return fused
+
+
+def _enlarged(x: Tensor, like: Tensor) -> Tensor:
+    return functional.interpolate(x, size=like.shape[-2:], mode="bilinear")

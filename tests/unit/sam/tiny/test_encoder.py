@@ -1,0 +1,47 @@
+import pytest
+import torch
+
+from samseg.sam.tiny.build import build_tiny
+from samseg.sam.tiny.encoder import TinyEncoder
+
+
+@pytest.fixture(scope="module")
+def encoder() -> TinyEncoder:
+    torch.manual_seed(0)
+    return TinyEncoder(img_size=256).eval()
+
+
+def test_small_enough_to_ship():
+    assert sum(p.numel() for p in build_tiny().parameters()) < 8_000_000
+
+
+@pytest.mark.parametrize("side", [128, 384, 512])
+@torch.inference_mode()
+def test_a_normalised_feature_per_patch(encoder, side):
+    features = encoder(torch.rand(2, 3, side, side))
+    assert features.shape == (2, 256, side // 16, side // 16)
+    torch.testing.assert_close(
+        features.mean(1), torch.zeros(2, *features.shape[2:]), atol=1e-5, rtol=0
+    )
+    torch.testing.assert_close(
+        features.std(1), torch.ones(2, *features.shape[2:]), atol=1e-2, rtol=0
+    )
+
+
+@torch.inference_mode()
+def test_the_coarsest_look_sees_a_quarter(encoder):
+    """With all of the share on coarser looks, only the mean of each 4 x 4 px counts."""
+    image = torch.rand(1, 3, 128, 128)
+    ripple = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(64, 64)
+    share = encoder.coarser.clone()
+    try:
+        encoder.coarser.fill_(1)
+        torch.testing.assert_close(
+            encoder.encode_halved(image + ripple), encoder.encode_halved(image)
+        )
+        encoder.coarser.fill_(0)
+        assert not torch.allclose(
+            encoder.encode_halved(image + ripple), encoder.encode_halved(image), atol=0.1
+        )
+    finally:
+        encoder.coarser.copy_(share)
