@@ -19,6 +19,9 @@ _FOCAL = 20.0
 _TEMPERATURE = 0.2
 _LOOKED_AT = 1024
 
+_NEVER = -1e4
+"""A score whose share is 0; infinity would give a lone embedding, without any other, NaN."""
+
 
 def mask_costs(logits: Tensor, targets: Tensor) -> Tensor:
     """Compare each answer with each target.
@@ -101,7 +104,7 @@ def kind_loss(embeddings: Tensor, kinds: Tensor, known: Tensor, known_kinds: Ten
     scores = centred[: len(embeddings)] @ centred.T / _TEMPERATURE
     self_ = torch.eye(len(embeddings), len(everything), dtype=torch.bool, device=scores.device)
     alike = (kinds[:, None] == torch.cat([kinds, known_kinds])) & ~self_
-    log_share = scores - scores.masked_fill(self_, -torch.inf).logsumexp(1, keepdim=True)
+    log_share = scores - scores.masked_fill(self_, _NEVER).logsumexp(1, keepdim=True)
     partners = alike.sum(1)
     each = -(log_share * alike).sum(1) / partners.clamp(min=1)
     return (each * (partners > 0)).sum() / (partners > 0).sum().clamp(min=1)

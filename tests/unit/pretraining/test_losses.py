@@ -92,11 +92,14 @@ def test_kinds_that_lie_together_cost_less():
     assert alone < kind_loss(together[2:3], kinds[:1], *known)
 
 
-def test_kinds_without_a_partner_cost_nothing():
-    lonely = torch.randn(3, 8, requires_grad=True)
+@pytest.mark.parametrize("n", [1, 3])
+def test_kinds_without_a_partner_cost_nothing(n):
+    lonely = torch.randn(n, 8, requires_grad=True)
     nothing = torch.zeros(0, 8), torch.zeros(0, dtype=torch.int64)
-    loss = kind_loss(lonely, torch.tensor([0, 1, 2]), *nothing)
+    loss = kind_loss(lonely, torch.arange(n), *nothing)
     assert float(loss.detach()) == 0
+    (gradient,) = torch.autograd.grad(loss, lonely)
+    assert torch.isfinite(gradient).all()
 
 
 def test_patches_of_one_region_that_lie_together_cost_less():
