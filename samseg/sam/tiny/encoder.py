@@ -10,6 +10,9 @@ Pyramid as a Compact Image Code", 1983, for the idea of a pyramid).
 It is far weaker than a ViT; it is here because it is small, fast on a CPU and of the same shape.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -22,6 +25,10 @@ DEPTHS = (2, 3, 4, 4, 2)
 
 COARSER = 2
 """Times that the image is halved and looked at again."""
+
+_SMALLEST = 32
+"""Side in px of the least that is looked at: the gradient that oneDNN (3.x) computes in bfloat16
+for a strided convolution of a single px is noise."""
 
 
 class Block(nn.Module):
@@ -100,11 +107,13 @@ class TinyEncoder(nn.Module):
             As `forward`.
         """
         pyramid = [x]
-        for _ in range(COARSER):
+        while len(pyramid) <= COARSER and min(pyramid[-1].shape[-2:]) >= 2 * _SMALLEST:
             pyramid.append(functional.avg_pool2d(pyramid[-1], 2))
-        fused = self._look(pyramid.pop())
-        while pyramid:
-            own = self._look(pyramid.pop())
+        with _frozen_norms(self):
+            looks = [self._look(coarser) for coarser in pyramid[1:]]
+        looks.insert(0, self._look(x))
+        fused = looks.pop()
+        for own in reversed(looks):
             share = self.coarser.to(own.dtype)
             fused = torch.lerp(own, _enlarged(fused, own), share)
         fused = self.head(fused)
@@ -121,6 +130,19 @@ class TinyEncoder(nn.Module):
         for lateral, finer in ((self.laterals[1], stride32), (self.laterals[0], stride16)):
             fused = lateral(finer) + _enlarged(fused, finer)
         return fused
+
+
+@contextmanager
+def _frozen_norms(encoder: nn.Module) -> Iterator[None]:
+    """Norms learn from the finest look: all looks are trained with what they are used with."""
+    training = [m for m in encoder.modules() if isinstance(m, nn.BatchNorm2d) and m.training]
+    for norm in training:
+        norm.eval()
+    try:
+        yield
+    finally:
+        for norm in training:
+            norm.train()
 
 
 def _enlarged(x: Tensor, like: Tensor) -> Tensor:

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 
@@ -45,3 +47,30 @@ def test_the_coarsest_look_sees_a_quarter(encoder):
         )
     finally:
         encoder.coarser.copy_(share)
+
+
+def test_norms_learn_from_the_finest_look_alone(encoder):
+    """Else they would be used with statistics that no look was trained with."""
+    image = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    learning, alone = copy.deepcopy(encoder).train(), copy.deepcopy(encoder).train()
+    learning.encode_halved(image)
+    alone._look(image)
+    for (name, norm), own in zip(learning.named_modules(), alone.modules(), strict=True):
+        if isinstance(norm, torch.nn.BatchNorm2d) and not name.startswith("head"):
+            torch.testing.assert_close(norm.running_mean, own.running_mean, rtol=0, atol=0)
+            assert norm.training
+
+
+def test_gradients_of_small_windows_are_the_same_every_time(encoder):
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    model = copy.deepcopy(encoder).to(memory_format=torch.channels_last)
+
+    def gradients():
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = model.encode_halved(image)[0, :100].square().mean()
+        return torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
+
+    for _ in range(10):
+        for one, other in zip(gradients(), gradients(), strict=True):
+            assert (one is None) == (other is None)
+            assert one is None or torch.equal(one, other)
