@@ -1,3 +1,5 @@
+"""The small encoder: its size, its features, its looks, and what it learns from them."""
+
 import copy
 
 import pytest
