@@ -48,7 +48,7 @@ def draw_sheet(model: Sam, batch: Batch, path: Path) -> None:
             xy = (part["points"].flatten(0, 1)[k] - part["corner"][i]) / (2 * len(pixels))
             tile = _drawn(pixels, logits[k, 1 + preferred] > 0, targets[k, target] > 0.5, xy)
             said = f"{float(iou[k, preferred, target]):.2f} of {float(iou[k].max()):.2f}"
-            cv2.putText(tile, said, (6, _TILE - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 3)
+            cv2.rectangle(tile, (0, _TILE - 24), (108, _TILE), (0, 0, 0), cv2.FILLED)
             cv2.putText(tile, said, (6, _TILE - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.5, _TARGET, 1)
             tiles.append(tile)
         rows.append(np.concatenate(tiles, axis=1))
