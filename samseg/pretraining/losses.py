@@ -2,9 +2,9 @@
 
 Masks: 20 x focal loss (Lin et al., "Focal Loss for Dense Object Detection", 2017) + Dice loss
 (Milletari et al., "V-Net", 2016), as SAM was trained. A click may mean several masks; the three
-answers are matched to them at the least cost. Predicted IoU: squared error, of every answer. Same
-kind, same place in feature space: the supervised contrastive loss (Khosla et al., 2020) of
-features pooled under masks.
+answers are matched to them at the least cost. Predicted IoU: squared error, of every answer; and
+which answer is the best. Same kind, same place in feature space: the supervised contrastive loss
+(Khosla et al., 2020) of features pooled under masks.
 """
 
 from itertools import permutations
@@ -16,6 +16,8 @@ from torch.nn import functional
 from samseg.pretraining.picture import UNKNOWN
 
 _FOCAL = 20.0
+_APART = 0.05
+"""Two answers this far apart in IoU are worth telling apart."""
 _TEMPERATURE = 0.2
 _LOOKED_AT = 1024
 
@@ -71,6 +73,21 @@ def true_iou(logits: Tensor, targets: Tensor) -> Tensor:
     both = answer @ wanted.transpose(1, 2)
     either = answer.sum(2, keepdim=True) + wanted.sum(2)[:, None] - both
     return both / either.clamp(min=1)
+
+
+def ranking_loss(predicted: Tensor, reached: Tensor) -> Tensor:
+    """Compare the order of the answers to one prompt with what they reached.
+
+    The cross entropy of top-one probabilities (Cao et al., "Learning to Rank: From Pairwise
+    Approach to Listwise Approach", 2007), least where predicted and reached IoU are equal up to a
+    constant. A squared error is content with any order of answers that lie close together.
+
+    Args:
+        predicted: (n, a) IoU.
+        reached: (n, a) IoU.
+    """
+    shares = (reached / _APART).softmax(1)
+    return functional.cross_entropy(predicted / _APART, shares)
 
 
 def pooled(features: Tensor, targets: Tensor) -> Tensor:

@@ -124,6 +124,7 @@ class Pretraining(Spec):
         loaders: processes that draw pictures; 0 draws in the training process.
         checkpoint_every_s: seconds between checkpoints.
         sheet_every: steps between contact sheets.
+        calibration: pictures that predicted IoU is fitted on in the end; 0 leaves it as it is.
         recommended: mask settings that go with the weights, under `MaskSettings`' names.
     """
 
@@ -146,6 +147,7 @@ class Pretraining(Spec):
     loaders: int = Field(default=1, ge=0)
     checkpoint_every_s: float = Field(default=300.0, gt=0)
     sheet_every: int = Field(default=250, gt=0)
+    calibration: int = Field(default=600, ge=0)
     recommended: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("recommended")

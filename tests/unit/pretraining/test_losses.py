@@ -13,6 +13,7 @@ from samseg.pretraining.losses import (
     matched_cost,
     patch_loss,
     pooled,
+    ranking_loss,
     true_iou,
 )
 from samseg.pretraining.picture import UNKNOWN
@@ -69,6 +70,17 @@ def test_true_iou_counts_px():
     assert found.shape == (1, 1, 2)
     assert float(found[0, 0, 0]) == pytest.approx(4 / 12)
     assert float(found[0, 0, 1]) == 0
+
+
+def test_the_right_order_costs_least_whatever_is_added_to_all():
+    reached = torch.tensor([[0.2, 0.8, 0.5]])
+    right, shifted = ranking_loss(reached, reached), ranking_loss(reached + 0.3, reached)
+    wrong = ranking_loss(reached[:, [1, 0, 2]], reached)
+    torch.testing.assert_close(right, shifted)
+    assert wrong > right + 5
+    guess = reached.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(ranking_loss(guess, reached), guess)
+    torch.testing.assert_close(gradient, torch.zeros_like(gradient), rtol=0, atol=1e-5)
 
 
 def test_pooling_weighs_patches_by_their_share():
