@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from samseg.pretraining.examples import INPUT, Examples, Shape, Source
-from samseg.pretraining.losses import ranking_loss
+from samseg.pretraining.losses import ranking_loss, true_iou
 from samseg.progress import Progress
 from samseg.sam.segmenter import Segmenter
 from samseg.sam.threads import Threads
@@ -84,8 +84,7 @@ def answers(segmenter: Segmenter, example: dict[str, Tensor]) -> tuple[Tensor, T
     """
     pixels = np.ascontiguousarray(example["image"].permute(1, 2, 0).numpy())
     points, boxes = example["points"].numpy() / 2, example["boxes"].numpy() / 2
-    targets, every = example["targets"] > 127, torch.arange(len(points))
-    any_meant = example["meant"]
+    targets, any_meant = example["targets"].float() / 255, example["meant"]
     intended = functional.one_hot(example["intent"], any_meant.shape[1]).bool()
     tokens: list[Tensor] = []
     head = segmenter.model.mask_decoder.iou_prediction_head
@@ -98,8 +97,10 @@ def answers(segmenter: Segmenter, example: dict[str, Tensor]) -> tuple[Tensor, T
         ({"boxes": boxes}, intended, False),
     ):
         found = segmenter.prompt(pixels, **prompt, multimask_output=three).masks.to_dense()
-        iou = _iou(torch.from_numpy(found).unflatten(0, (len(every), -1)), targets)
-        row = torch.full((len(every), 4), torch.nan)
+        inside = torch.from_numpy(found).float().unflatten(0, (len(points), -1))
+        halved = functional.avg_pool2d(inside, 2)  # to the size of the targets
+        iou = true_iou(halved - 0.5, targets)
+        row = torch.full((len(points), 4), torch.nan)
         row[:, slice(1, 4) if three else slice(0, 1)] = (
             iou.masked_fill(~meant[:, None], 0).max(2).values
         )
@@ -135,12 +136,3 @@ def fit(head: nn.Module, tokens: Tensor, reached: Tensor, seed: int) -> nn.Modul
         optimizer.step()
         schedule.step()
     return head.eval()
-
-
-def _iou(found: Tensor, targets: Tensor) -> Tensor:
-    """Return (n, a, t) IoU of (n, a, 2 s, 2 s) masks and (n, t, s, s) targets, in s x s px."""
-    halved = functional.avg_pool2d(found.float(), 2).flatten(2) > 0.5
-    answer, wanted = halved.float(), targets.flatten(2).float()
-    both = answer @ wanted.transpose(1, 2)
-    either = answer.sum(2, keepdim=True) + wanted.sum(2)[:, None] - both
-    return both / either.clamp(min=1)

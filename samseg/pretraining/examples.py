@@ -29,7 +29,6 @@ MEANT = 3
 _BY_AREA = 0.3
 """Chance of a click grows with this power of a region's area: specks are many, and hopeless."""
 
-
 _MIXED = 0.4
 """A patch shows a region where that covers all but this share of it."""
 

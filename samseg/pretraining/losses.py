@@ -2,9 +2,9 @@
 
 Masks: 20 x focal loss (Lin et al., "Focal Loss for Dense Object Detection", 2017) + Dice loss
 (Milletari et al., "V-Net", 2016), as SAM was trained. A click may mean several masks; the three
-answers are matched to them at the least cost. Predicted IoU: squared error, of every answer; and
-which answer is the best. Same kind, same place in feature space: the supervised contrastive loss
-(Khosla et al., 2020) of features pooled under masks.
+answers are matched to them at the least cost. Predicted IoU: squared error, of every answer; in
+the end also which is the best. Same kind, same place in feature space: the supervised
+contrastive loss (Khosla et al., 2020) of features pooled under masks.
 """
 
 from itertools import permutations
