@@ -2,9 +2,9 @@
 
 Masks: 20 x focal loss (Lin et al., "Focal Loss for Dense Object Detection", 2017) + Dice loss
 (Milletari et al., "V-Net", 2016), as SAM was trained. A click may mean several masks; the three
-answers are matched to them at the least cost. Predicted IoU: squared error, of every answer; in
-the end also which is the best. Same kind, same place in feature space: the supervised
-contrastive loss (Khosla et al., 2020) of features pooled under masks.
+answers are matched to them at the least cost, and the one that would be chosen counts once more.
+Predicted IoU: squared error, of every answer, and which is the best. Same kind, same place in
+feature space: the supervised contrastive loss (Khosla et al., 2020) of features pooled under masks.
 """
 
 from itertools import permutations
@@ -18,6 +18,10 @@ from samseg.pretraining.picture import UNKNOWN
 _FOCAL = 20.0
 _APART = 0.05
 """Two answers this far apart in IoU are worth telling apart."""
+
+_RANKING = 0.05
+"""Weight of the order of answers beside the squared error of each."""
+
 _TEMPERATURE = 0.2
 _LOOKED_AT = 1024
 
@@ -61,8 +65,30 @@ def matched_cost(costs: Tensor, meant: Tensor, tail: float = 0.05) -> Tensor:
     orders = torch.tensor(list(permutations(range(t))), device=costs.device)  # target -> answer
     each = costs[:, orders, torch.arange(t, device=costs.device)]  # (n, t!, t)
     matched = (each * meant[:, None]).sum(2).min(1).values / meant.sum(1)
-    nearest = costs.masked_fill(~meant[:, None], torch.inf).min(2).values
-    return matched + tail * nearest.mean(1)
+    return matched + tail * _nearest(costs, meant).mean(1)
+
+
+def chosen_cost(costs: Tensor, meant: Tensor, predicted: Tensor) -> Tensor:
+    """Return what the answer costs that predicted IoU would choose.
+
+    Matching lets each answer stake on another reading of a click. Where no reading is sure, as in
+    unfamiliar photos, a choice between such stakes is luck; this asks for one that is safe.
+
+    Args:
+        costs: (n, a, t).
+        meant: (n, t) bool, which targets there are.
+        predicted: (n, a) IoU; no gradient flows here.
+
+    Returns:
+        (n,) costs of the nearest target, weighted by how likely each answer is the choice.
+    """
+    shares = (predicted.detach() / _APART).softmax(1)
+    return (shares * _nearest(costs, meant)).sum(1)
+
+
+def _nearest(costs: Tensor, meant: Tensor) -> Tensor:
+    """Return (n, a) the cost of each answer's nearest target."""
+    return costs.masked_fill(~meant[:, None], torch.inf).min(2).values
 
 
 @torch.no_grad()
@@ -73,6 +99,12 @@ def true_iou(logits: Tensor, targets: Tensor) -> Tensor:
     both = answer @ wanted.transpose(1, 2)
     either = answer.sum(2, keepdim=True) + wanted.sum(2)[:, None] - both
     return both / either.clamp(min=1)
+
+
+def iou_loss(predicted: Tensor, reached: Tensor) -> Tensor:
+    """Compare predicted with reached IoU, (n, a) each: of every answer, and in their order."""
+    error = (predicted - reached).square().mean()
+    return error + _RANKING * ranking_loss(predicted, reached)
 
 
 def ranking_loss(predicted: Tensor, reached: Tensor) -> Tensor:

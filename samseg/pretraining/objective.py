@@ -7,7 +7,9 @@ from segment_anything.modeling import Sam
 from torch import Tensor
 
 from samseg.pretraining.losses import (
+    chosen_cost,
     feature_loss,
+    iou_loss,
     kind_loss,
     mask_costs,
     matched_cost,
@@ -85,16 +87,17 @@ def objective(
         logits, predicted = window.ask(p, clicks, boxes, None)
     iou = true_iou(logits, targets).masked_fill(~meant[:, None], 0)
     best = iou.max(2).values
+    of_three = best[:, 1:]
     if round_.boxes:  # a box means one mask, whichever answer gives it
         best = iou[everything, :, intent]
         costs = mask_costs(logits, targets[everything, intent][:, None])[..., 0]
         mask = costs[:, 0] + costs[:, 1:].min(1).values
         rank = (predicted - best).square().mean()
     else:
-        mask = matched_cost(mask_costs(logits[:, 1:], targets), meant)
-        rank = (predicted - best)[:, 1:].square().mean()
+        costs, said = mask_costs(logits[:, 1:], targets), predicted[:, 1:].float()
+        mask = matched_cost(costs, meant) + weights.chosen * chosen_cost(costs, meant, said)
+        rank = iou_loss(said, of_three)
     total, ranked = mask.mean(), rank
-    of_three = best[:, 1:]
     chosen = of_three.gather(1, predicted[:, 1:].argmax(1, keepdim=True))
     figures = {
         "mask": float(mask.detach().mean()),

@@ -33,7 +33,6 @@ def pretrain(settings: Pretraining, progress: Progress) -> Trained:
         teach(settings.teacher, folder / "teacher", progress)
     trainer = Trainer(settings, progress)
     trainer.run()
-    trainer.calibrate()
     weights = folder / "weights.safetensors"
     sha256 = checkpoint.export(trainer.averaged, weights, settings.recommended)
     draw_curve(folder / "metrics.jsonl", folder / "curve.png")

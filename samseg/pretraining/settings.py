@@ -71,12 +71,14 @@ class Weights(Spec):
     """Weights of the losses beside that of masks, which is 1.
 
     Attributes:
+        chosen: of the one mask of a click that predicted IoU would choose.
         iou: of predicted IoU.
         kind: of like things' embeddings being alike.
         patches: of patches of one region, or one kind, being alike.
         features: of the distance to a teacher's features.
     """
 
+    chosen: float = Field(default=0.5, ge=0)
     iou: float = Field(default=1.0, ge=0)
     kind: float = Field(default=0.1, ge=0)
     patches: float = Field(default=1.0, ge=0)
@@ -124,7 +126,6 @@ class Pretraining(Spec):
         loaders: processes that draw pictures; 0 draws in the training process.
         checkpoint_every_s: seconds between checkpoints.
         sheet_every: steps between contact sheets.
-        calibration: pictures that predicted IoU is fitted on in the end; 0 leaves it as it is.
         recommended: mask settings that go with the weights, under `MaskSettings`' names.
     """
 
@@ -147,7 +148,6 @@ class Pretraining(Spec):
     loaders: int = Field(default=1, ge=0)
     checkpoint_every_s: float = Field(default=300.0, gt=0)
     sheet_every: int = Field(default=250, gt=0)
-    calibration: int = Field(default=600, ge=0)
     recommended: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("recommended")

@@ -19,7 +19,6 @@ from torch.utils.data import DataLoader, Subset
 
 from samseg.errors import ConfigError
 from samseg.pretraining import checkpoint
-from samseg.pretraining.calibration import calibrate
 from samseg.pretraining.contact_sheet import draw_sheet
 from samseg.pretraining.examples import Examples, Shape
 from samseg.pretraining.objective import Batch, Outcome, Round, objective
@@ -96,19 +95,6 @@ class Trainer:
                 saved = time.monotonic()
         self._save()
         self._progress.finish(f"{self._step} steps; {_line(settings.stages[-1], shown)}")
-
-    def calibrate(self) -> None:
-        """Fit the IoU head of the average."""
-        settings = self._settings
-        if settings.calibration:
-            calibrate(
-                self.averaged,
-                self._sources,
-                self._shares,
-                settings.calibration,
-                settings.seed * 1000 + len(settings.stages),
-                self._progress,
-            )
 
     def _take_step(self, stage: Stage, batch: Batch, threads: Threads) -> dict[str, float]:
         self.model.train()
@@ -189,9 +175,7 @@ class Trainer:
 
     def _resume(self) -> None:
         """Go on from the checkpoint; settings that shape the run must be what they were."""
-        now = self._settings.model_dump(
-            mode="json", exclude={"device", "loaders", "output", "calibration"}
-        )
+        now = self._settings.model_dump(mode="json", exclude={"device", "loaders", "output"})
         state = checkpoint.load(self._folder / "checkpoint.pt")
         if state is not None:
             before = yaml.safe_load((self._folder / "settings.yaml").read_text())

@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional
 
 from samseg.pretraining.losses import (
+    chosen_cost,
     feature_loss,
     kind_loss,
     mask_costs,
@@ -59,6 +60,19 @@ def test_every_answer_gets_a_gradient_though_one_mask_is_meant():
     (grad,) = torch.autograd.grad(matched_cost(costs, torch.tensor([[True, False, False]])), costs)
     assert (grad[0, :, 0] > 0).all()
     assert (grad[0, :, 1:] == 0).all()
+
+
+def test_the_likely_choice_costs_what_its_nearest_target_does():
+    costs = torch.tensor([[[3.0, 1.0, 0.1], [4.0, 2.0, 0.1], [9.0, 8.0, 0.1]]], requires_grad=True)
+    meant, predicted = torch.tensor([[True, True, False]]), torch.tensor([[0.2, 0.9, 0.3]])
+    found = chosen_cost(costs, meant, predicted.requires_grad_())
+    assert float(found.detach()) == pytest.approx(2.0, abs=1e-4)
+    on_costs, on_predicted = torch.autograd.grad(found, (costs, predicted), allow_unused=True)
+    assert on_predicted is None
+    torch.testing.assert_close(on_costs[0, 1], torch.tensor([0.0, 1.0, 0.0]), atol=1e-5, rtol=0)
+    assert float(on_costs[0, [0, 2]].abs().sum()) < 1e-4
+    undecided = chosen_cost(costs, meant, torch.zeros(1, 3))
+    assert float(undecided.detach()) == pytest.approx((1 + 2 + 8) / 3)
 
 
 def test_true_iou_counts_px():

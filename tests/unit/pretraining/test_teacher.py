@@ -127,7 +127,6 @@ def test_a_pupil_comes_closer_to_its_teacher(tmp_path, lake, random_teacher):
                 "scenes": {"share": 0.2, "kinds": 10, "photographic": 0.0, "pasted": 0.0},
                 "teacher": teacher(lake, random_teacher).model_dump(mode="json"),
                 "stages": [{"steps": steps, "window": 128, "pictures": 2, "clicks": 2}],
-                "calibration": 2,
                 "weights": {"features": 2.0},
                 "learning_rate": 0.003,
                 "warmup": 1,

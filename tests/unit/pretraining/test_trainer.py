@@ -32,7 +32,6 @@ def settings(folder, steps=(2, 2), **changes):
         "corrections": [0.5, 0.5],
         "boxes": 0.5,
         "device": "cpu",
-        "calibration": 2,
     } | changes
     return Pretraining.model_validate(given)
 
