@@ -28,7 +28,8 @@ On the worst photo recall is 0.82 at 10. An even half of the points, for compari
 one of the 1024 points, and moving all points by 1 px of the model's input already costs a tenth of
 the masks. Cells under a microscope crowd so much that 0.78 of the points are asked, and all masks
 found. Not for comparisons with the reference; nor, without measuring, for other thresholds (at 0.5
-and 0.5: recall 0.85 for 0.35 of the points) or coarser grids (16 x 16: 0.80 for 0.60).
+and 0.5: recall 0.85 for 0.35 of the points) or coarser grids (16 x 16: 0.80 for 0.60). With the
+present weights, whose threshold of stability is lower, a crowded photo may have all points asked.
 
 This module imports no torch.
 """

@@ -158,8 +158,11 @@ def test_bfloat16_finds_nearly_the_same_masks(tiny, scene):
 
 
 def test_adaptive_points_find_most_masks_with_fewer_points(tiny, scene, monkeypatch):
-    image, settings = scene(200, 300), MaskSettings(points_per_side=16, **LOW)
+    # at LOW, small masks are all over the scene, and beside them every point is asked
+    at_half = {"pred_iou_thresh": 0.5, "stability_score_thresh": 0.5}
+    image, settings = scene(200, 300), MaskSettings(points_per_side=16, **at_half)
     wanted, _ = Segmenter(tiny, settings, "cpu").segment(image)
+    assert len(wanted) >= 5
     adaptive = settings.model_copy(update={"points": AdaptivePoints()})
     segmenter, asked = Segmenter(tiny, adaptive, "cpu"), []
     decode = segmenter.decoder.decode
@@ -217,7 +220,7 @@ def test_loading_takes_the_checkpoint_s_recommendation():
     assert segmenter.settings.pred_iou_thresh == 0.3
     given = Segmenter.load(ModelSpec(), MaskSettings(pred_iou_thresh=0.88), device="cpu")
     assert given.settings.pred_iou_thresh == 0.88
-    assert given.settings.stability_score_thresh == 0.3
+    assert given.settings.stability_score_thresh == 0.1
     assert len(segmenter.weights_sha256) == 64
 
 
