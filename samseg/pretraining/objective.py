@@ -87,7 +87,6 @@ def objective(
         logits, predicted = window.ask(p, clicks, boxes, None)
     iou = true_iou(logits, targets).masked_fill(~meant[:, None], 0)
     best = iou.max(2).values
-    of_three = best[:, 1:]
     if round_.boxes:  # a box means one mask, whichever answer gives it
         best = iou[everything, :, intent]
         costs = mask_costs(logits, targets[everything, intent][:, None])[..., 0]
@@ -96,8 +95,9 @@ def objective(
     else:
         costs, said = mask_costs(logits[:, 1:], targets), predicted[:, 1:].float()
         mask = matched_cost(costs, meant) + weights.chosen * chosen_cost(costs, meant, said)
-        rank = iou_loss(said, of_three)
+        rank = iou_loss(said, best[:, 1:])
     total, ranked = mask.mean(), rank
+    of_three = best[:, 1:]
     chosen = of_three.gather(1, predicted[:, 1:].argmax(1, keepdim=True))
     figures = {
         "mask": float(mask.detach().mean()),
