@@ -92,7 +92,7 @@ def amg(
     memory: Memory = False,
 ) -> None:
     """Compare automatic masks and their time with `SamAutomaticMaskGenerator`."""
-    from samseg.benchmark.tasks import Automatic
+    from samseg.lab.benchmark.tasks import AutomaticTask
     from samseg.sam.settings import AdaptivePoints, GridPoints, MaskSettings
 
     settings = MaskSettings(
@@ -101,7 +101,7 @@ def amg(
         crop_n_layers=crops,
     )
     subject = _subject(context.obj, random_weights, settings, threads)
-    _compare(context, Automatic(), subject, photos, noise, memory)
+    _compare(context, AutomaticTask(), subject, photos, noise, memory)
 
 
 @app.command()
@@ -115,11 +115,11 @@ def prompts(
     memory: Memory = False,
 ) -> None:
     """Compare box prompts and their time with `SamPredictor.predict_torch`, encoding included."""
-    from samseg.benchmark.tasks import Boxes
+    from samseg.lab.benchmark.tasks import BoxTask
     from samseg.sam.settings import MaskSettings
 
     subject = _subject(context.obj, random_weights, MaskSettings(), threads)
-    _compare(context, Boxes(boxes=boxes), subject, photos, noise, memory)
+    _compare(context, BoxTask(boxes=boxes), subject, photos, noise, memory)
 
 
 @app.command()
@@ -131,7 +131,7 @@ def stages(
     crops: Crops = 0,
 ) -> None:
     """Compare the stages of automatic mask generation on one thread, in ms per image or prompt."""
-    from samseg.benchmark.breakdown import break_down
+    from samseg.lab.benchmark.breakdown import break_down
     from samseg.sam.settings import MaskSettings
 
     settings = MaskSettings(points_per_side=points_per_side, crop_n_layers=crops)
@@ -156,7 +156,7 @@ def embed(
     threads: Annotated[int, typer.Option(help="CPU threads of each worker.", min=1)] = 1,
 ) -> None:
     """Compare the embed stage through Ray with a bare loop of the same segmenter."""
-    from samseg.benchmark.embed_stage import Lake, compare_embed
+    from samseg.lab.benchmark.embed_stage import Lake, compare_embed
     from samseg.sam.settings import MaskSettings, ModelSpec
 
     told: Common = context.obj
@@ -179,7 +179,7 @@ def embed(
 
 
 def _subject(told: Common, random_weights: Any, settings: Any, threads: int) -> Any:
-    from samseg.benchmark.subject import Subject
+    from samseg.lab.benchmark.subject import Subject
 
     return Subject(
         checkpoint=told.checkpoint,
@@ -196,7 +196,7 @@ def _compare(
     context: typer.Context, task: Any, subject: Any, photos: list[Path], noise: bool, memory: bool
 ) -> None:
     """Let both sides do a task, and show what came of it."""
-    from samseg.benchmark.comparison import compare
+    from samseg.lab.benchmark.comparison import compare
 
     record = compare(
         task,
@@ -238,7 +238,7 @@ def _given(context: typer.Context) -> list[str]:
 def _show(record: Any, told: Common) -> None:
     from rich.console import Console
 
-    from samseg.benchmark import report
+    from samseg.lab.benchmark import report
 
     if told.json is not None:
         told.json.write_text(record.model_dump_json(indent=2))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "load_model": "samseg.sam.model",
+    "load_model": "samseg.sam.weights.load",
     "load_segmenter": "samseg.sam.segmenter",
     "pool": "samseg.pooling",
     "open": "samseg.query",
@@ -27,8 +27,8 @@ __all__ = ["Masks", "Segmentation", "__version__", "load_model", "load_segmenter
 if TYPE_CHECKING:
     from samseg.pooling import pool
     from samseg.query import open
-    from samseg.sam.model import load_model
     from samseg.sam.segmenter import load_segmenter
+    from samseg.sam.weights.load import load_model
     from samseg.types import Masks, Segmentation
 
 

@@ -187,7 +187,7 @@ def demo(
     folder: Annotated[Path, typer.Argument(help="Where to write.")] = Path("samseg-demo"),
 ) -> int:
     """Label a small lake of photos and scenes that needs nothing but this package."""
-    from samseg.demo import run
+    from samseg.demo.run import run
 
     summary = run(folder, for_terminal())
     typer.echo(summary.line("demo"))
@@ -204,8 +204,8 @@ def pretrain(
     """Train a small SAM on scenes, labelled photos or a teacher. Run again to resume."""
     from dataclasses import asdict
 
-    from samseg.pretraining.run import pretrain as train
-    from samseg.pretraining.settings import Pretraining
+    from samseg.lab.pretraining.run import pretrain as train
+    from samseg.lab.pretraining.settings import Pretraining
 
     trained = train(configs.load_as(Pretraining, config, overrides or ()), for_terminal())
     typer.echo(json.dumps({"samseg": "pretrain", "exit": 0} | asdict(trained)))
@@ -218,7 +218,7 @@ app.add_typer(evaluations, name="eval", help="Measure checkpoints on labelled ph
 
 @evaluations.command()
 def masks(
-    sets: Annotated[list[Path], typer.Argument(help="Labelled sets; see samseg/labelled.py.")],
+    sets: Annotated[list[Path], typer.Argument(help="Labelled sets; see samseg/lab/labelled.py.")],
     model: Annotated[
         list[str], typer.Option(help="tiny, vit_b, vit_l, vit_h, a path or a URL; may be repeated.")
     ] = ["tiny"],  # noqa: B006
@@ -249,10 +249,10 @@ def masks(
     """Compare checkpoints: clicks, boxes, automatic masks, predicted IoU, classes, speed."""
     from rich.console import Console
 
-    from samseg.evaluation import report
-    from samseg.evaluation.measure import evaluate
-    from samseg.evaluation.record import Protocol
-    from samseg.labelled import LabelledSet
+    from samseg.lab.evaluation import report
+    from samseg.lab.evaluation.measure import evaluate
+    from samseg.lab.evaluation.record import Protocol
+    from samseg.lab.labelled import LabelledSet
 
     protocol = Protocol(
         held_out=held_out,

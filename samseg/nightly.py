@@ -17,15 +17,15 @@ from samseg.config import Config, fingerprint, recipe_of
 from samseg.errors import LakeError, redact
 from samseg.output import Output
 from samseg.progress import Meter, Progress, Silent, duration
-from samseg.sam import checkpoints
-from samseg.stages.cluster import ClusterReport
-from samseg.stages.cluster import cluster as cluster_stage
-from samseg.stages.embed import Embedded, Embedding, pending
-from samseg.stages.embed import embed as embed_stage
+from samseg.sam.weights import registry as checkpoints
+from samseg.stages.cluster.stage import ClusterReport
+from samseg.stages.cluster.stage import cluster as cluster_stage
+from samseg.stages.embed.stage import EmbedSpec, EmbedTotals, pending
+from samseg.stages.embed.stage import embed as embed_stage
 from samseg.stages.export import export as export_stage
 from samseg.stages.plan import PlanReport
 from samseg.stages.plan import plan as plan_stage
-from samseg.stages.report import report as report_stage
+from samseg.stages.report.stage import report as report_stage
 from samseg.stages.status import Status, status_of
 
 
@@ -104,7 +104,7 @@ class Night:
             )
         return found
 
-    def embed(self, retry_quarantined: bool = False) -> Embedded:
+    def embed(self, retry_quarantined: bool = False) -> EmbedTotals:
         """Label every planned shard that is not committed yet.
 
         Raises:
@@ -115,7 +115,7 @@ class Night:
         if not todo.shards and not self.output.plan_numbers():
             raise LakeError(f"nothing is planned in {self.output.uri}; run `samseg plan` first")
         began = self._start("embed", todo.images, "images")
-        embedding = Embedding(
+        embedding = EmbedSpec(
             output=self.output.uri,
             reader=self.config.reader,
             decode=self.config.decode,
@@ -123,7 +123,7 @@ class Night:
             masks=self.masks,
             pooling=self.config.pooling,
         )
-        done = Embedded()
+        done = EmbedTotals()
         if todo.shards:
             shards, meter = todo.read(self.output), Meter(self.progress)
             done = embed_stage(self.output, embedding, shards, self.config.engine, meter)

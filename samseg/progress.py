@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Protocol
 
-from samseg.seam import Beat, Outcome
+from samseg.engine.protocol import Beat, Outcome
 
 _LINE_EVERY_S = 15.0
 

@@ -95,7 +95,7 @@ def mask_id_of(image_id: str, mask_index: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
+class RawImage:
     """One image as its reader found it, not yet decoded.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Builds a codebook from reference masks: fit, ids from the parent, anchors, the table of classes.
+"""Builds a codebook from a fit sample: fit, ids from the parent, prototypes, classes.
 
 Everything follows from the arguments; nothing is read or written.
 """
@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from samseg.clustering.align import Alignment, align
-from samseg.clustering.anchors import Anchors, anchors_of
 from samseg.clustering.codebook import ACTIVE, RETIRED, Class, Codebook
 from samseg.clustering.fit import Fit
+from samseg.clustering.prototypes import Prototypes, prototypes_of
 from samseg.clustering.settings import ClusterSettings
 from samseg.clustering.transform import Transform
 from samseg.types import NOISE, Float32, Int32, Int64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reference:
+class FitSample:
     """The masks that a fit looks at, as a struct of arrays of length n.
 
     Attributes:
@@ -36,7 +36,7 @@ class Reference:
 
 
 def build(
-    reference: Reference,
+    reference: FitSample,
     settings: ClusterSettings,
     parent: Codebook | None,
     version: int,
@@ -69,7 +69,7 @@ def build(
         parent=parent.version if parent else None,
         transform=transform,
         eps=fit.eps,
-        anchors=_by_id(anchors_of(fit, points, reference.mask_ids, aligned.class_ids)),
+        prototypes=_by_id(prototypes_of(fit, points, reference.mask_ids, aligned.class_ids)),
         classes=tuple(sorted([*found, *retired], key=lambda c: c.class_id)),
         settings=settings.of_fit(),
         notes={
@@ -89,17 +89,19 @@ def _by_size(labels: Int64) -> Int64:
     return np.lexsort((first, -sizes)).astype(np.int64)
 
 
-def _by_id(anchors: Anchors) -> Anchors:
-    order = np.argsort(anchors.class_ids, kind="stable")
-    return Anchors(
-        tuple(anchors.mask_ids[i] for i in order), anchors.class_ids[order], anchors.vectors[order]
+def _by_id(prototypes: Prototypes) -> Prototypes:
+    order = np.argsort(prototypes.class_ids, kind="stable")
+    return Prototypes(
+        tuple(prototypes.mask_ids[i] for i in order),
+        prototypes.class_ids[order],
+        prototypes.vectors[order],
     )
 
 
 def _classes(
     fit: Fit,
     points: Float32,
-    reference: Reference,
+    reference: FitSample,
     aligned: Alignment,
     parent: Codebook | None,
     version: int,

@@ -30,7 +30,7 @@ class DBSCAN(Spec):
 
     Attributes:
         eps: cosine distance within which two masks are neighbours; `auto` chooses the one whose
-            classes are best reproduced by two halves of the masks (`samseg.clustering.radius`).
+            classes are best reproduced by two halves of the masks (`samseg.clustering.eps`).
         min_samples: neighbours, itself included, that make a mask core: a class needs at least
             this many masks.
     """
@@ -53,7 +53,7 @@ class DBSCAN(Spec):
         vectors = vectors[inside]
         curve: tuple[dict[str, Any], ...] = ()
         if self.eps == "auto":
-            from samseg.clustering import radius
+            from samseg.clustering import eps as radius
 
             kept = None if keys is None else [keys[int(i)] for i in inside]
             eps, curve = radius.choose(vectors, self.min_samples, kept)

@@ -18,7 +18,7 @@ class Fit:
         invalid: points without a direction (zero or not finite); they are noise.
         centers: (k, d) float32, unit length, for strategies whose classes are known by centres
             rather than by core points; None otherwise.
-        curve: one row per radius tried, when `eps` was chosen (`samseg.clustering.radius`).
+        curve: one row per radius tried, when `eps` was chosen (`samseg.clustering.eps`).
     """
 
     labels: Int64

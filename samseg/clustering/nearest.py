@@ -1,8 +1,8 @@
-"""Nearest anchors by cosine: tiled matrix products in float32, decided in float64.
+"""Nearest prototypes by cosine: tiled matrix products in float32, decided in float64.
 
 A float32 product differs from the true cosine by rounding that depends on the shape of the tile,
-the BLAS and the threads. Every anchor within that band of the best is therefore compared again in
-float64, pair by pair, so that results are the same for any tile.
+the BLAS and the threads. Every prototype within that band of the best is therefore compared again
+in float64, pair by pair, so that results are the same for any tile.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,13 @@ _PAIRS = 8192
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Nearest:
-    """The nearest anchor of each of n points.
+    """The nearest prototype of each of n points.
 
     Attributes:
-        index: (n,) int64, position of the anchor, the first of equally near ones; -1 without any.
+        index: (n,) int64, position of the prototype, the first of equally near ones; -1 without
+            any.
         distance: (n,) float64, cosine distance to it; inf without any.
-        other: (n,) float64, distance to the nearest anchor of another class; inf without any.
+        other: (n,) float64, distance to the nearest prototype of another class; inf without any.
     """
 
     index: Int64
@@ -34,17 +35,17 @@ class Nearest:
 
 
 def nearest(
-    points: Float32, anchors: Float32, classes: NDArray[np.integer], tile: int = _TILE
+    points: Float32, prototypes: Float32, classes: NDArray[np.integer], tile: int = _TILE
 ) -> Nearest:
-    """Find the nearest anchor of each point, and how near the next class is.
+    """Find the nearest prototype of each point, and how near the next class is.
 
     Args:
         points: (n, d) float32 unit rows.
-        anchors: (m, d) float32 unit rows.
-        classes: (m,) class of each anchor.
+        prototypes: (m, d) float32 unit rows.
+        classes: (m,) class of each prototype.
         tile: cosines held in memory at a time; changes nothing but memory and speed.
     """
-    n, m = len(points), len(anchors)
+    n, m = len(points), len(prototypes)
     index = np.full(n, -1, np.int64)
     distance, other = np.full(n, np.inf), np.full(n, np.inf)
     if m == 0:
@@ -53,24 +54,24 @@ def nearest(
     step = max(1, tile // m)
     for at in range(0, n, step):
         rows = slice(at, at + step)
-        cosine = points[rows] @ anchors.T
-        index[rows], distance[rows] = _decide(points[rows], anchors, cosine)
+        cosine = points[rows] @ prototypes.T
+        index[rows], distance[rows] = _decide(points[rows], prototypes, cosine)
         if several:
             cosine[classes[index[rows]][:, None] == classes[None, :]] = -np.inf
-            _, other[rows] = _decide(points[rows], anchors, cosine)
+            _, other[rows] = _decide(points[rows], prototypes, cosine)
     return Nearest(index, distance, other)
 
 
 def _decide(
-    points: Float32, anchors: Float32, cosine: Float32
+    points: Float32, prototypes: Float32, cosine: Float32
 ) -> tuple[Int64, NDArray[np.float64]]:
-    """Return position and distance of the nearest anchor, ties to the first."""
+    """Return position and distance of the nearest prototype, ties to the first."""
     near = cosine >= cosine.max(axis=1, keepdims=True) - np.float32(_BAND)
     row, column = np.nonzero(near)
     exact = np.empty(len(row))
     for at in range(0, len(row), _PAIRS):
         pairs = slice(at, at + _PAIRS)
-        left, right = points[row[pairs]], anchors[column[pairs]]
+        left, right = points[row[pairs]], prototypes[column[pairs]]
         exact[pairs] = np.einsum("ij,ij->i", left.astype(np.float64), right.astype(np.float64))
     distance = np.maximum(1 - exact, 0)
     order = np.lexsort((column, distance, row))

@@ -1,8 +1,9 @@
 """Engines: where the work on shards runs.
 
 `Local` is this process, for debugging and tests; `RayPool` is a pool of Ray actors, for everything
-else. Both drive the rules of `scheduler.py` and give the same events (`samseg.seam.Engine`);
-`tests/contract/test_engine.py` holds them to it. Importing this package does not import ray.
+else. Both drive the rules of `scheduler.py` and give the same events
+(`samseg.engine.protocol.Engine`); `tests/contract/test_engine.py` holds them to it. Importing this
+package does not import ray.
 """
 
 from typing import Annotated

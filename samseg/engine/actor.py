@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import ray
 
 from samseg.engine.failure import Failure, build_work, try_shard
+from samseg.engine.protocol import Attempt, Beat, Receipt, Slot, Work
 from samseg.errors import DeviceError
-from samseg.seam import Attempt, Beat, Receipt, Slot, Work
 from samseg.types import Shard
 
 
 @dataclass(frozen=True, slots=True)
-class Hello:
+class WorkerStarted:
     """First word of a new worker: it has a process, and starts to build.
 
     Attributes:
@@ -30,7 +30,7 @@ class Hello:
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class WorkerReady:
     """The work is built; shards may come."""
 
 
@@ -39,16 +39,18 @@ class Worker:
 
     _work: Work
 
-    def start(self, build: Callable[[Slot], Work], slot: Slot) -> Iterator[Hello | Ready | Failure]:
+    def start(
+        self, build: Callable[[Slot], Work], slot: Slot
+    ) -> Iterator[WorkerStarted | WorkerReady | Failure]:
         """Say hello, check the device, build the work."""
-        yield Hello(ray.get_runtime_context().get_node_id(), os.getpid())
+        yield WorkerStarted(ray.get_runtime_context().get_node_id(), os.getpid())
         problem = _gpu_problem() if slot.device == "cuda" else None
         built = problem or build_work(build, slot)
         if isinstance(built, Failure):
             yield built
         else:
             self._work = built
-            yield Ready()
+            yield WorkerReady()
 
     def run(self, shard: Shard, attempt: Attempt) -> Iterator[Beat | Receipt | Failure]:
         """Run one attempt."""

@@ -10,8 +10,8 @@ import logging
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
+from samseg.engine.protocol import Attempt, Beat, Receipt, Slot, Work
 from samseg.errors import CheckpointError, DeviceError, SamsegError, one_line
-from samseg.seam import Attempt, Beat, Receipt, Slot, Work
 from samseg.types import Shard
 
 _log = logging.getLogger(__name__)

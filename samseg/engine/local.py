@@ -14,9 +14,9 @@ from typing import Literal
 from pydantic import Field, PositiveInt
 
 from samseg.engine.failure import Failure, build_work, try_shard
+from samseg.engine.protocol import Attempt, Beat, Outcome, Receipt, Slot, Work
 from samseg.engine.scheduler import Scheduler
 from samseg.errors import DeviceError, WorkersError
-from samseg.seam import Attempt, Beat, Outcome, Receipt, Slot, Work
 from samseg.spec import Spec
 from samseg.types import Shard
 
@@ -41,7 +41,7 @@ class Local(Spec):
         shards: Iterable[Shard],
         device: Literal["auto", "cpu", "cuda"],
     ) -> Iterator[Beat | Outcome]:
-        """See `samseg.seam.Engine.map`."""
+        """See `samseg.engine.protocol.Engine.map`."""
         scheduler = Scheduler(shards, attempts=self.attempts, backoff_s=self.backoff_s)
         if scheduler.finished:
             return

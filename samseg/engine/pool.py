@@ -20,14 +20,14 @@ from typing import Any, Literal
 import ray
 from ray.exceptions import ActorUnavailableError, RayError
 
-from samseg.engine.actor import Hello, Ready, Worker
+from samseg.engine.actor import Worker, WorkerReady, WorkerStarted
 from samseg.engine.cluster import Cluster
 from samseg.engine.failure import Failure
+from samseg.engine.protocol import Beat, Outcome, Receipt, Slot, Work
 from samseg.engine.ray_pool import RayPool
 from samseg.engine.scheduler import Scheduler
 from samseg.engine.shares import Share, share_out
 from samseg.errors import DeviceError, WorkersError, one_line
-from samseg.seam import Beat, Outcome, Receipt, Slot, Work
 
 _log = logging.getLogger(__name__)
 _TICK_S = 1.0  # longest wait for a worker to speak
@@ -215,10 +215,10 @@ class Pool:
         if isinstance(said, Beat):
             self._scheduler.heard(seat, now, said.index)
             yield said
-        elif isinstance(said, Hello):
+        elif isinstance(said, WorkerStarted):
             seat.node = said.node
             self._scheduler.heard(seat, now)
-        elif isinstance(said, Ready):
+        elif isinstance(said, WorkerReady):
             seat.ready, seat.voice = True, None
             self._failed_starts = 0
             self._scheduler.rested(seat)

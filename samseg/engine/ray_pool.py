@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from samseg.seam import Beat, Outcome, Slot, Work
+from samseg.engine.protocol import Beat, Outcome, Slot, Work
 from samseg.spec import Spec
 from samseg.types import Shard
 
@@ -53,7 +53,7 @@ class RayPool(Spec):
         shards: Iterable[Shard],
         device: Literal["auto", "cpu", "cuda"],
     ) -> Iterator[Beat | Outcome]:
-        """See `samseg.seam.Engine.map`."""
+        """See `samseg.engine.protocol.Engine.map`."""
         # Ray reads these once, when it is first imported. The environment is in place on every
         # node, so `uv run` need not be repeated there; what a worker dies of is in its shard's
         # failures, so Ray need not print it among the results.

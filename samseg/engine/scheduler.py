@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from samseg.engine.failure import Failure
-from samseg.seam import Attempt, Outcome, Receipt
+from samseg.engine.protocol import Attempt, Outcome, Receipt
 from samseg.types import Shard
 
 _LONGEST_PAUSE_S = 60.0

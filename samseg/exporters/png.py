@@ -14,8 +14,8 @@ import numpy as np
 
 from samseg.errors import ConfigError
 from samseg.exporters.types import ClassRow, LabelledImage, Target, Written
-from samseg.painting import painted
-from samseg.palette import color_of, table_of
+from samseg.masks.painting import painted
+from samseg.masks.palette import color_of, table_of
 from samseg.spec import Spec
 from samseg.types import NOISE, Int32
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from samseg.pooling.runs import flips_of
+from samseg.masks.runs import flips_of
 from samseg.types import Bool, Float32, Int64, Masks
 
 FRAME = 1024

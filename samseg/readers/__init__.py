@@ -2,7 +2,7 @@
 
 A new one is a new file with a `Spec` that has a `kind`, the class variable `images_per_source`
 (1 where a source is an image, None where only reading can tell) and the verbs
-`plan(known) -> Planned` and `read(shard, max_bytes) -> Iterator[Encoded]`, and one line in the
+`plan(known) -> Planned` and `read(shard, max_bytes) -> Iterator[RawImage]`, and one line in the
 union here. The contract test then covers it.
 """
 

@@ -17,7 +17,7 @@ from samseg.readers.decode import MAX_BYTES, oversized
 from samseg.readers.planned import Planned, matcher, survey
 from samseg.spec import Spec
 from samseg.storage import Storage, open_lake
-from samseg.types import Encoded, Shard, Source
+from samseg.types import RawImage, Shard, Source
 
 IMAGES = (
     *("*.jpg", "*.jpeg", "*.jpe", "*.jfif", "*.png", "*.webp"),
@@ -67,7 +67,7 @@ class Folder(Spec):
         found = survey(open_lake(self.uri), wanted, known, "images", self.include)
         return found.planned(Shard.of(group, len(group)) for group in self._groups(found.new))
 
-    def read(self, shard: Shard, max_bytes: int = MAX_BYTES) -> Iterator[Encoded]:
+    def read(self, shard: Shard, max_bytes: int = MAX_BYTES) -> Iterator[RawImage]:
         """Yield the shard's images in order, reading a few ahead.
 
         An object that is gone, too large or unreadable while others can be read is an error value
@@ -120,16 +120,16 @@ def _get(storage: Storage, source: Source, max_bytes: int) -> bytes:
     return storage.get(source.key)
 
 
-def _encoded(storage: Storage, shard: Shard, source: Source, payload: "Future[bytes]") -> Encoded:
+def _encoded(storage: Storage, shard: Shard, source: Source, payload: "Future[bytes]") -> RawImage:
     try:
-        return Encoded(source.key, source.uri, payload.result())
+        return RawImage(source.key, source.uri, payload.result())
     except ImageError as e:
-        return Encoded(source.key, source.uri, e)
+        return RawImage(source.key, source.uri, e)
     except StorageError as e:
         if not _others_can_be_read(storage, shard, source):
             raise
         error = ImageError("unreadable", f"{one_line(e)}; other objects can be read")
-        return Encoded(source.key, source.uri, error)
+        return RawImage(source.key, source.uri, error)
 
 
 def _others_can_be_read(storage: Storage, shard: Shard, failed: Source) -> bool:

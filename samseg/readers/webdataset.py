@@ -17,7 +17,7 @@ from samseg.readers.planned import Planned, matcher, survey
 from samseg.readers.tar import Whole, members
 from samseg.spec import Spec
 from samseg.storage import open_lake
-from samseg.types import Encoded, Shard
+from samseg.types import RawImage, Shard
 
 TARS = ("*.tar", "*.tar.gz", "*.tgz")
 """Patterns of the object names that are taken for tars."""
@@ -52,7 +52,7 @@ class WebDataset(Spec):
         found = survey(open_lake(root), matcher(patterns, ()), known, "tars", patterns)
         return found.planned(Shard.of([tar], None) for tar in found.new)
 
-    def read(self, shard: Shard, max_bytes: int = MAX_BYTES) -> Iterator[Encoded]:
+    def read(self, shard: Shard, max_bytes: int = MAX_BYTES) -> Iterator[RawImage]:
         """Yield the images of the shard's tar in order.
 
         An image's key is `{tar}/{member}`. A tar that is damaged or was written cut yields its
@@ -74,14 +74,14 @@ class WebDataset(Spec):
                 with storage.stream(tar.key) as stream:
                     whole = Whole(stream, tar.bytes, tar.uri)
                     for name, payload in members(whole, wanted, max_bytes):
-                        yield Encoded(f"{tar.key}/{name}", f"tar://{name}::{tar.uri}", payload)
+                        yield RawImage(f"{tar.key}/{name}", f"tar://{name}::{tar.uri}", payload)
                         count += 1
             except NotFoundError as e:
                 error = ImageError("unreadable", f"{e}; it was there when planned")
-                yield Encoded(tar.key, tar.uri, error)
+                yield RawImage(tar.key, tar.uri, error)
             except ShardError as e:
                 error = ImageError("unreadable", f"{e}; {count} images before that were read")
-                yield Encoded(f"{tar.key}#truncated", tar.uri, error)
+                yield RawImage(f"{tar.key}#truncated", tar.uri, error)
 
     def _where(self) -> tuple[str, tuple[str, ...]]:
         """Split `uri` into the folder to list and the patterns of the tars in it."""

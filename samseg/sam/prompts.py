@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from samseg.errors import ConfigError
-from samseg.sam.encoder import EncodedImage, Geometry
-from samseg.sam.image_side import ImageSide
-from samseg.sam.masks import Candidates, to_masks
-from samseg.sam.segmenter import Segmenter
-from samseg.sam.upsample import on_host
+from samseg.sam.automatic.candidates import Candidates, to_masks
+from samseg.sam.network.encoder import EncodedImage, Geometry
+from samseg.sam.network.image_cache import ImageCache
+from samseg.sam.runtime import SamRuntime
+from samseg.sam.upsample.upsampler import on_host
 from samseg.types import Float32, Int32, Masks, Pixels, Segmentation
 
 
@@ -83,48 +83,55 @@ class Prompts:
 
 
 def segment_prompts(
-    segmenter: Segmenter, pixels: Pixels, prompts: Prompts, multimask_output: bool
+    runtime: SamRuntime,
+    pixels: Pixels,
+    prompts: Prompts,
+    multimask_output: bool,
+    stability_score_offset: float,
 ) -> Segmentation:
     """Encode an image and answer all prompts on it; see `Segmenter.prompt`.
 
     Args:
-        segmenter: model, device and settings (batch size, stability offset).
+        runtime: the model on its device.
         pixels: (h, w, 3) uint8 RGB.
         prompts: n of them.
         multimask_output: three masks per prompt instead of one.
+        stability_score_offset: see `MaskSettings`.
     """
-    encoded = segmenter.encoder.encode(pixels)
-    asked = _Asked(segmenter, prompts, encoded, multimask_output)
-    starts = range(0, len(prompts), segmenter.batch)
-    parts = [slice(start, min(start + segmenter.batch, len(prompts))) for start in starts]
-    found = Candidates.join(segmenter.threads.map(asked.answer, parts))
+    encoded = runtime.encoder.encode(pixels)
+    asked = _PromptBatch(runtime, prompts, encoded, multimask_output, stability_score_offset)
+    starts = range(0, len(prompts), runtime.batch)
+    parts = [slice(start, min(start + runtime.batch, len(prompts))) for start in starts]
+    found = Candidates.join(runtime.threads.map(asked.answer, parts))
     size = encoded.geometry.original_size
-    masks: Masks = to_masks(found, size, segmenter.model.mask_threshold, prompts.kind)
+    masks: Masks = to_masks(found, size, runtime.model.mask_threshold, prompts.kind)
     return Segmentation(masks, encoded.features[0].cpu().numpy())
 
 
-class _Asked:
+class _PromptBatch:
     """Prompts on an encoded image; any part of them can be answered at any time."""
 
     @torch.inference_mode()
     def __init__(
         self,
-        segmenter: Segmenter,
+        runtime: SamRuntime,
         prompts: Prompts,
         encoded: EncodedImage,
         multimask_output: bool,
+        stability_score_offset: float,
     ):
-        self._segmenter, self._prompts, self._encoded = segmenter, prompts, encoded
+        self._runtime, self._prompts, self._encoded = runtime, prompts, encoded
+        self._stability_score_offset = stability_score_offset
         self._masks = slice(1, None) if multimask_output else slice(0, 1)
-        self._upsampler = segmenter.upsampler(encoded)
-        no_mask = segmenter.model.prompt_encoder.no_mask_embed.weight
+        self._upsampler = runtime.upsampler(encoded)
+        no_mask = runtime.model.prompt_encoder.no_mask_embed.weight
         self._without_mask = self._side(no_mask.view(1, -1, 1, 1).expand_as(encoded.features))
 
     @torch.inference_mode()
     def answer(self, part: slice) -> Candidates:
         """Decode and measure some of the prompts."""
-        segmenter, prompts = self._segmenter, self._prompts
-        sparse, dense = _embedded(segmenter, prompts, part, self._encoded.geometry)
+        runtime, prompts = self._runtime, self._prompts
+        sparse, dense = _embedded(runtime, prompts, part, self._encoded.geometry)
         if prompts.mask_inputs is None:
             iou, logits = self._decode(self._without_mask, sparse)
         else:  # each prompt sees an image of its own
@@ -135,10 +142,8 @@ class _Asked:
             iou, logits = (torch.cat(all_of) for all_of in zip(*answers, strict=True))
         ids = np.repeat(np.arange(part.start, part.stop, dtype=np.int32), logits.shape[1])
         logits = logits.flatten(0, 1)
-        threshold = segmenter.model.mask_threshold
-        measured = self._upsampler.measure(
-            logits, threshold, segmenter.settings.stability_score_offset
-        )
+        threshold = runtime.model.mask_threshold
+        measured = self._upsampler.measure(logits, threshold, self._stability_score_offset)
         cutouts = on_host(self._upsampler.cut(logits, measured))
         h, w = self._encoded.geometry.original_size
         return Candidates(
@@ -152,37 +157,37 @@ class _Asked:
             cutouts=tuple((self._upsampler, cutout) for cutout in cutouts),
         )
 
-    def _side(self, dense: Tensor) -> ImageSide:
+    def _side(self, dense: Tensor) -> ImageCache:
         encoded = self._encoded
-        return self._segmenter.decoder.image_side(
+        return self._runtime.decoder.image_cache(
             encoded.features, dense, encoded.geometry.input_size
         )
 
-    def _decode(self, image: ImageSide, sparse: Tensor) -> tuple[Tensor, Tensor]:
+    def _decode(self, image: ImageCache, sparse: Tensor) -> tuple[Tensor, Tensor]:
         """Decode b prompts: (b, masks) predicted IoU and (b, masks, ...) logits."""
-        decoder = self._segmenter.decoder
+        decoder = self._runtime.decoder
         decoded = decoder.decode(image, sparse, self._masks)
         everything = torch.arange(len(sparse), device=sparse.device)
         return decoded.predicted_iou, decoder.logits(image, decoded, everything)
 
 
 def _embedded(
-    segmenter: Segmenter, prompts: Prompts, part: slice, geometry: Geometry
+    runtime: SamRuntime, prompts: Prompts, part: slice, geometry: Geometry
 ) -> tuple[Tensor, Tensor]:
     """Embed some of the prompts: (b, tokens, d) sparse and (b, d, 64, 64) dense."""
 
     def scaled(coordinates: Float32) -> Tensor:
         x, y = geometry.scale.tolist()
-        xy = torch.as_tensor(coordinates[part], device=segmenter.device).unflatten(-1, (-1, 2))
+        xy = torch.as_tensor(coordinates[part], device=runtime.device).unflatten(-1, (-1, 2))
         return torch.stack([xy[..., 0] * x, xy[..., 1] * y], dim=-1).flatten(-2)
 
     def moved(array: Float32) -> Tensor:
-        return torch.as_tensor(array[part], device=segmenter.device)
+        return torch.as_tensor(array[part], device=runtime.device)
 
     points = None
     if prompts.points is not None and prompts.point_labels is not None:
         points = (scaled(prompts.points), moved(prompts.point_labels))
-    sparse, dense = segmenter.model.prompt_encoder(
+    sparse, dense = runtime.model.prompt_encoder(
         points=points,
         boxes=None if prompts.boxes is None else scaled(prompts.boxes),
         masks=None if prompts.mask_inputs is None else moved(prompts.mask_inputs),

@@ -17,20 +17,17 @@ from numpy.typing import ArrayLike
 from segment_anything.modeling import Sam
 
 from samseg.errors import ConfigError
-from samseg.sam.checkpoints import resolve
-from samseg.sam.decoder import Decoder
-from samseg.sam.encoder import EncodedImage, ImageEncoder
-from samseg.sam.masks import Candidates, suppress, to_masks, without_small_regions
-from samseg.sam.model import read_model, resolve_device
-from samseg.sam.points import Crop, crops
-from samseg.sam.search import Search
+from samseg.sam.automatic.candidates import Candidates, suppress, to_masks, without_small_regions
+from samseg.sam.automatic.crop_masks import Search
+from samseg.sam.automatic.point_grid import Crop, crops
+from samseg.sam.network.encoder import EncodedImage
+from samseg.sam.prompts import Prompts, segment_prompts
+from samseg.sam.runtime import SamRuntime
 from samseg.sam.settings import MaskSettings, ModelSpec, Precision
-from samseg.sam.threads import Threads
-from samseg.sam.upsample import Upsampler, on_host
+from samseg.sam.upsample.upsampler import on_host
+from samseg.sam.weights.load import read_model, resolve_device
+from samseg.sam.weights.registry import resolve
 from samseg.types import Pixels, Segmentation
-
-_CPU_BATCH = 16
-"""Most prompts decoded at once on a CPU: more would use memory for nothing."""
 
 _GPU_CROPS = 4
 """Crops of an image that are encoded at once on a GPU."""
@@ -40,13 +37,9 @@ class Segmenter:
     """A model on its device, with mask settings.
 
     Attributes:
-        model: the model, in evaluation mode.
+        runtime: the model and its parts, arranged for inference.
         settings: mask generation as used.
-        device: where the model is.
         weights_sha256: digest of the checkpoint; empty for a model made by hand.
-        encoder: from pixels to features.
-        decoder: from prompts to logits.
-        threads: on a CPU, as many as PyTorch has when the segmenter is made.
     """
 
     def __init__(
@@ -72,14 +65,14 @@ class Segmenter:
             DeviceError: the device is not there.
         """
         self.settings = MaskSettings() if settings is None else settings
-        self.device = resolve_device(device) if isinstance(device, str) else device
-        self.model = model.to(self.device).eval()
         self.weights_sha256 = weights_sha256
-        dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-        self.encoder = ImageEncoder.of(self.model, dtype, compiled)
-        self.decoder = Decoder(self.model, dtype, compiled_for=self.batch if compiled else None)
-        self._compiled = compiled
-        self.threads = Threads(torch.get_num_threads() if self.device.type == "cpu" else 1)
+        self.runtime = SamRuntime.of(
+            model,
+            resolve_device(device) if isinstance(device, str) else device,
+            self.settings.points_per_batch,
+            precision,
+            compiled,
+        )
 
     @classmethod
     def load(
@@ -111,10 +104,14 @@ class Segmenter:
         return cls(model, resolved, where, found.sha256, spec.precision, spec.compile)
 
     @property
-    def batch(self) -> int:
-        """Prompts decoded at once."""
-        most = self.settings.points_per_batch
-        return min(most, _CPU_BATCH) if self.device.type == "cpu" else most
+    def model(self) -> Sam:
+        """The model, in evaluation mode."""
+        return self.runtime.model
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.runtime.device
 
     def segment(self, image: Pixels) -> Segmentation:
         """Find all masks of an image.
@@ -164,16 +161,14 @@ class Segmenter:
         Raises:
             ConfigError: the image or the prompts have the wrong shape.
         """
-        from samseg.sam.prompts import Prompts, segment_prompts
-
         prompts = Prompts.of(boxes, points, point_labels, mask_inputs)
-        return segment_prompts(self, checked(image), prompts, multimask_output)
-
-    def upsampler(self, encoded: EncodedImage) -> Upsampler:
-        """Return the way from this model's logits to the pixels of an encoded image."""
-        low = self.model.prompt_encoder.mask_input_size[0]
-        side = self.model.image_encoder.img_size
-        return Upsampler(encoded.geometry, low, side, self.device, self._compiled)
+        return segment_prompts(
+            self.runtime,
+            checked(image),
+            prompts,
+            multimask_output,
+            self.settings.stability_score_offset,
+        )
 
     def _encoded(
         self, pixels: Pixels, looked_at: list[Crop]
@@ -183,16 +178,23 @@ class Segmenter:
             some = looked_at[start : start + at_once]
             boxes = [crop.box for crop in some]
             images = [pixels[y0:y1, x0:x1] for x0, y0, x1, y1 in boxes]
-            yield from zip(some, self.encoder.encode_batch(images), strict=True)
+            yield from zip(some, self.runtime.encoder.encode_batch(images), strict=True)
 
     def _in_crop(self, encoded: EncodedImage, crop: Crop, size: tuple[int, int]) -> Candidates:
         """Ask the points of one crop, filter, and suppress duplicates within it."""
+        runtime = self.runtime
         search = Search(
-            self.model, self.decoder, self.upsampler(encoded), encoded, crop, size, self.settings
+            runtime.model,
+            runtime.decoder,
+            runtime.upsampler(encoded),
+            encoded,
+            crop,
+            size,
+            self.settings,
         )
         adaptive = self.settings.points.kind == "adaptive"
         ask = search.adaptively if adaptive else search.everywhere
-        found = ask(self.batch, self.threads)
+        found = ask(runtime.batch, runtime.threads)
         kept = found[suppress(found.boxes, found.predicted_iou, self.settings.box_nms_thresh)]
         upsamplers = [upsampler for upsampler, _ in kept.cutouts]
         cutouts = on_host([cutout for _, cutout in kept.cutouts])

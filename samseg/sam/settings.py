@@ -29,7 +29,7 @@ class GridPoints(Spec):
 class AdaptivePoints(Spec):
     """A coarse grid first, finer points where they promise masks; approximate.
 
-    See `samseg.sam.schedule` for the rule and for what it misses.
+    See `samseg.sam.automatic.adaptive_points` for the rule and for what it misses.
     """
 
     kind: Literal["adaptive"] = "adaptive"

@@ -48,7 +48,7 @@ def export(
     for exporter in exporters:
         before = sum(w.images for w in written)
         images = _images(output, shards, version, classes, before, on_progress)
-        target = _Folder(output, exporter.kind, stamp)
+        target = _ExportFolder(output, exporter.kind, stamp)
         done = exporter.write(images, classes, target)
         record = {
             "kind": done.kind,
@@ -63,7 +63,7 @@ def export(
     return written
 
 
-class _Folder:
+class _ExportFolder:
     """`exports/{kind}/{stamp}/`; see `samseg.exporters.types.Target`."""
 
     def __init__(self, output: Output, kind: str, stamp: str):

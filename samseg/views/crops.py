@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from samseg.painting import dense
+from samseg.masks.painting import dense
 from samseg.types import Bool, Pixels
 from samseg.views.overlay import outline
 

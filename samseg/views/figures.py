@@ -9,8 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from samseg.painting import dense, painted
-from samseg.palette import color_of
+from samseg.masks.painting import dense, painted
+from samseg.masks.palette import color_of
 from samseg.types import Bool, Pixels
 from samseg.views.overlay import tinted
 

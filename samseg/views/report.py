@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from samseg.palette import color_of
+from samseg.masks.palette import color_of
 from samseg.types import NOISE
 
 _LARGE_CLASSES = 24
@@ -20,7 +20,7 @@ _CHART_W, _CHART_H, _CHART_PAD = 460, 190, 34
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class PageImage:
     """A picture on the page.
 
     Attributes:
@@ -51,7 +51,7 @@ class ClassCard:
     name: str
     masks: int
     images: int
-    crops: Sequence[Picture] = ()
+    crops: Sequence[PageImage] = ()
     born_in: int | None = None
 
     @property
@@ -61,7 +61,7 @@ class ClassCard:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class ExampleImage:
     """An example image.
 
     Attributes:
@@ -70,13 +70,13 @@ class Scene:
         classes: (class id, name, masks) of the classes on it, most masks first.
     """
 
-    plain: Picture
-    labelled: Picture
+    plain: PageImage
+    labelled: PageImage
     classes: Sequence[tuple[int, str, int]] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailedImage:
     """One image, or shard, that could not be labelled."""
 
     status: str
@@ -115,8 +115,8 @@ class Page:
     masks: int
     classes: Sequence[ClassCard] = ()
     noise: ClassCard | None = None
-    scenes: Sequence[Scene] = ()
-    failures: Sequence[Failure] = ()
+    scenes: Sequence[ExampleImage] = ()
+    failures: Sequence[FailedImage] = ()
     failed: int = 0
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     worker_seconds: Mapping[str, float] = field(default_factory=dict)

@@ -6,8 +6,8 @@ from itertools import pairwise
 import pytest
 
 from samseg.engine import Local, RayPool
+from samseg.engine.protocol import Beat, Outcome, Receipt
 from samseg.errors import CheckpointError, DeviceError, ShardError, StorageError, WorkersError
-from samseg.seam import Beat, Outcome, Receipt
 from samseg.types import Shard, Source
 
 IMAGES = 3

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from samseg.errors import LakeError
 from samseg.readers import Reader, fetch_many
-from samseg.types import Encoded
+from samseg.types import RawImage
 
 KINDS = {k.model_fields["kind"].default: k for k in get_args(get_args(Reader)[0])}
 
@@ -82,7 +82,7 @@ def test_every_image_once_in_a_stable_order(lake):
     got = read_all(lake.reader, shards)
     assert [e.payload for e in got] == [b"1", b"22", b"333", b""]
     assert got == read_all(lake.reader, lake.reader.plan({}).shards)
-    assert all(isinstance(e, Encoded) for e in got)
+    assert all(isinstance(e, RawImage) for e in got)
     assert len({e.image_id for e in got}) == len({e.uri for e in got}) == 4
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from samseg.config import Config, load_as
-from samseg.pretraining.settings import Pretraining
+from samseg.lab.pretraining.settings import Pretraining
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()

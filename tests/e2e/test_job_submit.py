@@ -105,7 +105,7 @@ def submit(url, env, job, limit_s=60):
 
 
 def test_the_nightly_job_runs_on_a_cluster(head, tmp_path):
-    from samseg.demo_lake import write_demo_lake
+    from samseg.demo.lake import write_demo_lake
 
     url, env = head
     write_demo_lake(tmp_path / "lake", photos=False, scenes=3)

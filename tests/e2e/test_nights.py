@@ -31,7 +31,7 @@ PLANNED_LATER = 2
 def photos(tmp_path_factory):
     if FRUITS.exists():
         return sorted(FRUITS.iterdir())
-    from samseg.demo_lake import write_demo_lake
+    from samseg.demo.lake import write_demo_lake
 
     return sorted(write_demo_lake(tmp_path_factory.mktemp("lake")))
 

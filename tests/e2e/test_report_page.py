@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from samseg.readers.decode import DecodePolicy
-from samseg.stages.report import report
+from samseg.stages.report.stage import report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 

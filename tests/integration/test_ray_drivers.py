@@ -27,7 +27,7 @@ def test_a_ray_of_its_own_is_silent_and_leaves_nothing(tmp_path):
     code = """
         import os
         from samseg.engine import RayPool
-        from samseg.seam import Beat, Outcome, Receipt
+        from samseg.engine.protocol import Beat, Outcome, Receipt
         from samseg.types import Shard, Source
 
         def build(slot):
@@ -71,7 +71,7 @@ def test_a_node_that_leaves_costs_its_shards_nothing(tmp_path):
         import ray
         from ray.cluster_utils import Cluster
         from samseg.engine import RayPool
-        from samseg.seam import Beat, Outcome, Receipt
+        from samseg.engine.protocol import Beat, Outcome, Receipt
         from samseg.types import Shard, Source
 
         def build(slot):

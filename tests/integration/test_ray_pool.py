@@ -9,8 +9,8 @@ from collections import Counter
 import pytest
 
 from samseg.engine import RayPool
+from samseg.engine.protocol import Beat, Outcome, Receipt
 from samseg.errors import DeviceError, WorkersError
-from samseg.seam import Beat, Outcome, Receipt
 from samseg.types import Shard, Source
 
 IMAGES = 8

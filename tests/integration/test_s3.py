@@ -2,7 +2,7 @@
 
 import samseg
 from samseg.config import parse
-from samseg.demo_lake import write_demo_lake
+from samseg.demo.lake import write_demo_lake
 from samseg.nightly import Night
 from samseg.output import Output
 from samseg.stages.status import status_of

@@ -3,8 +3,8 @@ import pickle
 import pytest
 
 from samseg.engine.failure import Failure, build_work, try_shard
+from samseg.engine.protocol import Attempt, Beat, Receipt, Slot
 from samseg.errors import CheckpointError, DeviceError, ImageError, ShardError, StorageError
-from samseg.seam import Attempt, Beat, Receipt, Slot
 from samseg.types import Shard
 
 SHARD = Shard.of([], 0)

@@ -3,9 +3,9 @@
 import pytest
 
 from samseg.engine.failure import Failure
+from samseg.engine.protocol import Attempt, Receipt
 from samseg.engine.scheduler import Scheduler
 from samseg.errors import StorageError
-from samseg.seam import Attempt, Receipt
 from samseg.types import Shard, Source
 
 IMAGES = 6

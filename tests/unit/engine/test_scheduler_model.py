@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samseg.engine.failure import Failure
+from samseg.engine.protocol import Receipt
 from samseg.engine.scheduler import Scheduler
 from samseg.errors import StorageError
-from samseg.seam import Receipt
 from samseg.types import Shard, Source
 
 IMAGES = 6

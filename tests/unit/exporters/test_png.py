@@ -11,7 +11,7 @@ from pycocotools import mask as coco
 from samseg.errors import ConfigError
 from samseg.exporters import Png
 from samseg.exporters.types import ClassRow, LabelledImage, MaskRow
-from samseg.palette import color_of
+from samseg.masks.palette import color_of
 from samseg.types import image_id_of
 
 

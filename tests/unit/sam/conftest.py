@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from samseg.sam.model import load_model
+from samseg.sam.weights.load import load_model
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,16 +1,18 @@
 """Masks against the reference generator, on the shipped model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from segment_anything import SamAutomaticMaskGenerator
 
 from samseg.errors import ConfigError, DeviceError
-from samseg.sam.matching import agreement
-from samseg.sam.model import build_model
+from samseg.lab.benchmark.matching import agreement
 from samseg.sam.segmenter import Segmenter, load_segmenter
 from samseg.sam.settings import AdaptivePoints, MaskSettings, ModelSpec
 from samseg.sam.threads import Threads
+from samseg.sam.weights.load import build_model
 
 LOW = {"pred_iou_thresh": 0.2, "stability_score_thresh": 0.3}
 
@@ -165,13 +167,13 @@ def test_adaptive_points_find_most_masks_with_fewer_points(tiny, scene, monkeypa
     assert len(wanted) >= 5
     adaptive = settings.model_copy(update={"points": AdaptivePoints()})
     segmenter, asked = Segmenter(tiny, adaptive, "cpu"), []
-    decode = segmenter.decoder.decode
+    decode = segmenter.runtime.decoder.decode
 
     def counted(image, sparse, masks):
         asked.append(len(sparse))
         return decode(image, sparse, masks)
 
-    monkeypatch.setattr(segmenter.decoder, "decode", counted)
+    monkeypatch.setattr(segmenter.runtime.decoder, "decode", counted)
     masks, _ = segmenter.segment(image)
     assert 16**2 / 16 < sum(asked) < 0.9 * 16**2
     pairs = agreement(wanted.rles, masks.rles)
@@ -183,9 +185,9 @@ def test_adaptive_points_find_most_masks_with_fewer_points(tiny, scene, monkeypa
 def test_threads_do_not_change_masks(tiny, scene):
     image, settings = scene(120, 160), MaskSettings(points_per_side=6, **LOW)
     segmenter = Segmenter(tiny, settings, "cpu")
-    segmenter.threads = Threads(1)
+    segmenter.runtime = replace(segmenter.runtime, threads=Threads(1))
     alone, _ = segmenter.segment(image)
-    segmenter.threads = Threads(3)
+    segmenter.runtime = replace(segmenter.runtime, threads=Threads(3))
     together, _ = segmenter.segment(image)
     assert alone.rles == together.rles
 

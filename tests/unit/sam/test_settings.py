@@ -74,7 +74,7 @@ def test_settings_survive_json():
 
 def test_no_torch():
     code = (
-        "import sys, samseg.sam.settings, samseg.sam.checkpoints, samseg.sam.parts;"
+        "import sys, samseg.sam.settings, samseg.sam.weights.registry, samseg.masks.containment;"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

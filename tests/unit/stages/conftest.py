@@ -11,7 +11,7 @@ from samseg import schema
 from samseg.clustering import DBSCAN
 from samseg.clustering.settings import ClusterSettings
 from samseg.output import Output
-from samseg.stages.cluster import ClusterReport, cluster
+from samseg.stages.cluster.stage import ClusterReport, cluster
 
 KINDS = 4
 FIXED = ClusterSettings(fit=DBSCAN(eps=0.2, min_samples=4))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco
 
-from samseg.painting import dense, painted
-from samseg.palette import color_of
+from samseg.masks.painting import dense, painted
+from samseg.masks.palette import color_of
 from samseg.types import NOISE
 from samseg.views import figures
 from samseg.views.overlay import overlay

@@ -7,10 +7,10 @@ import pytest
 from samseg.types import NOISE
 from samseg.views.report import (
     ClassCard,
-    Failure,
+    ExampleImage,
+    FailedImage,
     Page,
-    Picture,
-    Scene,
+    PageImage,
     duration,
     percent,
     plain,
@@ -22,7 +22,7 @@ DOT = "data:image/webp;base64,AAAA"
 
 
 def card(class_id: int, masks: int = 5, name: str = "") -> ClassCard:
-    pictures = [Picture(DOT, "a.jpg", "mask m"), Picture(None, "b.jpg", "gone")]
+    pictures = [PageImage(DOT, "a.jpg", "mask m"), PageImage(None, "b.jpg", "gone")]
     return ClassCard(class_id, name or f"class {class_id}", masks, 2, pictures, 1)
 
 
@@ -34,12 +34,14 @@ FULL = replace(
     classes=[card(i, 40 - i) for i in range(30)],
     noise=card(NOISE, 7),
     scenes=[
-        Scene(
-            Picture(DOT, "a.jpg"), Picture(DOT, "a.jpg"), [(i, f"class {i}", 3) for i in range(6)]
+        ExampleImage(
+            PageImage(DOT, "a.jpg"),
+            PageImage(DOT, "a.jpg"),
+            [(i, f"class {i}", 3) for i in range(6)],
         ),
-        Scene(Picture(None, "b.jpg"), Picture(None, "b.jpg", "gone away")),
+        ExampleImage(PageImage(None, "b.jpg"), PageImage(None, "b.jpg", "gone away")),
     ],
-    failures=[Failure("undecodable", "x.jpg", "cut short")],
+    failures=[FailedImage("undecodable", "x.jpg", "cut short")],
     failed=99,
     stage_seconds={"plan": 1.5, "embed": 200.0},
     worker_seconds={"segment": 180.0},
@@ -81,15 +83,18 @@ def test_asks_for_nothing_and_runs_nothing(page: Page) -> None:
 
 
 def test_text_from_outside_stays_text() -> None:
-    evil = Picture(DOT, EVIL, EVIL)
+    evil = PageImage(DOT, EVIL, EVIL)
     page = replace(
         FULL,
         lake=EVIL,
         output=EVIL,
         stamp=EVIL,
         classes=[replace(card(i, name=EVIL), crops=[evil]) for i in range(30)],
-        scenes=[Scene(evil, evil, [(0, EVIL, 1)]), Scene(evil, replace(evil, src=None))],
-        failures=[Failure(EVIL, EVIL, EVIL)],
+        scenes=[
+            ExampleImage(evil, evil, [(0, EVIL, 1)]),
+            ExampleImage(evil, replace(evil, src=None)),
+        ],
+        failures=[FailedImage(EVIL, EVIL, EVIL)],
         stage_seconds={EVIL: 1.0},
         codebook={EVIL: EVIL},
         commands=[(EVIL, EVIL)],

@@ -1,0 +1,1 @@
+"""What no night imports: benchmark, evaluation, training, labelled photo sets."""

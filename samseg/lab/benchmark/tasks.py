@@ -1,0 +1,123 @@
+"""What both sides are asked to do with a photo: all masks, or the masks of many boxes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field, PositiveInt
+from segment_anything.modeling import Sam
+
+from samseg.lab.benchmark import reference
+from samseg.sam.automatic.point_grid import crops
+from samseg.sam.segmenter import Segmenter
+from samseg.sam.settings import MaskSettings
+from samseg.spec import Spec
+from samseg.types import Pixels
+
+Rles = Sequence[Mapping[str, Any]]
+"""COCO compressed RLEs of one photo."""
+
+_OTHER_BATCH = 7
+
+
+class BenchmarkTask(NamedTuple):
+    """How much one photo asks of a model.
+
+    Attributes:
+        encodings: of the photo and its crops.
+        prompts: boxes, or the points of the whole grid, though adaptive points are fewer.
+    """
+
+    encodings: int
+    prompts: int
+
+
+class AutomaticTask(Spec):
+    """All masks, as `SamAutomaticMaskGenerator` makes them."""
+
+    kind: Literal["amg"] = "amg"
+
+    def reference(self, model: Sam, settings: MaskSettings, pixels: Pixels) -> Rles:
+        """Let the reference do it."""
+        return reference.automatic_masks(model, settings, pixels)
+
+    def samseg(self, segmenter: Segmenter, pixels: Pixels) -> Rles:
+        """Let samseg do it."""
+        return segmenter.segment(pixels).masks.rles
+
+    def warm_up(self, model: Sam, settings: MaskSettings, pixels: Pixels) -> None:
+        """Let the reference do about one batch."""
+        most = int(settings.points_per_batch**0.5)
+        side = min(most, settings.points_per_side or most)
+        few = MaskSettings(points_per_side=side, points_per_batch=settings.points_per_batch)
+        reference.automatic_masks(model, few, pixels)
+
+    def noise(
+        self, model: Sam, settings: MaskSettings, pixels: Pixels
+    ) -> Iterator[tuple[str, Rles]]:
+        """Yield what else the reference answers where only rounding differs, by name."""
+        batches = settings.model_copy(update={"points_per_batch": _OTHER_BATCH})
+        yield (
+            f"reference, batches of {_OTHER_BATCH}",
+            reference.automatic_masks(model, batches, pixels),
+        )
+        yield "reference, input + 1e-6", reference.automatic_masks(model, settings, pixels, 1e-6)
+
+    def asked(self, settings: MaskSettings, pixels: Pixels) -> BenchmarkTask:
+        """Count what the reference does."""
+        found = crops((pixels.shape[0], pixels.shape[1]), settings)
+        return BenchmarkTask(len(found), sum(len(crop.points) for crop in found))
+
+
+class BoxTask(Spec):
+    """One mask for each of many boxes, as `SamPredictor.predict_torch` gives it.
+
+    Attributes:
+        boxes: random boxes per photo, the same for both sides.
+    """
+
+    kind: Literal["prompts"] = "prompts"
+    boxes: PositiveInt = 128
+
+    def reference(self, model: Sam, settings: MaskSettings, pixels: Pixels) -> Rles:
+        """Let the reference do it."""
+        batch = settings.points_per_batch
+        return reference.box_masks(model, pixels, self._boxes(pixels), batch)
+
+    def samseg(self, segmenter: Segmenter, pixels: Pixels) -> Rles:
+        """Let samseg do it."""
+        return segmenter.prompt(pixels, boxes=self._boxes(pixels)).masks.rles
+
+    def warm_up(self, model: Sam, settings: MaskSettings, pixels: Pixels) -> None:
+        """Let the reference do one batch."""
+        batch = settings.points_per_batch
+        reference.box_masks(model, pixels, self._boxes(pixels)[:batch], batch)
+
+    def noise(
+        self, model: Sam, settings: MaskSettings, pixels: Pixels
+    ) -> Iterator[tuple[str, Rles]]:
+        """Yield what else the reference answers where only rounding differs, by name."""
+        boxes, batch = self._boxes(pixels), settings.points_per_batch
+        yield (
+            f"reference, batches of {_OTHER_BATCH}",
+            reference.box_masks(model, pixels, boxes, _OTHER_BATCH),
+        )
+        yield (
+            "reference, input + 1e-6",
+            reference.box_masks(model, pixels, boxes, batch, 1e-6),
+        )
+
+    def asked(self, settings: MaskSettings, pixels: Pixels) -> BenchmarkTask:
+        """Count what the reference does."""
+        return BenchmarkTask(1, self.boxes)
+
+    def _boxes(self, pixels: Pixels) -> np.ndarray:
+        """Return (boxes, 4) float32, xyxy, px: corners spread evenly over the photo."""
+        rng = np.random.default_rng(0)
+        size = pixels.shape[1::-1]
+        a, b = rng.uniform(0, 1, (2, self.boxes, 2)) * size
+        return np.concatenate([np.minimum(a, b), np.maximum(a, b)], axis=1).astype(np.float32)
+
+
+Task = Annotated[AutomaticTask | BoxTask, Field(discriminator="kind")]
+"""Every task, told apart by `kind`."""

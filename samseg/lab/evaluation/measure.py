@@ -1,0 +1,141 @@
+"""Measure checkpoints on labelled sets: the same photos, segments and prompts for each of them."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from samseg.errors import ConfigError
+from samseg.lab.evaluation.automatic import AutomaticScores, Hits
+from samseg.lab.evaluation.calibration import Calibration
+from samseg.lab.evaluation.clicks import ClickScores, Float64, boxes, corrected, one_click
+from samseg.lab.evaluation.encoding import LastFeatures, encode_seconds
+from samseg.lab.evaluation.record import Evaluation, ModelScores, Protocol, SetScores
+from samseg.lab.evaluation.structure import Structure
+from samseg.lab.evaluation.truth import SMALLEST, Truth
+from samseg.lab.labelled import LabelledPhoto, LabelledSet, is_held_out
+from samseg.pooling import pool
+from samseg.progress import Progress, duration
+from samseg.sam.network.encoder import ImageEncoder
+from samseg.sam.segmenter import Segmenter
+from samseg.sam.settings import MaskSettings, ModelSpec
+from samseg.sam.weights.registry import resolve
+from samseg.types import Float32
+
+
+def evaluate(
+    sets: Sequence[LabelledSet], models: Sequence[str], protocol: Protocol, progress: Progress
+) -> Evaluation:
+    """Measure every checkpoint on every set.
+
+    Args:
+        sets: the photos.
+        models: checkpoints: names, paths or URLs.
+        protocol: what to ask.
+        progress: where to show progress.
+
+    Raises:
+        CheckpointError: one of the checkpoints cannot be had; nothing has been measured then.
+        ConfigError: a file of a set cannot be used, or no segment of a set is large enough.
+    """
+    for model in models:
+        resolve(model)
+    return Evaluation(
+        protocol=protocol,
+        models=tuple(_evaluate(sets, model, protocol, progress) for model in models),
+    )
+
+
+def _evaluate(
+    sets: Sequence[LabelledSet], model: str, protocol: Protocol, progress: Progress
+) -> ModelScores:
+    settings = MaskSettings(points_per_side=protocol.points_per_side)
+    segmenter = Segmenter.load(ModelSpec(checkpoint=model), settings)
+    encoder = segmenter.runtime.encoder
+    seconds = encode_seconds(encoder)
+    once = ImageEncoder(segmenter.model, LastFeatures(encoder))
+    segmenter.runtime = replace(segmenter.runtime, encoder=once)
+    return ModelScores(
+        model=model,
+        sha256=segmenter.weights_sha256,
+        device=str(segmenter.device),
+        threads=torch.get_num_threads(),
+        encode_seconds=seconds,
+        sets=tuple(_on_set(segmenter, model, s, protocol, progress) for s in sets),
+    )
+
+
+def _on_set(
+    segmenter: Segmenter, model: str, labelled: LabelledSet, protocol: Protocol, progress: Progress
+) -> SetScores:
+    began = time.perf_counter()
+    share = protocol.held_out
+    unseen = [s for s in labelled.stems if share is None or is_held_out(s, share)]
+    stems = unseen[: protocol.photos]
+    if not stems:
+        raise ConfigError(f"{labelled.folder}: a training with held_out {share} saw all its photos")
+    progress.start(f"{labelled.name}, {model}", len(stems), "photos")
+    seen: list[_Seen] = []
+    for i, stem in enumerate(stems):
+        automatic = i < protocol.automatic_photos
+        seen.append(_look(segmenter, labelled.read(stem), protocol, automatic))
+        progress.update(i + 1)
+    prompted = sum(len(s.box) for s in seen)
+    if not prompted:
+        raise ConfigError(
+            f"no segment of the {len(stems)} photos of {labelled.folder} covers more than "
+            f"{SMALLEST:.1%} of its photo: there is nothing to ask for"
+        )
+    true = np.concatenate([s.answers.true_iou for s in seen])
+    predicted = np.concatenate([s.answers.predicted_iou for s in seen])
+    preferred = true[np.arange(len(true)), predicted.argmax(axis=1)]
+    scores = SetScores(
+        name=labelled.name,
+        photos=len(stems),
+        segments=prompted,
+        best=float(true.max(axis=1).mean()),
+        preferred=float(preferred.mean()),
+        clicks=tuple(np.concatenate([s.clicks for s in seen], axis=1).mean(axis=1).tolist()),
+        box=float(np.concatenate([s.box for s in seen]).mean()),
+        calibration=Calibration.of(predicted.ravel(), true.ravel()),
+        automatic=AutomaticScores.of([s.hits for s in seen if s.hits is not None]),
+        structure=Structure.of(
+            np.concatenate([s.embeddings for s in seen]),
+            [category for s in seen for category in s.categories],
+            [s.stem for s in seen for _ in s.categories],
+        ),
+        seconds=time.perf_counter() - began,
+    )
+    progress.finish(f"best {scores.best:.3f}, {prompted} segments, {duration(scores.seconds)}")
+    return scores
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """What was measured on one photo; see `SetScores`."""
+
+    stem: str
+    answers: ClickScores
+    clicks: Float64
+    box: Float64
+    hits: Hits | None
+    embeddings: Float32
+    categories: list[int | str]
+
+
+def _look(segmenter: Segmenter, photo: LabelledPhoto, protocol: Protocol, automatic: bool) -> _Seen:
+    truth = Truth.choose(photo, protocol.segments, protocol.seed)
+    answers = one_click(segmenter, photo.pixels, truth)
+    named = [i for i in photo.segments(SMALLEST) if i in photo.categories]
+    embeddings = [pool(answers.features, photo.mask(i)[None]) for i in named]
+    return _Seen(
+        stem=photo.stem,
+        answers=answers,
+        clicks=corrected(segmenter, photo.pixels, truth),
+        box=boxes(segmenter, photo.pixels, truth),
+        hits=Hits.of(segmenter.segment(photo.pixels).masks, photo) if automatic else None,
+        embeddings=np.concatenate([np.zeros((0, len(answers.features)), np.float32), *embeddings]),
+        categories=[photo.categories[i] for i in named],
+    )

@@ -1,0 +1,129 @@
+"""Real pictures: labelled photos to train on, and photographs that only lend their surfaces."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image as Pillow
+
+from samseg.errors import ConfigError
+from samseg.lab.labelled import LabelledSet, is_held_out
+from samseg.lab.pretraining.picture import UNKNOWN, Region, TrainingPicture
+from samseg.types import Int32, Pixels
+
+GREY = (124, 116, 104)
+"""RGB of padding: SAM's pixel mean, which is 0 after normalisation."""
+
+_LEAST_PX = 24
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Photo:
+    """A labelled photo at the resolution the encoder sees: (h, w) ids, 0 for the ground."""
+
+    pixels: Pixels
+    instances: Int32
+    kinds: dict[int, int]
+
+
+class LabelledPhotos:
+    """The photos of one labelled set, except those held out to measure on."""
+
+    def __init__(
+        self, folder: str | Path, longest: int, held_out: float, ground: bool, first_kind: int
+    ):
+        """Read the set.
+
+        Args:
+            folder: see `samseg.lab.labelled`.
+            longest: px of the longer side that photos are brought to.
+            held_out: share of the photos that is left out, see `held_out`.
+            ground: what lies outside of all segments is a region too.
+            first_kind: added to the categories to make kinds that no other set has.
+
+        Raises:
+            ConfigError: not a labelled set, or nothing is left of it.
+        """
+        labelled = LabelledSet(folder)
+        stems = [stem for stem in labelled.stems if not is_held_out(stem, held_out)]
+        if not stems:
+            raise ConfigError(f"{folder}: held_out {held_out} leaves no photo to train on")
+        categories: dict[int | str, int] = {}
+        self.photos: list[_Photo] = []
+        for stem in stems:
+            photo = labelled.read(stem)
+            h, w = photo.pixels.shape[:2]
+            scale = longest / max(h, w)
+            size = max(1, round(w * scale)), max(1, round(h * scale))
+            kinds = {
+                i: first_kind + categories.setdefault(category, len(categories))
+                for i, category in photo.categories.items()
+            }
+            shrunk = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+            pixels = cv2.resize(photo.pixels, size, interpolation=shrunk)
+            instances = cv2.resize(photo.instances, size, interpolation=cv2.INTER_NEAREST)
+            self.photos.append(
+                _Photo(np.asarray(pixels, np.uint8), np.asarray(instances, np.int32), kinds)
+            )
+        self._ground = ground
+
+    def draw(self, rng: np.random.Generator, side: int) -> TrainingPicture:
+        """Cut a window of side x side px out of a photo, enlarged or shrunk a little."""
+        photo = self.photos[rng.integers(len(self.photos))]
+        zoom = float(np.exp(rng.uniform(-0.35, 0.6)))
+        cut = round(side / zoom)
+        (h, w), corner = photo.instances.shape, []
+        for length in (h, w):
+            corner.append(int(rng.integers(0, max(0, length - cut) + 1)))
+        window = tuple(slice(at, at + cut) for at in corner)
+        size = tuple(min(side, round(n * zoom)) for n in photo.instances[window].shape[::-1])
+        pixels = np.full((side, side, 3), GREY, dtype=np.uint8)
+        instances = np.full((side, side), UNKNOWN, dtype=np.int32)
+        seen = slice(0, size[1]), slice(0, size[0])
+        shrunk = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
+        pixels[seen] = cv2.resize(photo.pixels[window], size, interpolation=shrunk)
+        instances[seen] = cv2.resize(photo.instances[window], size, interpolation=cv2.INTER_NEAREST)
+        return TrainingPicture(_exposed(rng, pixels), self._regions(instances, photo.kinds))
+
+    def whole(self) -> list[TrainingPicture]:
+        """Return the photos whole, to cut things out of them."""
+        return [TrainingPicture(p.pixels, self._regions(p.instances, p.kinds)) for p in self.photos]
+
+    def _regions(self, instances: Int32, kinds: dict[int, int]) -> tuple[Region, ...]:
+        ids, areas = np.unique(instances, return_counts=True)
+        return tuple(
+            Region(instances == i, kinds.get(int(i), UNKNOWN))
+            for i, area in zip(ids, areas, strict=True)
+            if area >= _LEAST_PX and (i > 0 or (i == 0 and self._ground))
+        )
+
+
+def read_photographs(files: Sequence[Path], longest: int = 900) -> list[Pixels]:
+    """Read photographs for textures, none of them longer than `longest` px."""
+    found = []
+    for path in files:
+        with Pillow.open(path) as picture:
+            picture.thumbnail((longest, longest))
+            found.append(np.asarray(picture.convert("RGB")))
+    return found
+
+
+def _exposed(rng: np.random.Generator, pixels: Pixels) -> Pixels:
+    """Vary brightness, contrast and colours; at times the picture is grey or its channels swap."""
+    chance = rng.random()
+    if chance < 0.06:
+        pixels = np.repeat(pixels.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
+    elif chance < 0.14:
+        pixels = pixels[..., rng.permutation(3)]
+    steps = np.arange(256, dtype=np.float32) / 255
+    tables = [
+        255 * rng.uniform(0.9, 1.1) * steps ** (gamma * rng.uniform(0.93, 1.07))
+        for gamma in [float(np.exp(rng.normal(0, 0.25)))] * 3
+    ]
+    table = np.clip(np.stack(tables, axis=-1), 0, 255).astype(np.uint8)[None]
+    exposed = cv2.LUT(np.ascontiguousarray(pixels), table)
+    if rng.random() < 0.25:
+        exposed = cv2.GaussianBlur(exposed, (0, 0), float(rng.uniform(0.4, 1.3)))
+    return np.asarray(exposed, dtype=np.uint8)

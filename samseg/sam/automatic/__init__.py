@@ -1,0 +1,1 @@
+"""Automatic masks: where to prompt, and which candidate masks are kept."""

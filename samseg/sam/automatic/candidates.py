@@ -1,0 +1,231 @@
+"""Candidate masks: filtered, suppressed, encoded.
+
+Follows `SamAutomaticMaskGenerator` filter by filter and in its order of masks, but keeps of a
+candidate only the logits it needs, and encodes survivors only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchvision.ops.boxes import batched_nms  # type: ignore[import-untyped]
+
+from samseg.masks.rle import MaskWindow, Rle, area_of, box_of, encode, flips_of
+from samseg.sam.upsample.upsampler import LogitCrop, Upsampler
+from samseg.types import Bool, Float32, Int32, Int64, Masks
+
+_EDGE_PX = 20
+"""A box this near to the edge of its crop, but not of the image, is taken to be cut off."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """m masks that may still be dropped; the columns are those of `samseg.types.Masks`.
+
+    Attributes:
+        cutouts: m, each with the upsampler of its crop.
+    """
+
+    boxes: Int64
+    areas: Int64
+    predicted_iou: Float32
+    stability_score: Float32
+    points: Float32
+    crops: Int64
+    prompt_ids: Int32
+    cutouts: tuple[tuple[Upsampler, LogitCrop | None], ...]
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __getitem__(self, index: NDArray[Any]) -> "Candidates":
+        """Select by positions or by a boolean array."""
+        order = np.arange(len(self))[index]
+        return Candidates(
+            self.boxes[order],
+            self.areas[order],
+            self.predicted_iou[order],
+            self.stability_score[order],
+            self.points[order],
+            self.crops[order],
+            self.prompt_ids[order],
+            tuple(self.cutouts[i] for i in order),
+        )
+
+    @classmethod
+    def join(cls, parts: Sequence["Candidates"]) -> "Candidates":
+        """Concatenate, in order."""
+        if not parts:
+            return cls(
+                np.zeros((0, 4), np.int64),
+                np.zeros(0, np.int64),
+                np.zeros(0, np.float32),
+                np.zeros(0, np.float32),
+                np.zeros((0, 2), np.float32),
+                np.zeros((0, 4), np.int64),
+                np.zeros(0, np.int32),
+                (),
+            )
+        return cls(
+            np.concatenate([p.boxes for p in parts]),
+            np.concatenate([p.areas for p in parts]),
+            np.concatenate([p.predicted_iou for p in parts]),
+            np.concatenate([p.stability_score for p in parts]),
+            np.concatenate([p.points for p in parts]),
+            np.concatenate([p.crops for p in parts]),
+            np.concatenate([p.prompt_ids for p in parts]),
+            tuple(c for p in parts for c in p.cutouts),
+        )
+
+
+def cut_off(boxes: Int64, crop: tuple[int, int, int, int], size: tuple[int, int]) -> Bool:
+    """Tell which masks end where their crop ends inside the image.
+
+    Args:
+        boxes: (m, 4) xyxy, px of the image.
+        crop: xyxy, px of the image.
+        size: (h, w) of the image.
+    """
+    whole = np.array([0, 0, size[1], size[0]])
+    near_crop = np.abs(boxes - np.array(crop)) <= _EDGE_PX
+    near_image = np.abs(boxes - whole) <= _EDGE_PX
+    return (near_crop & ~near_image).any(axis=1)
+
+
+def suppress(boxes: NDArray[Any], scores: NDArray[Any], threshold: float) -> NDArray[np.int64]:
+    """Non-maximum suppression on boxes.
+
+    Args:
+        boxes: (m, 4) xyxy, px.
+        scores: (m,), the higher one stays.
+        threshold: box IoU above which the lower one goes.
+
+    Returns:
+        (k,) int64 positions of those that stay, best first.
+    """
+    one_class = torch.zeros(len(boxes))
+    kept = batched_nms(
+        torch.as_tensor(boxes).float(), torch.as_tensor(scores), one_class, threshold
+    )
+    return np.asarray(kept.numpy(), dtype=np.int64)
+
+
+def to_masks(
+    candidates: Candidates, size: tuple[int, int], threshold: float, prompt_kind: str
+) -> Masks:
+    """Draw and encode the masks, one at a time.
+
+    Args:
+        candidates: m masks of one image.
+        size: (h, w) of the image.
+        threshold: logit above which a px belongs to the mask.
+        prompt_kind: see `samseg.types.Masks`.
+    """
+    boxes = np.zeros((len(candidates), 4), dtype=np.int32)
+    areas = np.zeros(len(candidates), dtype=np.int64)
+    rles: list[Rle] = []
+    for i, (upsampler, cutout) in enumerate(candidates.cutouts):
+        x0, y0 = candidates.crops[i, :2]
+        flips = flips_of(upsampler.draw(cutout, threshold).moved(x0, y0), size[0])
+        boxes[i], areas[i] = box_of(flips, size[0]), area_of(flips)
+        rles.append(encode(flips, size))
+    return Masks(
+        size=size,
+        boxes=boxes,
+        areas=areas,
+        predicted_iou=candidates.predicted_iou,
+        stability_score=candidates.stability_score,
+        points=candidates.points,
+        crops=candidates.crops.astype(np.int32),
+        rles=tuple(rles),
+        prompt_kind=prompt_kind,
+        prompt_ids=candidates.prompt_ids,
+    )
+
+
+def without_small_regions(masks: Masks, min_area: int, nms_threshold: float) -> Masks:
+    """Fill small holes, drop small islands, and suppress the duplicates that this makes.
+
+    As `SamAutomaticMaskGenerator.postprocess_small_regions`: masks that needed no change win over
+    those that did; predicted IoU and stability stay those of the mask before.
+
+    Args:
+        masks: n masks of one image.
+        min_area: holes and islands of fewer px go.
+        nms_threshold: box IoU above which one of two masks goes.
+    """
+    if not len(masks):
+        return masks
+    boxes, areas, rles = masks.boxes.copy(), masks.areas.copy(), list(masks.rles)
+    unchanged = np.ones(len(masks), dtype=np.float32)
+    for i, (rle, box) in enumerate(zip(masks.rles, masks.boxes.tolist(), strict=True)):
+        cleaned = _cleaned(_around(rle, box, min_area), min_area)
+        if cleaned is not None:
+            flips = flips_of(cleaned, masks.size[0])
+            boxes[i], areas[i] = box_of(flips, masks.size[0]), area_of(flips)
+            rles[i] = encode(flips, masks.size)
+            unchanged[i] = 0.0
+    kept = suppress(boxes, unchanged, nms_threshold)
+    result = Masks(
+        size=masks.size,
+        boxes=boxes,
+        areas=areas,
+        predicted_iou=masks.predicted_iou,
+        stability_score=masks.stability_score,
+        points=masks.points,
+        crops=masks.crops,
+        rles=tuple(rles),
+        prompt_kind=masks.prompt_kind,
+        prompt_ids=masks.prompt_ids,
+    )
+    return result[kept]
+
+
+def _around(rle: Rle, box: list[int], min_area: int) -> MaskWindow:
+    """Decode the part of an image that decides which holes and islands of a mask are small.
+
+    Left, right, above and below of the box, as far as the image goes, the window holds at least
+    `min_area` px of the background. So background that it cuts through is not small, as in the
+    whole image, and whatever else there is lies inside. Both corners are even: components are
+    numbered in blocks of 2 x 2 px, and of islands of one size the first is kept.
+    """
+    from pycocotools import mask as coco
+
+    x0, y0, x1, y1 = box
+    across, down = -(-min_area // (y1 + 1 - y0)), -(-min_area // (x1 + 1 - x0))
+    left, top = (max(0, x0 - across) & ~1), (max(0, y0 - down) & ~1)
+    dense = coco.decode(dict(rle))[top : y1 + 1 + down, left : x1 + 1 + across]
+    return MaskWindow(dense.T.astype(np.bool_), left, top)
+
+
+def _cleaned(window: MaskWindow, min_area: int) -> MaskWindow | None:
+    """Fill small holes, then drop small islands; None when there are none."""
+    dense = window.columns.T
+    filled = _without_small_components(~dense, min_area)
+    dense = dense if filled is None else ~filled
+    islands = _without_small_components(dense, min_area, keep_largest=True)
+    dense = dense if islands is None else islands
+    return None if filled is None and islands is None else MaskWindow(dense.T, window.x, window.y)
+
+
+def _without_small_components(
+    flags: Bool, min_area: int, keep_largest: bool = False
+) -> Bool | None:
+    """Unset all 8-connected components of fewer than `min_area` px; None when there are none.
+
+    As `segment_anything.utils.amg.remove_small_regions`, which looks labels up in a list instead of
+    a table. `keep_largest` keeps the largest component where all are small.
+    """
+    import cv2
+
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(flags.astype(np.uint8), connectivity=8)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    kept = areas >= min_area
+    if kept.all():
+        return None
+    if keep_largest and not kept.any():
+        kept[areas.argmax()] = True
+    return np.append(False, kept)[labels]

@@ -1,0 +1,93 @@
+"""SAM's mask head, from attention weights to logits; see `samseg.sam.network.decoder`.
+
+Exact up to rounding in the given precision. A transposed convolution of kernel 2 and stride 2 is a
+matrix product per position, LayerNorm and GELU act on single pixels: one position yields 4 x 4
+logits and has no neighbours. So positions go through a tile at a time, those that are only padding
+not at all, and sub-pixels stay inside the channels until only logits are left.
+"""
+
+import torch
+from segment_anything.modeling import MaskDecoder
+from torch import Tensor
+from torch.nn import functional
+
+from samseg.sam.network.cross_attention import Keys
+from samseg.sam.network.image_cache import ImageCache, kernel2
+
+_CPU_PROMPTS = 4
+"""Prompts upscaled at once on a CPU: a tile of them stays in the cache."""
+
+
+class MaskHead:
+    """Turns keys and mask tokens into logits; holds no image."""
+
+    def __init__(self, decoder: MaskDecoder, grid: tuple[int, int], precision: torch.dtype):
+        """Use the weights of `decoder`.
+
+        Args:
+            decoder: mask decoder.
+            grid: rows and columns of positions.
+            precision: of the two upscaling products; everything else is float32.
+        """
+        self._hypernetworks = decoder.output_hypernetworks_mlps
+        first, self._norm, _, second, _ = decoder.output_upscaling
+        self._first = kernel2(first, columns_first=True)
+        weight, bias = kernel2(second, columns_first=False)
+        self._second = weight.to(precision), bias.to(precision)
+        self._keys_bias = decoder.transformer.layers[-1].norm4.bias
+        self._grid, self._precision = grid, precision
+
+    def __call__(
+        self, image: ImageCache, keys: Keys, tokens: Tensor, masks: list[int], prompts: Tensor
+    ) -> Tensor:
+        """Compute logits for b of the prompts that `keys` holds.
+
+        Args:
+            image: what the prompts share.
+            keys: the image as they see it.
+            tokens: (prompts of `keys`, masks, d) mask tokens.
+            masks: which of the hypernetworks they belong to.
+            prompts: (b,) int64, which prompts of `keys`.
+
+        Returns:
+            (b, masks, 4 rows, 4 columns) float32 logits of the visible part of the image.
+        """
+        tokens = tokens[prompts]
+        b, m = tokens.shape[:2]
+        rows, columns = image.visible
+        hyper = torch.stack([self._hypernetworks[k](tokens[:, i]) for i, k in enumerate(masks)], 1)
+        weight, bias = self._first
+        directions = (keys.directions[prompts] @ weight.T).to(self._precision)  # (b, r, 4 x 64)
+        constant = weight @ self._keys_bias + bias
+        tiles, w = image.upscaled.shape[:2]
+        logits = tokens.new_empty(b, m, tiles, w, 16)
+        at_once = _CPU_PROMPTS if tokens.device.type == "cpu" else b
+        for start in range(0, b, at_once):
+            some = slice(start, start + at_once)
+            for tile, base in enumerate(image.upscaled.to(self._precision)):
+                weights = self._seen(keys.weights[tile, prompts[some]], columns)
+                weights = weights.to(self._precision)
+                scale = self._seen(keys.scale[tile, prompts[some], None], columns)
+                x = torch.baddbmm(base, weights.transpose(1, 2), directions[some]).float()
+                x = torch.addcmul(constant, x, scale.transpose(1, 2), out=x)
+                logits[some, :, tile] = self._rest(x, hyper[some]).unflatten(2, (w, 16))
+        # channels hold (column, row, row, column) of the sub-pixels: the last two pixels of a row
+        # lie together and move as one 64-bit number
+        pairs = logits.view(torch.float64).view(b, m, tiles * w // columns, 2 * columns, 4)
+        by_row = pairs[:, :, :rows].transpose(3, 4).contiguous().view(torch.float32)
+        return by_row.view(b, m, 4 * rows, 4 * columns)
+
+    def _rest(self, x: Tensor, hyper: Tensor) -> Tensor:
+        """(b, w, 4 x 64) after the first product to (b, masks, w x 16) logits."""
+        norm = self._norm
+        x = x.unflatten(2, (4, -1))
+        x = functional.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps)
+        x = functional.linear(functional.gelu(x).to(self._precision), *self._second)
+        upscaled = functional.gelu(x).float().view(len(x), -1, hyper.shape[-1])
+        return hyper @ upscaled.transpose(1, 2)
+
+    def _seen(self, tile: Tensor, columns: int) -> Tensor:
+        """(b, r, w) to the positions in visible columns."""
+        if columns == self._grid[1]:
+            return tile
+        return tile.unflatten(2, (-1, self._grid[1]))[..., :columns].flatten(2)

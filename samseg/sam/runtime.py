@@ -1,0 +1,78 @@
+"""A SAM on its device, arranged for inference: what automatic masks and prompts both run on."""
+
+from dataclasses import dataclass
+
+import torch
+from segment_anything.modeling import Sam
+
+from samseg.sam.network.decoder import Decoder
+from samseg.sam.network.encoder import EncodedImage, ImageEncoder
+from samseg.sam.settings import Precision
+from samseg.sam.threads import Threads
+from samseg.sam.upsample.upsampler import Upsampler
+
+_CPU_BATCH = 16
+"""Most prompts decoded at once on a CPU: larger batches use more memory and are not faster."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SamRuntime:
+    """A model and the rearranged forms of its parts, all with the same weights.
+
+    Attributes:
+        model: the model, on its device, in evaluation mode.
+        encoder: from pixels to features.
+        decoder: from prompts to logits.
+        batch: prompts decoded at once.
+        threads: CPU threads that decode batches side by side; one on a GPU.
+        compiled: whether the parts run through `torch.compile`.
+    """
+
+    model: Sam
+    encoder: ImageEncoder
+    decoder: Decoder
+    batch: int
+    threads: Threads
+    compiled: bool
+
+    @classmethod
+    def of(
+        cls,
+        model: Sam,
+        device: torch.device,
+        points_per_batch: int,
+        precision: Precision = "float32",
+        compiled: bool = False,
+    ) -> "SamRuntime":
+        """Move `model` to the device and rearrange it.
+
+        Args:
+            model: any `segment_anything` model, with its final weights.
+            device: where it runs.
+            points_per_batch: prompts decoded at once; a CPU takes at most 16.
+            precision: see `ModelSpec`.
+            compiled: see `ModelSpec.compile`.
+        """
+        model = model.to(device).eval()
+        on_cpu = device.type == "cpu"
+        batch = min(points_per_batch, _CPU_BATCH) if on_cpu else points_per_batch
+        dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        return cls(
+            model=model,
+            encoder=ImageEncoder.of(model, dtype, compiled),
+            decoder=Decoder(model, dtype, compiled_for=batch if compiled else None),
+            batch=batch,
+            threads=Threads(torch.get_num_threads() if on_cpu else 1),
+            compiled=compiled,
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """The model's device."""
+        return self.model.device
+
+    def upsampler(self, encoded: EncodedImage) -> Upsampler:
+        """Return the upsampler from this model's logits to the pixels of an encoded image."""
+        low = self.model.prompt_encoder.mask_input_size[0]
+        side = self.model.image_encoder.img_size
+        return Upsampler(encoded.geometry, low, side, self.device, self.compiled)

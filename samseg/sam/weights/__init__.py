@@ -1,0 +1,1 @@
+"""Checkpoints: which ones there are, downloading them, loading them into a model."""

@@ -1,0 +1,160 @@
+"""Fetch one large file into a cache: resumable, verified, safe with several workers at once.
+
+Whoever holds the lock downloads into `{file}.{version}.part`, which survives a crash and is
+continued from its end as long as the source still holds the same version; the finished file appears
+under its name by one rename. Not for many small files.
+"""
+
+import fcntl
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from samseg.errors import CheckpointError, redact
+from samseg.sam.weights.digest import sha256_of
+
+CHUNK = 1 << 23
+"""Bytes asked for at once: the most that a dropped connection costs."""
+
+_ATTEMPTS = 5
+_FIRST_PAUSE_S = 0.5
+
+
+def fetch(
+    url: str,
+    path: Path,
+    sha256: str | None,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> str:
+    """Make sure that `path` holds what `url` holds, and return its hex sha256.
+
+    Args:
+        url: any URL that fsspec can open.
+        path: where the file belongs; kept when it is there already and has the wanted digest.
+        sha256: the wanted digest, None to take what comes.
+        progress: called with bytes present and bytes in all (None when unknown).
+
+    Raises:
+        CheckpointError: it cannot be fetched, or has another digest (the bad file is removed, so
+            that a retry starts afresh).
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(path.with_name(path.name + ".lock")):
+            if path.is_file():
+                found = sha256_of(path)
+                if sha256 in (None, found):
+                    return found
+                path.unlink()
+            source = _RemoteFile(url)
+            part = path.with_name(f"{path.name}.{source.version}.part")
+            for stale in path.parent.glob(f"{path.name}.*.part"):
+                if stale != part:
+                    stale.unlink()
+            _complete(source, part, progress)
+            found = sha256_of(part)
+            if sha256 not in (None, found):
+                part.unlink()
+                raise CheckpointError(
+                    f"{redact(url)} has sha256 {found}, wanted {sha256}; the download to {path} "
+                    "was removed. Run again; if it happens again, the source or `model.sha256` "
+                    "is wrong"
+                )
+            part.replace(path)
+            return found
+    except OSError as e:
+        raise CheckpointError(
+            f"cannot write {path}: {e.strerror or e}; set `model.cache` to a writable folder with "
+            "enough space"
+        ) from e
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock that the system releases when the holder dies."""
+    with path.open("a") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        yield
+
+
+def _complete(
+    source: "_RemoteFile", part: Path, progress: Callable[[int, int | None], None] | None
+) -> None:
+    """Download into `part` from where it ends; a dropped connection is tried again."""
+    size = source.size
+    if size is not None and _bytes_in(part) > size:
+        part.unlink()
+    failures, pause = 0, _FIRST_PAUSE_S
+    while (have := _bytes_in(part)) != size or size is None:
+        try:
+            block = source.read(have)
+        except source.errors as e:
+            failures += 1
+            if failures == _ATTEMPTS or source.permanent(e):
+                raise CheckpointError(
+                    f"cannot fetch {redact(source.url)}: {redact(str(e)) or type(e).__name__}; "
+                    f"{have} bytes are kept and the next run continues there. Without network, "
+                    "download it elsewhere and give its path as the checkpoint"
+                ) from e
+            time.sleep(pause)
+            pause *= 2
+            continue
+        failures, pause = 0, _FIRST_PAUSE_S
+        whole = size is None or len(block) > min(CHUNK, size - have)
+        with part.open("wb" if whole else "ab") as f:
+            f.write(block)
+        if progress is not None:
+            progress(_bytes_in(part), size)
+        if whole:
+            return
+
+
+def _bytes_in(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
+class _RemoteFile:
+    """A remote file of which ranges can be read.
+
+    Attributes:
+        size: bytes, None when the server does not say.
+        version: short hash of what the server says about this version of the file.
+    """
+
+    def __init__(self, url: str):
+        """Ask for size and version."""
+        from samseg.storage import filesystem, transport_errors
+
+        self.url = url
+        self.errors: tuple[type[BaseException], ...] = transport_errors()
+        unusable: tuple[type[BaseException], ...] = (ValueError, ImportError, *self.errors)
+        try:
+            self._fs = filesystem(url)
+            self._path = self._fs._strip_protocol(url)
+            info = self._fs.info(self._path)
+        except unusable as e:
+            raise CheckpointError(
+                f"cannot reach {redact(url)}: {redact(str(e)) or type(e).__name__}; check the URL "
+                "and the network, or download it elsewhere and give its path as the checkpoint"
+            ) from e
+        self.size: int | None = info.get("size")
+        told = [info.get(k) for k in ("size", "ETag", "e_tag", "Last-Modified", "last_modified")]
+        self.version = hashlib.sha256(repr(told).encode()).hexdigest()[:8]
+
+    def read(self, start: int) -> bytes:
+        """Read the next block; the whole file where the size is unknown.
+
+        A server that ignores ranges sends the whole file too: the caller sees it by its length.
+        """
+        if self.size is None:
+            return bytes(self._fs.cat_file(self._path))
+        end = min(start + CHUNK, self.size)
+        return bytes(self._fs.cat_file(self._path, start=start, end=end))
+
+    @staticmethod
+    def permanent(error: BaseException) -> bool:
+        """Tell whether trying again is useless (not found, forbidden)."""
+        status = getattr(error, "status", 0)
+        return isinstance(error, FileNotFoundError | PermissionError) or 400 <= status < 500

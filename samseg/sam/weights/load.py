@@ -1,0 +1,148 @@
+"""Load weights into `segment_anything`'s own model classes, and choose the device.
+
+The models are `segment_anything.modeling.Sam`, so `SamPredictor` and
+`SamAutomaticMaskGenerator` accept them. Finding the file is `samseg.sam.weights.registry`' part.
+"""
+
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import torch
+from segment_anything import sam_model_registry
+from segment_anything.modeling import Sam
+from torch import Tensor
+
+from samseg.errors import CheckpointError, DeviceError
+from samseg.sam.settings import Architecture
+from samseg.sam.tiny.build import build_tiny
+from samseg.sam.weights.registry import resolve
+
+_VIT_WIDTHS: Mapping[int, Architecture] = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
+_SHOWN = 3
+
+
+def load_model(
+    name_or_path: str | os.PathLike[str],
+    *,
+    sha256: str | None = None,
+    cache: Path | None = None,
+    arch: Architecture | None = None,
+) -> Sam:
+    """Load a checkpoint as a `segment_anything` model, on the CPU, in evaluation mode.
+
+    Args:
+        name_or_path: `tiny`, `vit_b`, `vit_l`, `vit_h`, a path, or a URL.
+        sha256: digest that the file must have.
+        cache: folder for fetched checkpoints; `~/.cache/samseg` when None.
+        arch: architecture, None to tell it from the weights.
+
+    Raises:
+        CheckpointError: no such checkpoint, damaged, or not of a known architecture.
+    """
+    found = resolve(name_or_path, sha256=sha256, cache=cache)
+    return read_model(found.path, arch)
+
+
+def read_model(path: Path, arch: Architecture | None = None) -> Sam:
+    """Read a `.pth` or `.safetensors` file into a model; see `load_model`."""
+    weights = read_weights(path)
+    arch = arch or architecture_of(weights, path)
+    model = build_model(arch)
+    wanted = model.state_dict()
+    missing = sorted(wanted.keys() - weights.keys())
+    extra = sorted(weights.keys() - wanted.keys())
+    shapes = [
+        f"{k} is {tuple(weights[k].shape)}, wanted {tuple(wanted[k].shape)}"
+        for k in sorted(wanted.keys() & weights.keys())
+        if weights[k].shape != wanted[k].shape
+    ]
+    if missing or extra or shapes:
+        raise CheckpointError(
+            f"{path} does not fit the architecture {arch}: {_some('missing', missing)}"
+            f"{_some('unknown', extra)}{_some('misshapen', shapes)}give a SAM checkpoint, or the "
+            "right `model.arch`"
+        )
+    model.load_state_dict(weights)  # half precision on disk becomes float32 here
+    return model.eval()
+
+
+def build_model(arch: Architecture) -> Sam:
+    """Return a model of one architecture with random weights, in evaluation mode."""
+    return build_tiny() if arch == "tiny" else sam_model_registry[arch]()
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a state dict without running any code that the file may hold.
+
+    Raises:
+        CheckpointError: the file is neither safetensors nor a plain PyTorch state dict.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as e:
+        raise CheckpointError(
+            f"cannot read weights from {path}: {str(e).splitlines()[0] if str(e) else e!r}; it is "
+            "damaged or not a state dict; fetch it again"
+        ) from e
+    if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
+        raise CheckpointError(
+            f"{path} holds {type(weights).__name__}, wanted a state dict (name -> tensor) of SAM"
+        )
+    return weights
+
+
+def architecture_of(weights: Mapping[str, Tensor], path: Path) -> Architecture:
+    """Tell the architecture from the names and shapes of the weights.
+
+    Raises:
+        CheckpointError: they belong to no architecture that samseg knows.
+    """
+    if "image_encoder.stages.0.0.depthwise.weight" in weights:
+        return "tiny"
+    position = weights.get("image_encoder.pos_embed")
+    width = position.shape[-1] if position is not None and position.ndim == 4 else 0
+    if width not in _VIT_WIDTHS:
+        raise CheckpointError(
+            f"{path} is of no known architecture (first keys: {', '.join(list(weights)[:_SHOWN])})"
+            "; wanted vit_b, vit_l, vit_h or tiny, with keys as in segment_anything"
+        )
+    return _VIT_WIDTHS[width]
+
+
+def resolve_device(wanted: Literal["auto", "cpu", "cuda"] | str) -> torch.device:
+    """Choose the one device of this worker.
+
+    With several visible GPUs it is the first: pin a worker to another one with
+    CUDA_VISIBLE_DEVICES, as Ray does.
+
+    Raises:
+        DeviceError: `cuda` is wanted and there is none, or the name is unknown.
+    """
+    if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if wanted not in ("auto", "cuda"):
+        raise DeviceError(f"unknown device {wanted!r}; wanted auto, cpu or cuda")
+    if not torch.cuda.is_available():
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        seen = "" if visible is None else f" (CUDA_VISIBLE_DEVICES={visible!r})"
+        built = torch.version.cuda or "none: this PyTorch is CPU-only"
+        raise DeviceError(
+            f"device cuda was asked for, but PyTorch {torch.__version__} sees no GPU{seen}; CUDA "
+            f"it was built for: {built}. Check nvidia-smi and the driver, or set device to cpu"
+        )
+    return torch.device("cuda", 0)
+
+
+def _some(what: str, names: list[str]) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{len(names)} {what} ({', '.join(names[:_SHOWN])}{more}); "

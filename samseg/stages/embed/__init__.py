@@ -1,0 +1,1 @@
+"""The embed stage: prefetch images, segment them, pool embeddings, commit the shard."""

@@ -1,0 +1,200 @@
+"""The rows of one shard while it is in work, and their commit.
+
+The commit is two create-only PUTs: the masks part, then the images part, whose presence is the
+commit. When another attempt has already put its masks part, that part stands, and the images part
+is written to agree with it: counts and statuses are taken from what is stored.
+"""
+
+from collections import Counter, defaultdict
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from samseg import schema
+from samseg.engine.protocol import Receipt
+from samseg.errors import ImageError
+from samseg.output import Output
+from samseg.stages.embed.prefetch import DecodedImage
+from samseg.types import Image, Int32, Masks, Pooled, Shard, mask_id_of
+
+_ERROR_LENGTH = 300
+
+
+class ShardRows:
+    """Rows of `images` and `masks` for one shard, in reading order."""
+
+    def __init__(self, shard: Shard):
+        """Start with no rows."""
+        self.shard = shard
+        self.masks = 0
+        self._images: list[dict[str, Any]] = []
+        self._parts: list[pa.Table] = []
+        self._seconds: Counter[str] = Counter()
+
+    def add(
+        self,
+        ready: DecodedImage,
+        image: Image,
+        masks: Masks,
+        pooled: Pooled,
+        parent: Int32,
+        depth: Int32,
+        segment_s: float,
+        pool_s: float,
+    ) -> None:
+        """Add one labelled image.
+
+        Args:
+            ready: the image as read.
+            image: the picture.
+            masks: its n masks.
+            pooled: their embeddings.
+            parent: (n,) index of the mask that contains each one, -1 at the top.
+            depth: (n,) 0 at the top.
+            segment_s: seconds spent segmenting.
+            pool_s: seconds spent pooling.
+        """
+        h, w = masks.size
+        self._add_image(
+            ready,
+            status="ok" if len(masks) else "no_masks",
+            format=image.format,
+            width=w,
+            height=h,
+            note=image.note,
+            masks=len(masks),
+            segment_s=segment_s,
+            pool_s=pool_s,
+        )
+        if len(masks):
+            self._parts.append(_mask_table(ready, masks, pooled, parent, depth))
+            self.masks += len(masks)
+
+    def add_failure(self, ready: DecodedImage, error: ImageError) -> None:
+        """Add one image that could not be labelled."""
+        image = ready.image if isinstance(ready.image, Image) else None
+        self._add_image(
+            ready,
+            status=error.status,
+            error=" ".join(error.message.split())[:_ERROR_LENGTH],
+            format=image.format if image else None,
+            width=image.pixels.shape[1] if image else None,
+            height=image.pixels.shape[0] if image else None,
+            masks=0,
+        )
+
+    def commit(self, output: Output) -> Receipt:
+        """Write both parts; see the module's docstring for what happens on a race."""
+        parts = pa.concat_tables([schema.MASKS.empty_table(), *self._parts])
+        masks_key = output.masks_key(self.shard.id)
+        if not output.storage.put_new(masks_key, schema.encode(parts)):
+            self._agree_with(output.read(masks_key, ["image_id", "rle"]))
+        images = schema.table_of(self._images, schema.IMAGES)
+        committed = output.storage.put_new(output.images_key(self.shard.id), schema.encode(images))
+        return Receipt(
+            shard_id=self.shard.id,
+            statuses=Counter(row["status"] for row in self._images),
+            masks=self.masks,
+            seconds=dict(self._seconds),
+            committed=committed,
+        )
+
+    def _agree_with(self, stored: pa.Table) -> None:
+        """Take mask counts, and the statuses that follow from them, from a stored masks part."""
+        sizes: dict[str, list[int]] = {}
+        counts: dict[str, int] = defaultdict(int)
+        for row in stored.to_pylist():
+            counts[row["image_id"]] += 1
+            sizes[row["image_id"]] = row["rle"]["size"]
+        for row in self._images:
+            found = counts.get(row["image_id"], 0)
+            if found and row["status"] != "ok":
+                height, width = sizes[row["image_id"]]
+                row.update(status="ok", error=None, width=width, height=height)
+            elif not found and row["status"] == "ok":
+                row.update(status="no_masks")
+            row["masks"] = found
+        self.masks = stored.num_rows
+
+    def _add_image(
+        self, ready: DecodedImage, segment_s: float = 0.0, pool_s: float = 0.0, **columns: Any
+    ) -> None:
+        encoded = ready.encoded
+        seconds = {
+            "read": ready.read_s,
+            "decode": ready.decode_s,
+            "segment": segment_s,
+            "pool": pool_s,
+        }
+        self._seconds.update(seconds)
+        size = len(encoded.payload) if isinstance(encoded.payload, bytes) else None
+        self._images.append(
+            {
+                "image_id": encoded.image_id,
+                "key": encoded.key,
+                "uri": encoded.uri,
+                "shard_id": self.shard.id,
+                "sha256": ready.sha256,
+                "bytes": size,
+                "seconds": seconds,
+                **columns,
+            }
+        )
+
+
+def _mask_table(
+    ready: DecodedImage, masks: Masks, pooled: Pooled, parent: Int32, depth: Int32
+) -> pa.Table:
+    """Build the rows of `masks` for one image."""
+    n = len(masks)
+    image_id = ready.encoded.image_id
+    ids = [mask_id_of(image_id, i) for i in range(n)]
+    counts = [rle["counts"] for rle in masks.rles]
+    columns = {
+        "mask_id": ids,
+        "image_id": [image_id] * n,
+        "image_uri": [ready.encoded.uri] * n,
+        "mask_index": np.arange(n, dtype=np.int32),
+        "bbox": _boxes(_inclusive_to_xywh(masks.boxes)),
+        "area": masks.areas,
+        "predicted_iou": masks.predicted_iou,
+        "stability_score": masks.stability_score,
+        "point": pa.StructArray.from_arrays(
+            [pa.array(masks.points[:, i], pa.float32()) for i in range(2)],
+            fields=list(schema.POINT),
+        ),
+        "crop": _boxes(_exclusive_to_xywh(masks.crops)),
+        "prompt_kind": [masks.prompt_kind] * n,
+        "prompt_id": masks.prompt_ids,
+        "rle": pa.array(
+            [
+                {"size": list(masks.size), "counts": c.decode() if isinstance(c, bytes) else c}
+                for c in counts
+            ],
+            schema.RLE,
+        ),
+        "coverage": pooled.coverage,
+        "parent_mask_id": [ids[p] if p >= 0 else None for p in parent],
+        "depth": depth,
+        "status": np.where(pooled.empty, "empty", "ok").tolist(),
+        "embedding": schema.embeddings_of(pooled.embeddings, ~pooled.empty),
+    }
+    arrays = [pa.array(columns[f.name], f.type) for f in schema.MASKS]
+    return pa.Table.from_arrays(arrays, schema=schema.MASKS)
+
+
+def _inclusive_to_xywh(boxes: Int32) -> Int32:
+    """Turn xyxy with both corners inside into COCO xywh."""
+    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2] + 1], axis=1)
+
+
+def _exclusive_to_xywh(boxes: Int32) -> Int32:
+    """Turn xyxy with the second corner outside (crops) into COCO xywh."""
+    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+
+
+def _boxes(xywh: Int32) -> pa.StructArray:
+    return pa.StructArray.from_arrays(
+        [pa.array(xywh[:, i], pa.int32()) for i in range(4)], fields=list(schema.BOX)
+    )

@@ -1,0 +1,223 @@
+"""The embed stage: images in, masks and embeddings out, one commit per shard.
+
+`EmbedWork` is what a worker does with one shard: read and decode, segment, pool, and at the end
+two create-only PUTs, masks first, images last: the images part is the commit. Pixels, features and
+embeddings never leave the worker but to storage. `embed` runs it over an engine.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from samseg.engine.protocol import Attempt, Beat, Engine, Outcome, Receipt, Slot
+from samseg.errors import ImageError
+from samseg.output import Output
+from samseg.pooling import Pooling
+from samseg.readers import Reader
+from samseg.readers.decode import DecodePolicy
+from samseg.sam.settings import MaskSettings, ModelSpec
+from samseg.stages.embed.prefetch import DecodedImage, ReadAhead, decode_one
+from samseg.stages.embed.shard_rows import ShardRows
+from samseg.types import RawImage, Shard
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedSpec:
+    """What determines the embed stage; plain specs, so it travels to the workers.
+
+    Attributes:
+        output: URI of the output folder.
+        reader: where images come from.
+        decode: how they are decoded.
+        model: the checkpoint.
+        masks: mask generation as it will be used (checkpoint defaults filled in).
+        pooling: how masks become embeddings.
+    """
+
+    output: str
+    reader: Reader
+    decode: DecodePolicy
+    model: ModelSpec
+    masks: MaskSettings
+    pooling: Pooling
+
+    def build(self, slot: Slot) -> "EmbedWork":
+        """Load the model in the worker."""
+        return EmbedWork(self, slot)
+
+
+@dataclass(slots=True)
+class EmbedTotals:
+    """Totals of one run of the stage.
+
+    Attributes:
+        shards: shards committed in this run.
+        given_up: shards quarantined in this run.
+        masks: masks in the committed shards.
+        statuses: images per status in the committed shards.
+        seconds: worker seconds per stage.
+        wall_s: seconds from first to last.
+    """
+
+    shards: int = 0
+    given_up: int = 0
+    masks: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    seconds: Counter[str] = field(default_factory=Counter)
+    wall_s: float = 0.0
+
+    @property
+    def images(self) -> int:
+        """Images in the committed shards, failures too."""
+        return sum(self.statuses.values())
+
+    @property
+    def failed(self) -> int:
+        """Images that could not be labelled."""
+        return self.images - self.statuses["ok"] - self.statuses["no_masks"]
+
+    def add(self, receipt: Receipt) -> None:
+        """Count one finished shard."""
+        self.shards += 1
+        self.masks += receipt.masks
+        self.statuses.update(receipt.statuses)
+        self.seconds.update(receipt.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Planned shards that are neither committed nor given up.
+
+    Attributes:
+        done: ids of the other shards.
+        shards: how many are pending.
+        images: images in them, None where only reading can tell.
+    """
+
+    done: frozenset[str]
+    shards: int
+    images: int | None
+
+    def read(self, output: Output) -> Iterator[Shard]:
+        """Yield them in planning order, one plan in memory at a time."""
+        return (shard for shard in output.planned() if shard.id not in self.done)
+
+
+def pending(output: Output, retry_quarantined: bool = False) -> Pending:
+    """Find what is to do: all plans less one LIST of `images/`."""
+    done = output.committed()
+    if not retry_quarantined:
+        done |= output.quarantined()
+    others = pa.array(sorted(done), pa.string())
+    shards, images, unknown = 0, 0, False
+    for n in output.plan_numbers():
+        plan = output.read(output.plan_key(n), ["shard_id", "images"])
+        left = plan.filter(pc.invert(pc.is_in(plan["shard_id"], others)))
+        shards += len(pc.unique(left["shard_id"]))
+        images += pc.sum(left["images"]).as_py() or 0
+        unknown |= left["images"].null_count > 0
+    return Pending(frozenset(done), shards, None if unknown else images)
+
+
+def embed(
+    output: Output,
+    embedding: EmbedSpec,
+    shards: Iterable[Shard],
+    engine: Engine,
+    on_event: Callable[[Beat | Outcome], None] = lambda event: None,
+) -> EmbedTotals:
+    """Label `shards` through `engine`; a shard given up is written to the quarantine.
+
+    Raises:
+        WorkersError: workers cannot start.
+        DeviceError: the device asked for is missing.
+        CheckpointError: the weights cannot be loaded.
+    """
+    totals = EmbedTotals()
+    began = time.perf_counter()
+    for event in engine.map(embedding.build, shards, embedding.model.device):
+        if isinstance(event, Outcome):
+            if event.receipt is None:
+                output.quarantine(event.shard, event.failures)
+                totals.given_up += 1
+            else:
+                totals.add(event.receipt)
+        on_event(event)
+    totals.wall_s = time.perf_counter() - began
+    return totals
+
+
+class EmbedWork:
+    """A worker's state: the model on its device, and the reading ahead."""
+
+    def __init__(self, embedding: EmbedSpec, slot: Slot):
+        """Load the model; runs once per worker."""
+        from samseg.sam.segmenter import Segmenter
+
+        self._embedding = embedding
+        self._output = Output(embedding.output)
+        self._segmenter = Segmenter.load(
+            embedding.model, embedding.masks, device=slot.device, threads=slot.threads
+        )
+        self._ahead = ReadAhead(
+            embedding.reader, embedding.decode, threads=slot.threads, ahead=slot.threads
+        )
+
+    def __call__(self, shard: Shard, attempt: Attempt) -> Iterator[Beat | Receipt]:
+        """Label one shard; yields a beat before each image and the receipt at the end."""
+        rows = ShardRows(shard)
+        exact = attempt.exact or bool(attempt.skip)
+        images = (
+            self._exactly(shard, attempt.skip)
+            if exact
+            else self._ahead.images(shard, attempt.upcoming)
+        )
+        index = 0
+        yield Beat(shard.id, index, rows.masks)
+        for ready in images:
+            self._label(ready, rows)
+            index += 1
+            yield Beat(shard.id, index, rows.masks)
+        yield rows.commit(self._output)
+
+    def _exactly(self, shard: Shard, skip: frozenset[int]) -> Iterator[DecodedImage]:
+        """Read and decode one image at a time, and do not touch those to be skipped."""
+        began = time.perf_counter()
+        for index, encoded in enumerate(
+            self._embedding.reader.read(shard, self._embedding.decode.max_bytes)
+        ):
+            read_s = time.perf_counter() - began
+            if index in skip:
+                error = ImageError(
+                    "crashed", "its worker died or failed each time it touched this image"
+                )
+                encoded = RawImage(encoded.key, encoded.uri, error)
+            yield decode_one(self._embedding.decode, encoded, read_s)
+            began = time.perf_counter()
+
+    def _label(self, ready: DecodedImage, rows: ShardRows) -> None:
+        """Segment and pool one image, or record why it cannot be."""
+        from samseg.masks.containment import parents
+
+        image = ready.image
+        if isinstance(image, ImageError):
+            rows.add_failure(ready, image)
+            return
+        began = time.perf_counter()
+        masks, features = self._segmenter.segment(image.pixels)
+        segmented = time.perf_counter()
+        if not np.isfinite(features).all():
+            error = ImageError("nonfinite", "the image encoder gave NaN or infinite features")
+            rows.add_failure(ready, error)
+            return
+        pooled = self._embedding.pooling.pool(features, masks)
+        parent, depth = parents(masks)
+        pooled_at = time.perf_counter()
+        rows.add(
+            ready, image, masks, pooled, parent, depth, segmented - began, pooled_at - segmented
+        )

@@ -1,0 +1,97 @@
+"""The pictures of a page: each image is fetched once, everything on it drawn, then let go."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from samseg.errors import ImageError, one_line
+from samseg.masks.palette import color_of
+from samseg.stages.report.exemplars import Shown
+from samseg.types import NOISE, Image, Pixels
+from samseg.views import crops, figures, overlay
+
+Fetch = Callable[[Sequence[str]], Iterable[tuple[str, bytes | Exception]]]
+"""Gets images by URI, each once, in any order; where one cannot be had, the reason."""
+
+_SCENE_SIDE = 560
+
+
+@dataclass(slots=True)
+class DrawnImages:
+    """Pictures as `data:` URIs.
+
+    Attributes:
+        crops: mask id -> its exemplar.
+        scenes: image id -> the picture plain, and with its masks.
+        missing: URI -> why nothing could be drawn of that image.
+    """
+
+    crops: dict[str, str] = field(default_factory=dict)
+    scenes: dict[str, tuple[str, str]] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+def draw(
+    exemplars: Iterable[Shown],
+    scenes: Mapping[str, Sequence[Shown]],
+    fetch: Fetch,
+    decode: Callable[[bytes], Image],
+    on_progress: Callable[[int], None],
+) -> DrawnImages:
+    """Draw the exemplars and scenes.
+
+    Args:
+        exemplars: masks to cut out.
+        scenes: image id -> all its masks.
+        fetch: gets the images.
+        decode: turns bytes into the picture that was labelled; raises `ImageError`.
+        on_progress: told the number of images done.
+    """
+    wanted: dict[str, list[Shown]] = defaultdict(list)
+    for shown in exemplars:
+        wanted[shown.uri].append(shown)
+    scene_at = {masks[0].uri: image_id for image_id, masks in scenes.items()}
+    drawn = DrawnImages()
+    uris = sorted(wanted.keys() | scene_at.keys())
+    for done, (uri, payload) in enumerate(fetch(uris) if uris else (), start=1):
+        image_id = scene_at.get(uri)
+        masks = scenes[image_id] if image_id is not None else ()
+        try:
+            pixels = _pixels(payload, decode, [*wanted.get(uri, ()), *masks])
+        except ImageError as e:
+            drawn.missing[uri] = one_line(e)
+        else:
+            for shown in wanted.get(uri, ()):
+                drawn.crops[shown.mask_id] = _crop(pixels, shown)
+            if image_id is not None:
+                drawn.scenes[image_id] = _scene(pixels, masks)
+        on_progress(done)
+    return drawn
+
+
+def _pixels(
+    payload: bytes | Exception, decode: Callable[[bytes], Image], shown: Sequence[Shown]
+) -> Pixels:
+    if not isinstance(payload, bytes):
+        raise ImageError("unreadable", one_line(payload))
+    pixels = decode(payload).pixels
+    size = tuple(shown[0].rle["size"])
+    if pixels.shape[:2] != size:
+        raise ImageError("failed", f"the image is {pixels.shape[:2]} px now and was {size}")
+    return pixels
+
+
+def _crop(pixels: Pixels, shown: Shown) -> str:
+    color = color_of(NOISE if shown.class_id is None else shown.class_id)
+    return crops.data_uri(crops.exemplar(pixels, shown.rle, color))
+
+
+def _scene(pixels: Pixels, masks: Sequence[Shown]) -> tuple[str, str]:
+    rles, areas = [m.rle for m in masks], [m.area for m in masks]
+    if all(m.class_id is None for m in masks):
+        labelled = figures.every_mask(pixels, rles, areas)
+    else:
+        ids = [NOISE if m.class_id is None else m.class_id for m in masks]
+        labelled = overlay.overlay(pixels, rles, areas, ids)
+    plain, labelled = (crops.shrunk(p, _SCENE_SIDE) for p in (pixels, labelled))
+    return crops.data_uri(plain), crops.data_uri(labelled, quality=80)

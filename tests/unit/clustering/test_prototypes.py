@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from samseg.clustering import DBSCAN, KMeans
+from samseg.clustering.nearest import nearest
+from samseg.clustering.prototypes import prototypes_of
+from samseg.clustering.transform import unit
+
+
+def fitted(seed: int, eps: float, min_samples: int = 5, n: int = 160, spread: float = 0.35):
+    g = np.random.default_rng(seed)
+    centers = g.standard_normal((4, 5))
+    points = unit(centers[g.integers(0, 4, n)] + spread * g.standard_normal((n, 5)))[0]
+    ids = [f"m{i:04d}" for i in g.permutation(n)]
+    return points, ids, DBSCAN(eps=eps, min_samples=min_samples).fit(points)
+
+
+@given(seed=st.integers(0, 500), eps=st.sampled_from([0.01, 0.02, 0.04, 0.08]))
+@settings(max_examples=40, deadline=None)
+def test_every_mask_of_the_fit_is_assigned_to_its_own_class_again(seed, eps):
+    points, ids, fit = fitted(seed, eps)
+    class_ids = np.arange(fit.classes) + 10
+    prototypes = prototypes_of(fit, points, ids, class_ids)
+    found = nearest(points, prototypes.vectors, prototypes.class_ids)
+    inside = found.distance <= fit.eps
+    again = np.full(len(points), -1)
+    again[inside] = prototypes.class_ids[found.index[inside]] - 10
+    assert (again == fit.labels).all()
+    assert found.distance[fit.core] == pytest.approx(0, abs=eps / 2 + 1e-9)
+
+
+def test_prototypes_are_core_masks_of_their_class_and_fewer():
+    points, ids, fit = fitted(1, 0.04, spread=0.15)
+    prototypes = prototypes_of(fit, points, ids, np.arange(fit.classes))
+    rows = [ids.index(mask_id) for mask_id in prototypes.mask_ids]
+    assert fit.core[rows].all()
+    assert (fit.labels[rows] == prototypes.class_ids).all()
+    assert (points[rows] == prototypes.vectors).all()
+    assert fit.classes <= len(prototypes) < fit.core.sum() / 2
+
+
+def test_the_order_of_rows_does_not_matter():
+    points, ids, fit = fitted(2, 0.04)
+    order = np.random.default_rng(0).permutation(len(points))
+    moved = DBSCAN(eps=0.04, min_samples=5).fit(points[order])
+    same = prototypes_of(fit, points, ids, np.zeros(fit.classes))
+    other = prototypes_of(moved, points[order], [ids[i] for i in order], np.zeros(moved.classes))
+    assert set(same.mask_ids) == set(other.mask_ids)
+
+
+def test_centres_stand_for_themselves():
+    points, ids, _ = fitted(3, 0.04)
+    fit = KMeans(classes=3).fit(points)
+    prototypes = prototypes_of(fit, points, ids, np.array([4, 5, 9]))
+    assert prototypes.mask_ids == (None, None, None)
+    assert prototypes.class_ids.tolist() == [4, 5, 9]
+
+
+def test_no_class_has_no_anchor():
+    points, ids, fit = fitted(4, 1e-6)
+    assert fit.classes == 0
+    assert len(prototypes_of(fit, points, ids, np.zeros(0))) == 0

@@ -1,0 +1,48 @@
+"""What a run leaves: a state to go on from, and weights."""
+
+import hashlib
+
+import pytest
+import torch
+
+from samseg.errors import CheckpointError
+from samseg.lab.pretraining import checkpoint
+from samseg.lab.pretraining.checkpoint import export
+from samseg.sam.tiny.build import build_tiny
+from samseg.sam.weights.load import load_model
+from samseg.sam.weights.registry import safetensors_metadata
+
+
+def test_saving_is_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.save(path, {"step": 1})
+
+    def broken(state, file):
+        file.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(torch, "save", broken)
+    with pytest.raises(OSError, match="disk full"):
+        checkpoint.save(path, {"step": 2})
+    assert checkpoint.load(path) == {"step": 1}
+
+
+def test_a_damaged_state_is_named(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(b"no checkpoint")
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt.*delete it"):
+        checkpoint.load(path)
+
+
+def test_the_same_weights_give_the_same_file(tmp_path):
+    torch.manual_seed(0)
+    model, path = build_tiny(), tmp_path / "weights.safetensors"
+    settings = {"pred_iou_thresh": 0.5, "points_per_side": 8}
+    digests = {export(model, path, settings) for _ in range(12)}
+    assert digests == {hashlib.sha256(path.read_bytes()).hexdigest()}
+    assert safetensors_metadata(path)["arch"] == "tiny"
+    for name, value in load_model(str(path)).state_dict().items():
+        wanted = model.state_dict()[name]
+        if wanted.is_floating_point():
+            wanted = wanted.half().float()
+        assert value.equal(wanted), name

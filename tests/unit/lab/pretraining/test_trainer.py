@@ -1,0 +1,167 @@
+"""Training runs: they learn, they end with usable weights, and a kill changes nothing."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import samseg
+from samseg.errors import ConfigError
+from samseg.lab.pretraining.objective import PromptPlan, objective
+from samseg.lab.pretraining.run import pretrain
+from samseg.lab.pretraining.settings import Pretraining
+from samseg.lab.pretraining.trainer import Trainer
+from samseg.progress import Silent
+from samseg.sam.weights.load import read_weights
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def settings(folder, steps=(2, 2), **changes):
+    given = {
+        "output": str(folder),
+        "scenes": {"kinds": 20, "pasted": 0.0, "photographic": 0.0},
+        "stages": [
+            {"steps": steps[0], "window": 128, "pictures": 2, "clicks": 2},
+            {"steps": steps[1], "window": 256, "pictures": 1, "clicks": 2, "freeze_norm": True},
+        ],
+        "warmup": 1,
+        "loaders": 0,
+        "sheet_every": 2,
+        "corrections": [0.5, 0.5],
+        "boxes": 0.5,
+        "device": "cpu",
+    } | changes
+    return Pretraining.model_validate(given)
+
+
+class Killed(Exception):
+    pass
+
+
+class KilledAt(Silent):
+    """Stands for a kill: raises at one step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def update(self, done, detail=""):
+        if done == self.step:
+            raise Killed
+
+
+def test_a_run_ends_with_weights_that_segment(tmp_path):
+    trained = pretrain(settings(tmp_path, recommended={"pred_iou_thresh": 0.2}), Silent())
+    assert trained.steps == 4
+    assert sorted(p.name for p in (tmp_path / "sheets").iterdir()) == ["0000002.jpg", "0000004.jpg"]
+    segmenter = samseg.load_segmenter(trained.weights, points_per_side=2)
+    assert segmenter.settings.pred_iou_thresh == 0.2
+    assert segmenter.weights_sha256 == trained.sha256
+    _, features = segmenter.segment(np.zeros((40, 60, 3), np.uint8))
+    assert features.shape == (256, 64, 64)
+
+
+def test_a_killed_run_ends_as_a_calm_one_does(tmp_path, monkeypatch):
+    calm = pretrain(settings(tmp_path / "calm"), Silent())
+    often = {"checkpoint_every_s": 1e-6}
+    for step in (2, 4):  # once in each stage; the step that is under way is lost
+        with pytest.raises(Killed):
+            pretrain(settings(tmp_path / "killed", **often), KilledAt(step))
+    ended = pretrain(settings(tmp_path / "killed", **often), Silent())
+    one, other = (read_weights(tmp_path / "killed" / "weights.safetensors"), calm.weights)
+    for name, value in read_weights(Path(other)).items():
+        torch.testing.assert_close(one[name], value, rtol=0, atol=0, msg=name)
+    assert ended.sha256 == calm.sha256
+
+
+def test_it_learns(tmp_path):
+    """A picture that is seen again and again is segmented better and better."""
+    run = settings(
+        tmp_path,
+        stages=[{"steps": 20, "window": 128, "pictures": 2, "clicks": 4, "freeze_norm": True}],
+        start="tiny",
+        uses=1000,
+        corrections=[0, 0],
+        boxes=0.0,
+        weights={"kind": 0.0},
+        learning_rate=0.0001,
+        warmup=1,
+    )
+    trainer = Trainer(run, Silent())
+    _, batch = next(trainer._batches())
+    nothing = torch.zeros(0, 256), torch.zeros(0, dtype=torch.int64)
+
+    def cost():
+        with torch.inference_mode():
+            model, clicks = trainer.model.eval(), PromptPlan(boxes=False, corrections=0, seed=0)
+            return objective(model, batch, clicks, run.weights, nothing).figures["mask"]
+
+    before = cost()
+    trainer.run()
+    assert cost() < before
+
+
+def test_frozen_norms_stay(tmp_path):
+    frozen = [{"steps": 2, "window": 128, "pictures": 2, "clicks": 2, "freeze_norm": True}]
+    trainer = Trainer(settings(tmp_path, stages=frozen), Silent())
+    before = {k: v.clone() for k, v in trainer.model.state_dict().items() if "running" in k}
+    trainer.run()
+    after = trainer.model.state_dict()
+    assert before and all(value.equal(after[name]) for name, value in before.items())
+
+
+def test_two_threads_learn_from_the_whole_batch(tmp_path):
+    stages = [{"steps": 1, "window": 128, "pictures": 2, "clicks": 2, "freeze_norm": True}]
+    weights = {"kind": 0.0}
+    given = {"stages": stages, "weights": weights}
+    single = Trainer(settings(tmp_path / "single", **given), Silent())
+    single.run()
+    torch.set_num_threads(2)
+    both = Trainer(settings(tmp_path / "both", **given), Silent())
+    both.run()
+    for one, two in zip(single.model.parameters(), both.model.parameters(), strict=True):
+        torch.testing.assert_close(one, two, rtol=0, atol=5e-3)
+
+
+def test_two_threads_are_reproducible(tmp_path):
+    """Running statistics too, which every thread would otherwise write into as it comes."""
+    torch.set_num_threads(2)
+    stages = [{"steps": 1, "window": 128, "pictures": 2, "clicks": 2}]
+    runs = [Trainer(settings(tmp_path / name, stages=stages), Silent()) for name in "ab"]
+    for run in runs:
+        run.run()
+    one, other = (run.model.state_dict() for run in runs)
+    assert all(value.equal(other[name]) for name, value in one.items())
+    untrained = Trainer(settings(tmp_path / "c", stages=stages), Silent()).model.state_dict()
+    name = next(name for name in one if "running_mean" in name)
+    assert not one[name].equal(untrained[name])
+
+
+def test_another_run_in_the_same_folder_is_refused(tmp_path):
+    pretrain(settings(tmp_path), Silent())
+    with pytest.raises(ConfigError, match="learning_rate"):
+        Trainer(settings(tmp_path, learning_rate=0.5), Silent())
+
+
+def test_it_starts_from_weights(tmp_path):
+    trainer = Trainer(settings(tmp_path, start="tiny"), Silent())
+    wanted = samseg.load_model("tiny").state_dict()
+    assert all(v.equal(wanted[k]) for k, v in trainer.model.state_dict().items())
+
+
+def test_photos_and_scenes_together(tmp_path, labelled_folder):
+    photos = [{"folder": str(labelled_folder), "share": 1.0}]
+    scenes = {"kinds": 20, "pasted": 1.0, "photographic": 0.0}
+    trained = pretrain(settings(tmp_path / "run", photos=photos, scenes=scenes), Silent())
+    assert trained.steps == 4
+
+
+def test_nothing_to_train_on(tmp_path):
+    with pytest.raises(ConfigError, match="nothing to train on"):
+        Trainer(settings(tmp_path, scenes={"share": 0}), Silent())
+
+
+def test_recommended_settings_are_checked(tmp_path):
+    with pytest.raises(ValueError, match="pred_iou_thresh"):
+        settings(tmp_path, recommended={"pred_iou_thresh": 7})

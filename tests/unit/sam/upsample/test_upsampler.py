@@ -1,0 +1,189 @@
+"""From logits to measured and drawn masks, against the reference at full resolution."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+from segment_anything.utils.amg import batched_mask_to_box, calculate_stability_score
+
+from samseg.sam.network.decoder import visible_positions
+from samseg.sam.network.encoder import Geometry
+from samseg.sam.upsample.gpu_taps import Taps
+from samseg.sam.upsample.upsampler import Upsampler, _weights, on_host
+
+
+def smooth_logits(m: int) -> torch.Tensor:
+    """Blobs of several sizes, (m, 256, 256)."""
+    generator = torch.Generator().manual_seed(4)
+    coarse = (
+        torch.randn(m, 1, 12, 12, generator=generator)
+        - torch.linspace(-1, 2.5, m)[:, None, None, None]
+    )
+    return torch.nn.functional.interpolate(coarse, 256, mode="bicubic")[:, 0] * 4
+
+
+SIZES = {
+    "landscape": (70, 100),
+    "portrait": (100, 70),
+    "a photo": (534, 800),
+    "the input's": (1024, 1024),
+    "larger": (1500, 900),
+    "one px": (1, 1),
+    "a few px": (5, 7),
+    "a line": (1, 9000),
+    "a column": (9000, 1),
+    "a thin column": (900, 3),
+}
+
+
+def reference(tiny, logits, size):
+    """The reference's (m, h, w) values, stability, areas and boxes."""
+    full = tiny.postprocess_masks(logits[None], Geometry.of(size, 1024).input_size, size)[0]
+    return (
+        full,
+        calculate_stability_score(full, 0.0, 1.0).numpy(),
+        (full > 0).sum(dim=(1, 2)).numpy(),
+        batched_mask_to_box(full > 0).numpy(),
+    )
+
+
+def upsampler_of(size):
+    return Upsampler(Geometry.of(size, 1024), 256, 1024, torch.device("cpu"))
+
+
+def cut(upsampler, logits):
+    return on_host(upsampler.cut(logits, upsampler.measure(logits, 0.0, 1.0)))
+
+
+def check(got, wanted, size):
+    """Rounding may move a px in 100 000 over a threshold, or one of a small image."""
+    _, stability, areas, boxes = wanted
+    px = size[0] * size[1]
+    np.testing.assert_allclose(got.stability, stability, atol=2e-5 if px > 1e4 else 1e-3)
+    np.testing.assert_allclose(got.areas, areas, atol=max(1, 1e-5 * px))
+    np.testing.assert_allclose(got.boxes, boxes, atol=1)
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize("many", [False, True], ids=["tile by tile", "all at once"])
+def test_stability_areas_and_boxes(tiny, size, many):
+    logits, upsampler = smooth_logits(7), upsampler_of(size)
+    if many:  # what a GPU runs
+        upsampler._taps = tuple(
+            Taps.of(_weights(256, 1024, n, into))
+            for n, into in zip(Geometry.of(size, 1024).input_size, size, strict=True)
+        )
+    check(upsampler.measure(logits, 0.0, 1.0), reference(tiny, logits, size), size)
+    h, w = (4 * visible_positions(n, 64, 1024) for n in Geometry.of(size, 1024).input_size)
+    without_padding = logits[:, :h, :w].contiguous()
+    check(upsampler.measure(without_padding, 0.0, 1.0), reference(tiny, logits, size), size)
+    drawn, wanted = (
+        [upsampler.draw(cutout, 0.0) for cutout in cut(upsampler, given)]
+        for given in (without_padding, logits)
+    )
+    for one, other in zip(drawn, wanted, strict=True):
+        assert (one.x, one.y) == (other.x, other.y)
+        np.testing.assert_array_equal(one.columns, other.columns)
+
+
+@pytest.mark.parametrize("enlarged", [0.5, 1, 3])
+def test_the_padding_decides_no_pixel(enlarged):
+    """Of every size in the input: a patch that is left out holds no logit with a weight."""
+    for size in range(1, 1025):
+        weights = _weights(256, 1024, size, max(1, round(enlarged * size)))
+        read = int((weights > 0).any(dim=0).nonzero()[-1]) + 1
+        positions = visible_positions(size, 64, 1024)
+        assert read <= 4 * positions, size
+        assert read > 4 * positions - 8, size  # and little is computed for nothing
+
+
+def test_twelve_megapixels(tiny):
+    size, logits = (3000, 4000), smooth_logits(5)[1:4]
+    wanted = reference(tiny, logits, size)
+    upsampler = upsampler_of(size)
+    check(upsampler.measure(logits, 0.0, 1.0), wanted, size)
+    for cutout, full in zip(cut(upsampler, logits), wanted[0].numpy(), strict=True):
+        assert (on_canvas(upsampler.draw(cutout, 0.0), size) != (full > 0)).mean() < 2e-6
+
+
+def test_memory_is_a_fraction_of_one_mask():
+    size, logits = (3000, 4000), smooth_logits(3)
+    upsampler = upsampler_of(size)
+    tracemalloc.start()
+    upsampler.measure(logits, 0.0, 1.0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < size[0] * size[1]  # bytes; one mask's logits would be four times as many
+
+
+@pytest.mark.parametrize("size", [(534, 800), (1, 1500), (5, 7)])
+@pytest.mark.parametrize("at_least", [0.3, 0.8, 0.95])
+def test_what_is_not_measured_is_below_the_limit(size, at_least):
+    logits, upsampler = smooth_logits(9), upsampler_of(size)
+    everything = upsampler.measure(logits, 0.0, 1.0)
+    got = upsampler.measure(logits, 0.0, 1.0, at_least)
+    stable = everything.stability >= at_least
+    np.testing.assert_array_equal(got.stability >= at_least, stable)
+    for column in ("stability", "areas", "boxes"):
+        np.testing.assert_array_equal(
+            getattr(got, column)[stable], getattr(everything, column)[stable]
+        )
+
+
+def test_masks_that_cannot_be_stable_are_left_alone():
+    size = (534, 800)
+    logits = torch.full((2, 256, 256), 0.5)  # above -1 everywhere, above 1 nowhere
+    logits[1] = 2.0
+    got = upsampler_of(size).measure(logits, 0.0, 1.0, at_least=0.1)
+    assert got.areas.tolist() == [0, 534 * 800]
+    assert got.stability.tolist() == [0.0, 1.0]
+    assert got.boxes.tolist() == [[0, 0, 0, 0], [0, 0, 799, 533]]
+
+
+def test_masks_do_not_depend_on_the_others_measured_with_them():
+    logits, upsampler = smooth_logits(15), upsampler_of((300, 400))
+    together = upsampler.measure(logits, 0.0, 1.0)
+    alone = [upsampler.measure(logits[i : i + 1], 0.0, 1.0) for i in range(15)]
+    np.testing.assert_array_equal(together.areas, np.concatenate([x.areas for x in alone]))
+    np.testing.assert_array_equal(together.boxes, np.concatenate([x.boxes for x in alone]))
+    stability = np.concatenate([x.stability for x in alone])
+    np.testing.assert_array_equal(together.stability, stability)
+
+
+def test_no_masks():
+    got = upsampler_of((70, 100)).measure(torch.zeros(0, 256, 256), 0.0, 1.0, 0.5)
+    assert (got.stability.shape, got.areas.shape, got.boxes.shape) == ((0,), (0,), (0, 4))
+    assert cut(upsampler_of((70, 100)), torch.zeros(0, 256, 256)) == []
+
+
+def on_canvas(window, size):
+    """Draw a window into a whole (h, w) image."""
+    canvas = np.zeros(size, dtype=bool)
+    w, h = window.columns.shape
+    canvas[window.y : window.y + h, window.x : window.x + w] = window.columns.T
+    assert window.y + h <= size[0]
+    assert window.x + w <= size[1]
+    return canvas
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_drawn_masks_are_the_reference_s(tiny, size):
+    logits, upsampler = smooth_logits(7), upsampler_of(size)
+    full = reference(tiny, logits, size)[0] > 0
+    measured = upsampler.measure(logits, 0.0, 1.0)
+    for i, (cutout, wanted) in enumerate(zip(cut(upsampler, logits), full.numpy(), strict=True)):
+        canvas = on_canvas(upsampler.draw(cutout, 0.0), size)
+        assert (canvas != wanted).sum() <= max(1, 2e-5 * wanted.size)
+        assert abs(int(canvas.sum()) - measured.areas[i]) <= max(1, 1e-5 * wanted.size)
+
+
+def test_logits_in_the_padding_touch_no_pixel():
+    logits = torch.full((1, 256, 256), -9.0)
+    logits[0, 200:] = 9.0
+    upsampler = upsampler_of((100, 400))
+    measured = upsampler.measure(logits, 0.0, 1.0)
+    assert measured.areas.tolist() == [0]
+    assert measured.boxes.tolist() == [[0, 0, 0, 0]]
+    assert np.isnan(measured.stability).all()
+    assert cut(upsampler, logits) == [None]

@@ -1,0 +1,253 @@
+"""Finding and fetching weights, against a real HTTP server that drops connections."""
+
+import hashlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from samseg.errors import CheckpointError
+from samseg.sam.settings import ModelSpec
+from samseg.sam.weights import download, registry
+from samseg.sam.weights.registry import identify, resolve
+
+CONTENT = bytes(range(256)) * 400  # 100 kB
+SHA = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Server:
+    """Serves one file; `drop` of the next ranges break off in the middle."""
+
+    def __init__(self, ranges: bool = True):
+        self.content, self.etag, self.ranges = CONTENT, '"one"', ranges
+        self.drop = 0
+        self.sent: list[tuple[int, int]] = []
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, *args):
+                pass
+
+            def head(self) -> tuple[int, int]:
+                size = len(server.content)
+                if "missing" in self.path:
+                    self.send_error(404)
+                    return 0, 0
+                asked = self.headers.get("Range")
+                start, stop = 0, size
+                if asked and server.ranges:
+                    first, last = asked.removeprefix("bytes=").split("-")
+                    start, stop = int(first), min(int(last) + 1, size)
+                    self.send_response(206)
+                    self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{size}")
+                else:
+                    self.send_response(200)
+                if server.ranges:
+                    self.send_header("Accept-Ranges", "bytes")
+                self.send_header("ETag", server.etag)
+                self.send_header("Content-Length", str(stop - start))
+                self.end_headers()
+                return start, stop
+
+            def do_HEAD(self):
+                self.head()
+
+            def do_GET(self):
+                start, stop = self.head()
+                if server.drop:
+                    server.drop -= 1
+                    stop = (start + stop) // 2
+                    self.close_connection = True
+                server.sent.append((start, stop))
+                self.wfile.write(server.content[start:stop])
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._http.serve_forever, daemon=True)
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._http.server_port}"
+
+    def close(self):
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def server():
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(download, "CHUNK", 10_000)
+    monkeypatch.setattr(download, "_FIRST_PAUSE_S", 0.01)
+    monkeypatch.delenv(registry.MIRROR_VARIABLE, raising=False)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir() if not p.name.endswith(".lock"))
+
+
+def test_fetched_once_and_kept(server, tmp_path):
+    seen = []
+    found = resolve(
+        f"{server.url}/sam.pth", sha256=SHA, cache=tmp_path, progress=lambda *at: seen.append(at)
+    )
+    assert found.path.read_bytes() == CONTENT
+    assert found.sha256 == SHA
+    assert seen[-1] == (len(CONTENT), len(CONTENT))
+    assert len(seen) == 11
+    asked = len(server.sent)
+    assert resolve(f"{server.url}/sam.pth", sha256=SHA, cache=tmp_path) == found
+    assert len(server.sent) == asked
+    assert names(tmp_path) == [found.path.name]
+
+
+def test_a_dropped_connection_is_taken_up_where_it_broke(server, tmp_path):
+    server.drop = 3
+    found = resolve(f"{server.url}/sam.pth", sha256=SHA, cache=tmp_path)
+    assert found.path.read_bytes() == CONTENT
+    assert sum(stop - start == 5000 for start, stop in server.sent) == 3
+
+
+def test_an_interrupted_download_is_continued_by_the_next_run(server, tmp_path):
+    class Interrupted(BaseException):
+        pass
+
+    def interrupt(done, total):
+        if done >= 40_000:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        resolve(f"{server.url}/sam.pth", sha256=SHA, cache=tmp_path, progress=interrupt)
+    (part,) = names(tmp_path)
+    assert part.endswith(".part")
+    server.sent.clear()
+    assert resolve(f"{server.url}/sam.pth", sha256=SHA, cache=tmp_path).path.is_file()
+    assert server.sent[0][0] == 40_000
+    assert len(names(tmp_path)) == 1
+
+
+def test_half_of_another_version_is_not_continued(server, tmp_path):
+    def interrupt(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        resolve(f"{server.url}/sam.pth", cache=tmp_path, progress=interrupt)
+    server.content, server.etag = CONTENT[::-1], '"two"'
+    found = resolve(f"{server.url}/sam.pth", cache=tmp_path)
+    assert found.path.read_bytes() == CONTENT[::-1]
+    assert names(tmp_path) == [found.path.name]
+
+
+def test_a_server_that_gives_up_is_named_and_the_rest_kept(server, tmp_path):
+    server.drop = 10**6
+    with pytest.raises(CheckpointError, match=r"cannot fetch http.*the next run continues there"):
+        resolve(f"{server.url}/sam.pth", sha256=SHA, cache=tmp_path)
+    server.drop = 0
+    assert resolve(f"{server.url}/sam.pth", sha256=SHA, cache=tmp_path).sha256 == SHA
+
+
+def test_wrong_content_is_removed_and_a_retry_works(server, tmp_path):
+    server.content = b"x" * 30_000
+    bad = hashlib.sha256(server.content).hexdigest()
+    with pytest.raises(
+        CheckpointError, match=f"sha256 {bad}, wanted {SHA}.*was removed. Run again"
+    ):
+        resolve(f"{server.url}/sam.pth", sha256=SHA, cache=tmp_path)
+    assert names(tmp_path) == []
+    server.content = CONTENT
+    assert resolve(f"{server.url}/sam.pth", sha256=SHA, cache=tmp_path).sha256 == SHA
+
+
+def test_a_damaged_cache_is_fetched_anew(server, tmp_path):
+    found = resolve(f"{server.url}/sam.pth", sha256=SHA, cache=tmp_path)
+    found.path.write_bytes(b"damaged")
+    assert resolve(f"{server.url}/sam.pth", sha256=SHA, cache=tmp_path).sha256 == SHA
+    assert found.path.read_bytes() == CONTENT
+
+
+def test_a_server_without_ranges(tmp_path):
+    server = Server(ranges=False)
+    try:
+        found = resolve(f"{server.url}/sam.pth", sha256=SHA, cache=tmp_path)
+        assert found.path.read_bytes() == CONTENT
+    finally:
+        server.close()
+
+
+def test_several_workers_at_once_fetch_once(server, tmp_path):
+    with ThreadPoolExecutor(4) as pool:
+        found = list(
+            pool.map(
+                lambda _: resolve(f"{server.url}/sam.pth", sha256=SHA, cache=tmp_path), range(4)
+            )
+        )
+    assert len(set(found_one.path for found_one in found)) == 1
+    assert sum(stop - start for start, stop in server.sent) == len(CONTENT)
+
+
+def test_not_found_is_not_tried_again(server, tmp_path):
+    with pytest.raises(CheckpointError, match=r"cannot reach http.*missing.pth"):
+        resolve(f"{server.url}/missing.pth", cache=tmp_path)
+
+
+def test_other_filesystems(tmp_path):
+    with fsspec.open("memory://models/mine.pth", "wb") as f:
+        f.write(CONTENT)
+    found = resolve("memory://models/mine.pth", cache=tmp_path / "new" / "folder")
+    assert found.path.read_bytes() == CONTENT
+
+
+def test_a_name_through_a_mirror(server, tmp_path, monkeypatch):
+    monkeypatch.setitem(
+        registry.PUBLISHED,
+        "vit_b",
+        registry.Published("https://nowhere.invalid/sam_vit_b_01ec64.pth", SHA),
+    )
+    monkeypatch.setenv(registry.MIRROR_VARIABLE, server.url)
+    found = resolve("vit_b", cache=tmp_path)
+    assert (found.sha256, found.arch) == (SHA, "vit_b")
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    (folder / "sam_vit_b_01ec64.pth").write_bytes(CONTENT)
+    monkeypatch.setenv(registry.MIRROR_VARIABLE, str(folder))
+    assert resolve("vit_b", cache=tmp_path).path.parent == folder
+
+
+def test_a_published_checkpoint_is_identified_without_fetching(tmp_path):
+    for name, published in registry.PUBLISHED.items():
+        assert identify(ModelSpec(checkpoint=name, cache=tmp_path)).sha256 == published.sha256
+    assert list(tmp_path.iterdir()) == []
+    assert identify(ModelSpec()).recommended == resolve("tiny").recommended
+
+
+def test_a_local_file_is_taken_as_it_is(tmp_path):
+    path = tmp_path / "mine.pth"
+    path.write_bytes(CONTENT)
+    for way in (path, str(path), f"file://{path}"):
+        assert resolve(way) == registry.Resolved(SHA, None, {}, path)
+    with pytest.raises(CheckpointError, match=f"mine.pth has sha256 {SHA}, wanted {'0' * 64}"):
+        resolve(path, sha256="0" * 64)
+
+
+@pytest.mark.parametrize(
+    ("asked", "hint"),
+    [
+        ("vit_g", "did you mean 'vit_"),
+        ("tinny", "did you mean 'tiny'"),
+        ("{tmp}/sam_vit_b_01ec46.pth", "did you mean '{tmp}/sam_vit_b_01ec64.pth'"),
+        ("{tmp}/none/at/all.pth", "no file {tmp}/none/at/all.pth"),
+    ],
+)
+def test_unknown_checkpoints(tmp_path, asked, hint):
+    (tmp_path / "sam_vit_b_01ec64.pth").touch()
+    with pytest.raises(CheckpointError) as refused:
+        resolve(asked.format(tmp=tmp_path))
+    assert hint.format(tmp=tmp_path) in str(refused.value)
+    assert "not one of tiny, vit_b, vit_l, vit_h" in str(refused.value)

@@ -1,0 +1,124 @@
+"""Nights of the cluster stage that are killed, and nights at the same time as others."""
+
+import pytest
+
+from samseg.errors import CodebookError
+from samseg.stages.cluster.codebook_store import load_codebook
+from samseg.stages.cluster.stage import ClusterReport
+from samseg.storage import ObjectStorage
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing may catch it."""
+
+
+class Mortal(ObjectStorage):
+    """A storage whose process dies around its n-th write, before or after it takes effect."""
+
+    def __init__(self, uri: str, writes: int, after: bool):
+        super().__init__(uri)
+        self.left, self.after = writes, after
+
+    def put_new(self, key: str, payload: bytes) -> bool:
+        self.left -= 1
+        if self.left == 0 and not self.after:
+            raise Killed
+        created = super().put_new(key, payload)
+        if self.left == 0:
+            raise Killed
+        return created
+
+
+def deaths(lake, folder):
+    """Yield copies of a lake in which a night was killed at each of its writes."""
+    for writes in range(1, 100):
+        for after in (False, True):
+            copy = lake.copied_to(folder / f"{writes}{after}")
+            copy.storage = Mortal(copy.uri, writes, after)
+            try:
+                copy.night()
+            except Killed:
+                yield copy.at(copy.uri)
+            else:
+                assert writes > 1
+                return
+    raise RuntimeError("a night never ended")
+
+
+@pytest.mark.parametrize("nights", ["first", "assign", "refit"])
+def test_a_night_killed_at_any_write_and_run_again_is_as_if_never_killed(tmp_path, lake, nights):
+    if nights != "first":
+        lake.night()
+        for shard in "de" if nights == "assign" else "def":
+            lake.add_shard(shard)
+    calm = lake.copied_to(tmp_path / "calm")
+    calm.night()
+    want, count = calm.tree(), 0
+    for output in deaths(lake, tmp_path):
+        newest = output.codebook_versions()
+        for version in newest:  # what readers see is whole
+            assert {"a", "b", "c"} <= output.assigned(version)
+        output.night()
+        assert output.tree() == want
+        count += 1
+    assert count == 2 * len(set(want) - set(lake.tree()))
+
+
+def test_a_half_written_codebook_is_passed_over_when_the_lake_has_grown_since(tmp_path, lake):
+    seen = set()
+    for output in deaths(lake, tmp_path):
+        output.add_shard("d")
+        report = output.night()
+        codebook = load_codebook(output, "recipe")
+        seen.add(report.version)
+        assert output.codebook_versions() == [report.version]
+        assert output.assigned(report.version) == {"a", "b", "c", "d"}
+        assert output.classes(report.version).keys() >= output.truth().keys()
+        assert report.version == codebook.version
+        assert {c.born_in for c in codebook.classes} == {report.version}
+        rows = output.read(output.assignments_key(report.version, "a"))
+        assert set(rows["codebook"].to_pylist()) == {report.version}
+        fresh = lake.at(tmp_path / "fresh")
+        if not fresh.committed():
+            for shard in "abcd":
+                fresh.add_shard(shard)
+            fresh.night()
+        if report.refitted:
+            assert output.classes(report.version) == fresh.classes(1)
+    assert seen == {1, 2}
+
+
+def test_a_codebook_committed_by_another_run_meanwhile_is_not_followed_blindly(lake):
+    lake.night()
+    for shard in "def":
+        lake.add_shard(shard)
+
+    class Rival(ObjectStorage):
+        """Lets another run finish a whole refit just before this one commits."""
+
+        def put_new(self, key: str, payload: bytes) -> bool:
+            if key.startswith("classes/v000002/assignments/part-f") and not rivals:
+                rivals.append(lake.at(lake.uri).night(refit=True))
+                rivals.append(lake.at(lake.uri).night(refit=True))
+            return super().put_new(key, payload)
+
+    rivals: list[ClusterReport] = []
+    racing = lake.at(lake.uri)
+    racing.storage = Rival(lake.uri)
+    with pytest.raises(CodebookError, match="another run committed codebook v3"):
+        racing.night()
+    assert lake.night().version == 3
+
+
+def test_two_runs_of_the_same_night_agree(lake):
+    class Twin(ObjectStorage):
+        def put_new(self, key: str, payload: bytes) -> bool:
+            if key.endswith("codebook.json") and not twins:
+                twins.append(lake.at(lake.uri).night())
+            return super().put_new(key, payload)
+
+    twins: list[ClusterReport] = []
+    racing = lake.at(lake.uri)
+    racing.storage = Twin(lake.uri)
+    assert racing.night().version == twins[0].version == 1
+    assert lake.codebook_versions() == [1]

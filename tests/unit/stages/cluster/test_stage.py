@@ -1,0 +1,261 @@
+"""Nights of the cluster stage: the first, those that only assign, refits, and odd input."""
+
+import numpy as np
+import pytest
+
+from samseg import schema
+from samseg.clustering import DBSCAN, KMeans
+from samseg.clustering.settings import ClusterSettings
+from samseg.errors import CodebookError
+from samseg.output import Output
+from samseg.stages.cluster.codebook_store import load_codebook
+from samseg.stages.cluster.stage import cluster
+
+SAME = DBSCAN(eps=0.2, min_samples=4)
+"""How `lake.night()` fits unless told otherwise."""
+
+
+# ---------------------------------------------------------------------- ordinary nights
+
+
+def test_the_first_night_finds_the_classes(lake):
+    report = lake.night()
+    assert (report.version, report.refitted, report.reason) == (1, True, "first")
+    assert report.classes == report.born == lake.kinds
+    assert report.retired == 0
+    found = lake.classes(1)
+    by_kind = [
+        {found[m] for m, kind in lake.truth().items() if kind == k} for k in range(lake.kinds)
+    ]
+    assert all(len(ids) == 1 and -1 not in ids for ids in by_kind)
+    assert len(set.union(*by_kind)) == lake.kinds
+
+
+def test_the_default_settings_find_them_too(lake):
+    report = lake.night(ClusterSettings())
+    assert report.classes == lake.kinds
+    assert len(report.curve) > 10
+    assert report.eps in [row["eps"] for row in report.curve]
+
+
+def test_counts_add_up(lake):
+    calls = []
+    report = lake.night(on_progress=calls.append)
+    found = lake.classes(1)
+    assert report.masks == report.new_masks == len(found) == 3 * 6 * (lake.kinds + 3)
+    assert report.assigned == sum(c >= 0 for c in found.values())
+    assert report.noise == sum(c < 0 for c in found.values())
+    assert report.invalid == 18
+    assert calls == [42, 84, 126]
+
+
+def test_masks_without_an_embedding_are_noise_at_no_distance(lake):
+    lake.night()
+    part = lake.read(lake.assignments_key(1, "a")).to_pylist()
+    empty = [row for row in part if row["mask_id"].endswith(f"-{lake.kinds + 2:04d}")]
+    assert len(empty) == 6
+    assert all((r["class_id"], r["distance"], r["margin"]) == (-1, None, None) for r in empty)
+    others = [row for row in part if row not in empty]
+    assert all(row["distance"] >= 0 and row["margin"] >= 0 for row in others)
+    assert {row["codebook"] for row in part} == {1}
+
+
+def test_an_assignments_part_follows_its_masks_part_row_for_row(lake):
+    lake.night()
+    for shard in "abc":
+        masks = lake.read(lake.masks_key(shard), ["mask_id"])["mask_id"]
+        assert lake.read(lake.assignments_key(1, shard))["mask_id"].equals(masks)
+
+
+def test_a_second_night_assigns_only_what_is_new(lake, monkeypatch):
+    lake.night()
+    before = lake.tree()
+    lake.add_shard("d")
+    touched = []
+    read = Output.read
+    monkeypatch.setattr(
+        Output, "read", lambda self, key, *rest: touched.append(key) or read(self, key, *rest)
+    )
+    report = lake.night()
+    assert (report.version, report.refitted, report.reason) == (1, False, "")
+    assert report.masks == report.new_masks == 42
+    assert report.born == report.retired == 0
+    assert [key for key in touched if not key.startswith("classes/v000001/")] == [
+        "masks/part-d.parquet"
+    ]
+    after = lake.tree()
+    assert {k: after[k] for k in before} == before
+    assert set(after) - set(before) == {
+        "masks/part-d.parquet",
+        "images/part-d.parquet",
+        "classes/v000001/assignments/part-d.parquet",
+    }
+
+
+def test_a_night_with_nothing_new_writes_nothing(lake):
+    lake.night()
+    before = lake.tree()
+    report = lake.night()
+    assert (report.masks, report.new_masks, report.classes) == (0, 0, lake.kinds)
+    assert lake.tree() == before
+
+
+def test_every_mask_with_a_class_has_a_witness_within_the_radius_and_no_other_has(lake):
+    lake.night()
+    lake.add_shard("d")
+    lake.night()
+    codebook = load_codebook(lake, "recipe")
+    core = codebook.prototypes.vectors.astype(np.float64)
+    for shard in "abcd":
+        masks = lake.read(lake.masks_key(shard))
+        masks = masks.filter(schema.pa.compute.equal(masks["status"], "ok"))
+        points = codebook.transform.apply(schema.matrix_of(masks["embedding"]))[0]
+        distance = 1 - points.astype(np.float64) @ core.T
+        found = lake.classes(1)
+        for mask_id, row in zip(masks["mask_id"].to_pylist(), distance, strict=True):
+            witness = row <= codebook.eps
+            ids = set(codebook.prototypes.class_ids[witness].tolist())
+            assert found[mask_id] in ids if ids else found[mask_id] == -1
+
+
+def test_neither_the_order_of_nights_nor_of_shards_matters(tmp_path, lake):
+    lake.night()
+    lake.add_shard("d")
+    lake.add_shard("e")
+    lake.night()
+    other = lake.at(tmp_path / "other")
+    for shard in ("c", "a", "b"):
+        other.add_shard(shard)
+    other.night()
+    for shard in ("e", "d"):
+        other.add_shard(shard)
+        other.night()
+    assert other.tree() == lake.tree()
+
+
+def test_the_length_of_embeddings_does_not_matter(tmp_path, lake):
+    other = lake.at(tmp_path / "other")
+    for shard in "abc":
+        other.add_shard(shard, scale=0.125)
+    lake.night()
+    other.night()
+    assert other.classes(1) == lake.classes(1)
+
+
+def test_how_masks_are_packed_into_shards_does_not_change_the_reference(tmp_path, lake):
+    small = ClusterSettings(fit=SAME, reference=40)
+    lake.night(small)
+    codebook = load_codebook(lake, "recipe")
+    assert codebook.notes["reference"] == 40
+    assert codebook.notes["masks"] == 3 * 6 * (lake.kinds + 2)
+    other = lake.at(tmp_path / "other")
+    parts = [lake.read(lake.masks_key(shard)) for shard in "abc"]
+    whole = schema.encode(schema.pa.concat_tables(parts))
+    other.storage.put_new(other.masks_key("one"), whole)
+    other.storage.put_new(other.images_key("one"), schema.encode(schema.IMAGES.empty_table()))
+    other.night(small)
+    assert other.classes(1) == lake.classes(1)
+
+
+# ---------------------------------------------------------------------- refits
+
+
+def test_a_lake_that_has_doubled_is_fitted_anew_and_ids_live_on(lake):
+    lake.night()
+    before = lake.classes(1)
+    for shard in "def":
+        lake.add_shard(shard, kinds=(*range(lake.kinds), lake.kinds))
+    report = lake.night()
+    assert (report.version, report.refitted, report.reason) == (2, True, "growth")
+    assert (report.born, report.retired, report.classes) == (1, 0, lake.kinds + 1)
+    assert (report.masks, report.new_masks) == (126 + 144, 144)
+    after = lake.classes(2)
+    assert len(after) == 126 + 144
+    assert all(after[m] == c for m, c in before.items() if c >= 0)
+    rows = lake.read(lake.codebook_key(2, "classes.parquet")).to_pylist()
+    assert [r["born_in"] for r in rows] == [1] * lake.kinds + [2]
+    assert [r["name"] for r in rows] == [f"class {i}" for i in range(lake.kinds + 1)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "options", "reason"),
+    [
+        (ClusterSettings(fit=SAME), {"refit": True}, "asked"),
+        (ClusterSettings(fit=SAME, refit_growth=50.0), {}, ""),
+        (ClusterSettings(fit=DBSCAN(eps=0.21, min_samples=4)), {}, "settings"),
+        (ClusterSettings(fit=KMeans(classes=5)), {}, "settings"),
+    ],
+)
+def test_what_makes_a_night_refit(lake, settings, options, reason):
+    lake.night()
+    report = lake.night(settings, **options)
+    assert (report.reason, report.refitted) == (reason, bool(reason))
+    assert report.version == (2 if reason else 1)
+
+
+def test_a_refit_of_the_same_lake_keeps_every_class(lake):
+    lake.night()
+    report = lake.night(refit=True)
+    assert (report.born, report.retired) == (0, 0)
+    assert report.new_masks == 0
+    assert lake.classes(2) == lake.classes(1)
+
+
+def test_ids_are_never_reused(lake):
+    lake.night()
+    strict = ClusterSettings(fit=SAME, reference=1)
+    report = lake.night(strict)
+    assert (report.classes, report.retired) == (0, lake.kinds)
+    report = lake.night()
+    assert (report.version, report.born) == (3, lake.kinds)
+    rows = lake.read(lake.codebook_key(3, "classes.parquet")).to_pylist()
+    assert [r["class_id"] for r in rows] == list(range(2 * lake.kinds))
+    assert [r["status"] for r in rows] == ["retired"] * lake.kinds + ["active"] * lake.kinds
+    assert set(lake.classes(3).values()) == {-1, *range(lake.kinds, 2 * lake.kinds)}
+
+
+def test_merged_classes_name_their_parents(lake):
+    lake.night()
+    lake.night(ClusterSettings(fit=KMeans(classes=2)))
+    rows = lake.read(lake.codebook_key(2, "classes.parquet")).to_pylist()
+    active = [r for r in rows if r["status"] == "active"]
+    named = {p for r in active for p in r["parents"]} | {r["class_id"] for r in active}
+    assert named >= set(range(lake.kinds))
+
+
+# ---------------------------------------------------------------------- little or odd input
+
+
+@pytest.mark.parametrize("images", [0, 1])
+def test_too_few_masks_for_a_class_are_no_error(empty_lake, images):
+    empty_lake.add_shard("a", images=images)
+    report = empty_lake.night()
+    assert (report.classes, report.assigned, report.masks) == (0, 0, images * 7)
+    for shard in "bcd":
+        empty_lake.add_shard(shard)
+    report = empty_lake.night()
+    assert (report.version, report.reason, report.classes) == (2, "growth", empty_lake.kinds)
+
+
+def test_an_empty_folder_is_no_error(empty_lake):
+    assert empty_lake.night().masks == 0
+    empty_lake.add_shard("a")
+    assert empty_lake.night().reason == "growth"
+
+
+def test_embeddings_that_are_not_finite_are_noise_and_counted(lake):
+    bad = np.full((2, 256), np.nan, np.float32)
+    bad[1] = 0
+    lake.add_shard("d", images=1, embeddings=bad)
+    report = lake.night()
+    assert report.invalid == 18 + 3
+    part = lake.read(lake.assignments_key(1, "d"))
+    assert part["class_id"].to_pylist() == [-1, -1, -1]
+    assert part["distance"].null_count == 3
+    assert load_codebook(lake, "recipe").notes["invalid"] == 2
+
+
+def test_a_codebook_of_another_recipe_is_refused(lake):
+    lake.night()
+    with pytest.raises(CodebookError, match="recipe recipe, these are of recipe other"):
+        cluster(lake, ClusterSettings(), recipe_fingerprint="other")

@@ -1,0 +1,188 @@
+"""The stage over an engine of this process and a segmenter that draws one mask per image."""
+
+import io
+import time
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+from pycocotools import mask as coco
+
+from samseg import schema
+from samseg.engine import Local
+from samseg.engine.protocol import Attempt, Beat, Outcome, Receipt, Slot
+from samseg.output import Output
+from samseg.pooling import Coverage
+from samseg.readers import Folder
+from samseg.readers.decode import DecodePolicy
+from samseg.sam.settings import MaskSettings, ModelSpec
+from samseg.stages.embed.stage import EmbedSpec, EmbedWork, embed, pending
+from samseg.stages.plan import plan
+from samseg.types import Masks, Segmentation
+
+
+class FakeSegmenter:
+    """One mask, the left half; none on black; NaN features on white; fails on pure red."""
+
+    def segment(self, pixels):
+        h, w = pixels.shape[:2]
+        features = np.ones((256, 64, 64), np.float32)
+        if (pixels == [255, 0, 0]).all():
+            raise ValueError("odd shape")
+        if (pixels == 255).all():
+            features[0, 0, 0] = np.nan
+        n = int(pixels.any())
+        dense = np.zeros((h, w), np.uint8, order="F")
+        dense[:, : w // 2] = 1
+        return Segmentation(
+            Masks(
+                size=(h, w),
+                boxes=np.array([[0, 0, w // 2 - 1, h - 1]] * n, np.int32).reshape(n, 4),
+                areas=np.array([h * (w // 2)] * n, np.int64),
+                predicted_iou=np.ones(n, np.float32),
+                stability_score=np.ones(n, np.float32),
+                points=np.zeros((n, 2), np.float32),
+                crops=np.array([[0, 0, w, h]] * n, np.int32).reshape(n, 4),
+                rles=(coco.encode(dense),) * n,
+                prompt_kind="grid",
+                prompt_ids=np.zeros(n, np.int32),
+            ),
+            features,
+        )
+
+
+@pytest.fixture(autouse=True)
+def fake_model(monkeypatch):
+    from samseg.sam.segmenter import Segmenter
+
+    monkeypatch.setattr(Segmenter, "load", classmethod(lambda *a, **k: FakeSegmenter()))
+
+
+def png(color):
+    sink = io.BytesIO()
+    Pillow.new("RGB", (8, 6), color).save(sink, "PNG")
+    return sink.getvalue()
+
+
+@pytest.fixture
+def night(tmp_path):
+    """A lake of one image per fate, planned; yields the output and what determines the stage."""
+    files = {
+        "black.png": png("black"),
+        "broken.png": png("blue")[:60],
+        "fine.png": png("blue"),
+        "page.jpg": b"<html><body>404</body></html>",
+        "white.png": png("white"),
+    }
+    (tmp_path / "lake").mkdir()
+    for name, payload in files.items():
+        (tmp_path / "lake" / name).write_bytes(payload)
+    output = Output(str(tmp_path / "out"))
+    reader = Folder(uri=str(tmp_path / "lake"), images_per_shard=3)
+    plan(output, reader)
+    specs = (DecodePolicy(), ModelSpec(), MaskSettings(), Coverage())
+    return output, EmbedSpec(output.uri, reader, *specs)
+
+
+def images(output):
+    keys = [s.key for s in output.storage.list("images/")]
+    rows = [row for key in keys for row in schema.decode(output.storage.get(key)).to_pylist()]
+    return {row["key"]: row for row in rows}
+
+
+def test_every_fate_has_its_row_and_none_ends_the_night(night):
+    output, embedding = night
+    todo = pending(output)
+    assert (todo.shards, todo.images) == (2, 5)
+    events = []
+    done = embed(output, embedding, todo.read(output), Local(), events.append)
+    assert {key: row["status"] for key, row in images(output).items()} == {
+        "black.png": "no_masks",
+        "broken.png": "undecodable",
+        "fine.png": "ok",
+        "page.jpg": "undecodable",
+        "white.png": "nonfinite",
+    }
+    assert "HTML" in images(output)["page.jpg"]["error"]
+    assert (done.images, done.failed, done.masks, done.shards) == (5, 3, 1, 2)
+    assert sum(isinstance(e, Outcome) for e in events) == 2
+    assert pending(output).shards == 0
+
+
+def test_an_image_that_the_code_fails_on_costs_only_itself(night, tmp_path):
+    output, embedding = night
+    (tmp_path / "lake" / "red.png").write_bytes(png((255, 0, 0)))
+    (tmp_path / "lake" / "later.png").write_bytes(png("green"))
+    plan(output, embedding.reader)
+    done = embed(output, embedding, pending(output).read(output), Local(backoff_s=0))
+    found = images(output)
+    assert (found["red.png"]["status"], found["later.png"]["status"]) == ("crashed", "ok")
+    assert done.given_up == 0 and len(found) == 7
+
+
+def test_a_beat_comes_before_each_image_and_the_receipt_last(night):
+    output, embedding = night
+    shard = next(iter(output.planned()))
+    said = list(EmbedWork(embedding, Slot("cpu", 1))(shard, Attempt()))
+    assert [s.index for s in said[:-1] if isinstance(s, Beat)] == [0, 1, 2, 3]
+    assert isinstance(said[-1], Receipt)
+
+
+@pytest.mark.parametrize("attempt", [Attempt(2, exact=True), Attempt(2, frozenset({2}), True)])
+def test_exact_attempts_give_the_same_rows_but_for_the_skipped(night, attempt):
+    output, embedding = night
+    shard = next(iter(output.planned()))
+    list(EmbedWork(embedding, Slot("cpu", 1))(shard, attempt))
+    found = {key: row["status"] for key, row in images(output).items()}
+    fine = "crashed" if attempt.skip else "ok"
+    assert found == {"black.png": "no_masks", "broken.png": "undecodable", "fine.png": fine}
+    assert images(output)["fine.png"]["bytes"] is None or not attempt.skip
+
+
+def test_a_shard_given_up_is_quarantined_and_tried_again_on_demand(night, monkeypatch):
+    output, embedding = night
+
+    def down(self, pixels):
+        from samseg.errors import StorageError
+
+        raise StorageError("503")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(FakeSegmenter, "segment", down)
+        done = embed(
+            output, embedding, pending(output).read(output), Local(attempts=2, backoff_s=0)
+        )
+    assert done.given_up == 2 and len(output.quarantined()) == 2
+    assert pending(output).shards == 0
+    again = pending(output, retry_quarantined=True)
+    embed(output, embedding, again.read(output), Local())
+    assert output.quarantined() == set() and len(images(output)) == 5
+
+
+def test_a_worker_of_one_thread_keeps_few_pictures_in_memory(tmp_path, monkeypatch):
+    lake, output = tmp_path / "lake", Output(str(tmp_path / "out"))
+    lake.mkdir()
+    for i in range(12):
+        (lake / f"{i}.png").write_bytes(png("blue"))
+    reader = Folder(uri=str(lake))
+    plan(output, reader)
+    decode, segment = DecodePolicy.decode, FakeSegmenter.segment
+    decoded, ahead = [], []
+
+    def counted(self, payload):
+        decoded.append(payload)
+        return decode(self, payload)
+
+    def slow(self, pixels):
+        time.sleep(0.05)  # decoding runs ahead as far as it may
+        ahead.append(len(decoded) - len(ahead))
+        return segment(self, pixels)
+
+    monkeypatch.setattr(DecodePolicy, "decode", counted)
+    monkeypatch.setattr(FakeSegmenter, "segment", slow)
+    embedding = EmbedSpec(
+        output.uri, reader, *(DecodePolicy(), ModelSpec(), MaskSettings()), Coverage()
+    )
+    list(EmbedWork(embedding, Slot("cpu", 1))(next(output.planned()), Attempt()))
+    assert len(ahead) == 12
+    assert 2 <= max(ahead) <= 3  # in work, waiting, and in the reader's hand
