@@ -1,7 +1,7 @@
 """How a night tells people where it is: a bar on a terminal, lines in a job log.
 
-Stages report through callbacks; `Meter` turns the engine's beats and outcomes into counts, and a
-`Progress` shows them. Everything goes to standard error, so that standard output carries only
+Stages report through callbacks; `Meter` turns the engine's heartbeats and results into counts, and
+a `Progress` shows them. Everything goes to standard error, so that standard output carries only
 results and the last machine-readable line.
 """
 
@@ -9,7 +9,8 @@ import sys
 import time
 from typing import Protocol
 
-from samseg.engine.protocol import Beat, Outcome
+from samseg.engine.protocol import Heartbeat
+from samseg.stages.embed.stage import EmbedEvent
 
 _LINE_EVERY_S = 15.0
 
@@ -143,29 +144,29 @@ class Meter:
     def __init__(self, progress: Progress):
         """Count from zero."""
         self._progress = progress
-        self._open: dict[str, Beat] = {}
+        self._open: dict[str, Heartbeat] = {}
         self._images = self._masks = self._failed = 0
 
-    def __call__(self, event: Beat | Outcome) -> None:
+    def __call__(self, event: EmbedEvent) -> None:
         """Take one event."""
-        if isinstance(event, Beat):
-            self._open[event.shard_id] = event
+        if isinstance(event, Heartbeat):
+            self._open[event.task_id] = event
         else:
-            self._open.pop(event.shard.id, None)
-            if event.receipt:
-                statuses = event.receipt.statuses
+            self._open.pop(event.task.id, None)
+            if event.value:
+                statuses = event.value.statuses
                 self._images += sum(statuses.values())
                 self._failed += sum(
                     n for status, n in statuses.items() if status not in ("ok", "no_masks")
                 )
-                self._masks += event.receipt.masks
+                self._masks += event.value.masks
             else:
                 self._progress.note(
-                    f"shard {event.shard.id} given up: "
+                    f"shard {event.task.id} given up: "
                     + (event.failures[-1] if event.failures else "no reason known")
                 )
         images = self._images + sum(b.index for b in self._open.values())
-        masks = self._masks + sum(b.masks for b in self._open.values())
+        masks = self._masks + sum(b.counts["masks"] for b in self._open.values())
         detail = f"{masks} masks" + (f", {self._failed} failed" if self._failed else "")
         self._progress.update(images, detail)
 

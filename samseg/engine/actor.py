@@ -1,27 +1,27 @@
-"""What runs in a Ray actor: it builds the work once, then does one attempt after another.
+"""What runs in a Ray actor: it builds the work once, then runs one attempt after another.
 
-Every method is a generator of plain values whose last word says how it ended; no exception leaves
+Every method is a generator of plain values whose last one says how it ended; no exception leaves
 it. The driver's side is `pool.py`.
 """
 
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import ray
 
-from samseg.engine.failure import Failure, build_work, try_shard
-from samseg.engine.protocol import Attempt, Beat, Receipt, Slot, Work
+from samseg.engine.failure import Done, Failure, attempt_task, build_work
+from samseg.engine.protocol import AnyTask, AnyWork, Attempt, Heartbeat, Slot
 from samseg.errors import DeviceError
-from samseg.types import Shard
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerStarted:
-    """First word of a new worker: it has a process, and starts to build.
+    """The first message of a new worker: its process runs and begins to build the work.
 
     Attributes:
-        node: id of the node it runs on.
+        node: id of its node.
         pid: its process there.
     """
 
@@ -31,18 +31,18 @@ class WorkerStarted:
 
 @dataclass(frozen=True, slots=True)
 class WorkerReady:
-    """The work is built; shards may come."""
+    """The work is built; the worker accepts tasks."""
 
 
 class Worker:
     """One worker; Ray makes it an actor."""
 
-    _work: Work
+    _work: AnyWork
 
     def start(
-        self, build: Callable[[Slot], Work], slot: Slot
+        self, build: Callable[[Slot], AnyWork], slot: Slot
     ) -> Iterator[WorkerStarted | WorkerReady | Failure]:
-        """Say hello, check the device, build the work."""
+        """Report the process, check the device, build the work."""
         yield WorkerStarted(ray.get_runtime_context().get_node_id(), os.getpid())
         problem = _gpu_problem() if slot.device == "cuda" else None
         built = problem or build_work(build, slot)
@@ -52,13 +52,15 @@ class Worker:
             self._work = built
             yield WorkerReady()
 
-    def run(self, shard: Shard, attempt: Attempt) -> Iterator[Beat | Receipt | Failure]:
+    def run(
+        self, task: AnyTask, attempt: Attempt[Any]
+    ) -> Iterator[Heartbeat | Done[Any] | Failure]:
         """Run one attempt."""
-        yield from try_shard(self._work, shard, attempt)
+        yield from attempt_task(self._work, task, attempt)
 
 
 def _gpu_problem() -> Failure | None:
-    """Check that this process has one GPU, and sees no other."""
+    """Check that this process was given one GPU and sees no other."""
     given = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
     seen = [d for d in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if d]
     if len(given) == 1 and len(seen) == 1:

@@ -1,18 +1,18 @@
-"""What a worker says when something goes wrong: errors turned into plain values.
+"""Errors of a worker as plain values.
 
-An exception may hold anything, so it is never sent from one process to another; a `Failure` is
-text, a verdict on trying again, and the class from our own error tree. The blanket `except` clauses
-of samseg are here, but for the one that ends the command line. Not for errors of one image: those
-are rows, and the work's own affair.
+An exception may hold anything, so none is sent from one process to another: a `Failure` is text,
+whether a retry can help, and the error's class where it is one of ours. The blanket `except`
+clauses of samseg are here, apart from the one that ends the command line. Errors of a single image
+do not come here: they are rows, and the work records them itself.
 """
 
 import logging
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from typing import Generic
 
-from samseg.engine.protocol import Attempt, Beat, Receipt, Slot, Work
+from samseg.engine.protocol import Attempt, Heartbeat, P, R, Slot, Task, Work
 from samseg.errors import CheckpointError, DeviceError, SamsegError, one_line
-from samseg.types import Shard
 
 _log = logging.getLogger(__name__)
 
@@ -23,8 +23,8 @@ class Failure:
 
     Attributes:
         text: one bounded line without credentials.
-        retry: whether trying again can help.
-        kind: the error's class where it is one of ours and takes a message alone.
+        retry: whether a retry can help.
+        kind: the error's class where it is one of ours and takes only a message.
     """
 
     text: str
@@ -33,7 +33,7 @@ class Failure:
 
     @classmethod
     def of(cls, error: Exception) -> "Failure":
-        """Describe `error`; an error that is not ours is worth another try."""
+        """Describe `error`; an error that is not ours is worth a retry."""
         _log.warning("%s", one_line(error), exc_info=error)
         if not isinstance(error, SamsegError):
             return cls(one_line(error))
@@ -42,7 +42,7 @@ class Failure:
 
     @property
     def ends_night(self) -> bool:
-        """Whether no shard can fare better: the device or the weights are at fault."""
+        """Whether no task can succeed: the device or the weights are at fault."""
         return self.kind is not None and issubclass(self.kind, CheckpointError | DeviceError)
 
     def error(self) -> SamsegError:
@@ -50,7 +50,14 @@ class Failure:
         return (self.kind or SamsegError)(self.text)
 
 
-def build_work(build: Callable[[Slot], Work], slot: Slot) -> Work | Failure:
+@dataclass(frozen=True, slots=True)
+class Done(Generic[R]):
+    """The last message of an attempt that succeeded: what the work returned."""
+
+    value: R
+
+
+def build_work(build: Callable[[Slot], Work[P, R]], slot: Slot) -> Work[P, R] | Failure:
     """Call `build`, and return its error as a value."""
     try:
         return build(slot)
@@ -58,18 +65,13 @@ def build_work(build: Callable[[Slot], Work], slot: Slot) -> Work | Failure:
         return Failure.of(error)
 
 
-def try_shard(
-    work: Work, shard: Shard, attempt: Attempt
-) -> Generator[Beat | Receipt | Failure, None, None]:
-    """Run one attempt: beats as they come, then exactly one receipt or failure, last of all."""
-    receipt: Receipt | None = None
+def attempt_task(
+    work: Work[P, R], task: Task[P], attempt: Attempt[P]
+) -> Generator[Heartbeat | Done[R] | Failure, None, None]:
+    """Run one attempt: heartbeats as they come, then exactly one `Done` or `Failure`."""
     try:
-        for said in work(shard, attempt):
-            if isinstance(said, Receipt):
-                receipt = said
-            else:
-                yield said
+        value = yield from work(task, attempt)
     except Exception as error:
         yield Failure.of(error)
     else:
-        yield receipt or Failure("the work ended without a receipt", retry=False)
+        yield Done(value)

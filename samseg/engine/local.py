@@ -1,7 +1,7 @@
 """The engine in this process: one worker, no Ray.
 
-For debugging, tests, and machines without Ray. An image that kills its process kills the night
-here, and a hang stays a hang: use `RayPool` for anything unattended.
+For debugging, tests, and machines without Ray. An image that kills its process also kills the
+night here, and nothing interrupts a hang: use `RayPool` for unattended runs.
 """
 
 import ctypes
@@ -9,16 +9,28 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, PositiveInt
 
-from samseg.engine.failure import Failure, build_work, try_shard
-from samseg.engine.protocol import Attempt, Beat, Outcome, Receipt, Slot, Work
+from samseg.engine.failure import Done, Failure, attempt_task, build_work
+from samseg.engine.protocol import (
+    AnyResult,
+    AnyTask,
+    AnyWork,
+    Attempt,
+    Device,
+    Heartbeat,
+    P,
+    R,
+    Result,
+    Slot,
+    Task,
+    Work,
+)
 from samseg.engine.scheduler import Scheduler
 from samseg.errors import DeviceError, WorkersError
 from samseg.spec import Spec
-from samseg.types import Shard
 
 
 class Local(Spec):
@@ -26,8 +38,8 @@ class Local(Spec):
 
     Attributes:
         threads: CPU threads that the worker may use; `auto` is every core of this process.
-        attempts: tries per shard before it is given up.
-        backoff_s: pause before the second try, doubled with each further one.
+        attempts: attempts per task before it is given up.
+        backoff_s: pause before the second attempt, doubled with each further one.
     """
 
     kind: Literal["local"] = "local"
@@ -37,12 +49,12 @@ class Local(Spec):
 
     def map(
         self,
-        build: Callable[[Slot], Work],
-        shards: Iterable[Shard],
-        device: Literal["auto", "cpu", "cuda"],
-    ) -> Iterator[Beat | Outcome]:
+        build: Callable[[Slot], Work[P, R]],
+        tasks: Iterable[Task[P]],
+        device: Device,
+    ) -> Iterator[Heartbeat | Result[P, R]]:
         """See `samseg.engine.protocol.Engine.map`."""
-        scheduler = Scheduler(shards, attempts=self.attempts, backoff_s=self.backoff_s)
+        scheduler = Scheduler(tasks, attempts=self.attempts, backoff_s=self.backoff_s)
         if scheduler.finished:
             return
         work = build_work(build, Slot(_resolve(device), self._threads()))
@@ -55,29 +67,29 @@ class Local(Spec):
         scheduler.join(self)
         while not scheduler.finished:
             now = time.monotonic()
-            job = scheduler.assign(self, now)
-            if job is None:
+            assigned = scheduler.assign(self, now)
+            if assigned is None:
                 time.sleep(scheduler.pause(now))
             else:
-                yield from self._attempt(scheduler, work, *job)
+                yield from self._attempt(scheduler, work, *assigned)
 
     def _attempt(
-        self, scheduler: Scheduler, work: Work, shard: Shard, attempt: Attempt
-    ) -> Iterator[Beat | Outcome]:
-        outcome: Outcome | None = None
-        with closing(try_shard(work, shard, attempt)) as words:
-            for said in words:
-                if isinstance(said, Beat):
-                    scheduler.heard(self, time.monotonic(), said.index)
-                    yield said
-                elif isinstance(said, Receipt):
-                    outcome = scheduler.succeeded(self, said)
-                elif said.ends_night:
-                    raise said.error()
+        self, scheduler: Scheduler, work: AnyWork, task: AnyTask, attempt: Attempt[Any]
+    ) -> Iterator[Heartbeat | AnyResult]:
+        result: AnyResult | None = None
+        with closing(attempt_task(work, task, attempt)) as messages:
+            for message in messages:
+                if isinstance(message, Heartbeat):
+                    scheduler.heartbeat(self, time.monotonic(), message.index)
+                    yield message
+                elif isinstance(message, Done):
+                    result = scheduler.succeeded(self, message.value)
+                elif message.ends_night:
+                    raise message.error()
                 else:
-                    outcome = scheduler.failed(self, said, time.monotonic())
-        if outcome is not None:
-            yield outcome
+                    result = scheduler.failed(self, message, time.monotonic())
+        if result is not None:
+            yield result
 
     def _threads(self) -> int:
         if self.threads != "auto":
@@ -87,7 +99,7 @@ class Local(Spec):
         return os.cpu_count() or 1
 
 
-def _resolve(device: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
+def _resolve(device: Device) -> Literal["cpu", "cuda"]:
     if device == "cpu":
         return "cpu"
     if _cuda_devices() > 0:

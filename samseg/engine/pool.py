@@ -1,12 +1,12 @@
 """The driver's side of a pool of Ray actors: Ray calls, and no rules of its own.
 
-`Pool.run` is one loop: start the workers that are missing, give idle ones their next attempt, hear
-those that speak, bury those that are gone. What follows from each event is decided in
-`scheduler.py`; what an actor does is in `actor.py`. Imported only while a map runs.
+`Pool.run` is one loop: start missing workers, give idle ones their next attempt, receive messages,
+reap workers that died. What follows from each event is decided in `scheduler.py`; what an actor
+does is in `actor.py`. Imported only while a map runs.
 
-Beats arrive by streaming generators. They may be lost when the process dies at once, unless the
-generator waits for each to be fetched; `exact` attempts do, because there the last beat has to
-name the culprit.
+Heartbeats arrive through streaming generators. They may be lost when a process dies abruptly,
+unless the generator waits until each one is fetched; `exact` attempts do, because there the last
+heartbeat has to name the item that killed the worker.
 """
 
 import logging
@@ -22,86 +22,98 @@ from ray.exceptions import ActorUnavailableError, RayError
 
 from samseg.engine.actor import Worker, WorkerReady, WorkerStarted
 from samseg.engine.cluster import Cluster
-from samseg.engine.failure import Failure
-from samseg.engine.protocol import Beat, Outcome, Receipt, Slot, Work
-from samseg.engine.ray_pool import RayPool
+from samseg.engine.failure import Done, Failure
+from samseg.engine.protocol import AnyResult, AnyWork, Device, Heartbeat, Slot
 from samseg.engine.scheduler import Scheduler
 from samseg.engine.shares import Share, share_out
 from samseg.errors import DeviceError, WorkersError, one_line
 
 _log = logging.getLogger(__name__)
-_TICK_S = 1.0  # longest wait for a worker to speak
-_LOOK_S = 10.0  # between looks at what the cluster has
+_TICK_S = 1.0  # longest wait for a message
+_NODES_EVERY_S = 10.0  # between looks at the nodes of the cluster
 _WAITING_NOTE_S = 60.0  # between notes that no worker has started yet
 _UNREACHABLE_S = 45.0  # Ray takes up to 30 s to declare a node dead
 _LONGEST_PAUSE_S = 60.0
 
 
 @dataclass(eq=False, slots=True)
-class _Seat:
+class _WorkerHandle:
     """One actor as the driver sees it."""
 
     actor: Any
-    born: float
-    voice: Any  # generator of the call in progress, or None
+    started_at: float
+    stream: Any  # generator of the call in progress, or None
     node: str | None = None
     ready: bool = False
     died_of: str = ""
-    verdict_at: float = field(default=inf)  # when a dead worker's shard takes the blame
+    reap_at: float = field(default=inf)  # when a dead worker's task is held responsible
 
 
 class Pool:
     """The state of one `RayPool.map`.
 
     Args:
-        settings: the pool's spec.
         cluster: the Ray to run on, connected.
-        scheduler: the rules, holding the shards.
+        scheduler: the rules, holding the tasks.
         build: makes the work in each worker.
-        device: what each worker shall run on.
+        device: what each worker runs on.
+        workers: how many; `auto` is as many as the nodes hold.
+        cpus_per_worker: see `share_out`.
+        backoff_s: pause after the first failed start, doubled with each further one.
+        silence_s: as given to the scheduler; named in the reason when a worker is stopped.
+        start_failures: failed starts in a row, with no worker ready, that end the night.
     """
 
     def __init__(
         self,
-        settings: RayPool,
         cluster: Cluster,
         scheduler: Scheduler,
-        build: Callable[[Slot], Work],
-        device: Literal["auto", "cpu", "cuda"],
+        build: Callable[[Slot], AnyWork],
+        device: Device,
+        *,
+        workers: int | Literal["auto"],
+        cpus_per_worker: int | Literal["auto"],
+        backoff_s: float,
+        silence_s: float,
+        start_failures: int,
     ):
-        self._settings = settings
         self._cluster = cluster
         self._scheduler = scheduler
         self._build = ray.put(build)
         self._device = device
-        self._seats: list[_Seat] = []
+        self._wanted = workers
+        self._cpus_per_worker: int | Literal["auto"] = cpus_per_worker
+        self._backoff_s = backoff_s
+        self._silence_s = silence_s
+        self._start_failures = start_failures
+        self._workers: list[_WorkerHandle] = []
         self._nodes = cluster.nodes()
-        self._share = self._look()
-        self._looked = self._noted = time.monotonic()
+        self._share = self._share_of_nodes()
+        self._nodes_seen_at = self._noted_at = time.monotonic()
         self._failed_starts = 0
         self._last_failed_start = self._next_start = -inf
 
-    def run(self) -> Iterator[Beat | Outcome]:
-        """Yield beats and outcomes until every shard has its outcome; ends all workers."""
+    def run(self) -> Iterator[Heartbeat | AnyResult]:
+        """Yield heartbeats and results until every task has its result; stops all workers."""
         try:
             while not self._scheduler.finished:
-                self._staff()
+                self._scale_up()
                 self._assign()
-                for seat in self._speaking():
-                    yield from self._hear(seat)
-                self._suspect_silence()
-                yield from self._bury()
+                for worker in self._with_messages():
+                    yield from self._receive(worker)
+                self._stop_unresponsive()
+                yield from self._reap()
         finally:
-            for seat in self._seats:
-                ray.kill(seat.actor)
+            for worker in self._workers:
+                ray.kill(worker.actor)
 
     # ------------------------------------------------------------------ starting workers
 
-    def _look(self) -> Share:
+    def _share_of_nodes(self) -> Share:
         """Decide what a worker gets, from the nodes that are there now."""
-        wanted = self._settings.workers
-        share = share_out(self._nodes.values(), self._device, self._settings.cpus_per_worker)
-        if share.workers == 0 and (wanted == "auto" or self._cluster.own) and not self._seats:
+        share = share_out(self._nodes.values(), self._device, self._cpus_per_worker)
+        fixed = self._wanted == "auto" or self._cluster.own  # no further node will come
+        if share.workers == 0 and fixed and not self._workers:
             if not any(node.get("GPU", 0) for node in self._nodes.values()) and (
                 share.device == "cuda"
             ):
@@ -116,26 +128,25 @@ class Pool:
             )
         return share
 
-    def _staff(self) -> None:
-        """Start the workers that are missing, if there is work for them."""
+    def _scale_up(self) -> None:
+        """Start missing workers, if there are tasks for them."""
         now = time.monotonic()
-        if now - self._looked > _LOOK_S:
-            self._looked, self._nodes = now, self._cluster.nodes()
-            self._share = self._look()
-        wanted = self._settings.workers
-        target = self._share.workers if wanted == "auto" else wanted
+        if now - self._nodes_seen_at > _NODES_EVERY_S:
+            self._nodes_seen_at, self._nodes = now, self._cluster.nodes()
+            self._share = self._share_of_nodes()
+        target = self._share.workers if self._wanted == "auto" else self._wanted
         while (
-            len(self._seats) < target
+            len(self._workers) < target
             and now >= self._next_start
-            and self._scheduler.needs(len(self._seats) + 1)
+            and self._scheduler.needs(len(self._workers) + 1)
         ):
             self._start(now)
-        if now - self._noted > _WAITING_NOTE_S:
-            self._noted = now
-            if self._seats and not any(seat.node for seat in self._seats):
+        if now - self._noted_at > _WAITING_NOTE_S:
+            self._noted_at = now
+            if self._workers and not any(worker.node for worker in self._workers):
                 _log.warning(
                     "waiting for Ray to place %d workers with %g CPUs%s each",
-                    len(self._seats),
+                    len(self._workers),
                     self._share.cpus,
                     " and a GPU" if self._share.device == "cuda" else "",
                 )
@@ -150,26 +161,26 @@ class Pool:
             max_task_retries=0,
         ).remote()
         slot = Slot(share.device, share.threads)
-        voice = actor.start.options(num_returns="streaming").remote(self._build, slot)
-        seat = _Seat(actor, born=now, voice=voice)
-        self._seats.append(seat)
-        self._scheduler.join(seat)
+        stream = actor.start.options(num_returns="streaming").remote(self._build, slot)
+        worker = _WorkerHandle(actor, started_at=now, stream=stream)
+        self._workers.append(worker)
+        self._scheduler.join(worker)
 
-    def _start_failed(self, seat: _Seat, failure: Failure) -> None:
-        """Count, pause, or end the night; workers started before the last failure add nothing."""
-        self._let_go(seat)
-        if any(other.ready for other in self._seats):
+    def _start_failed(self, worker: _WorkerHandle, failure: Failure) -> None:
+        """Count, pause, or end the night; workers begun before the last failure do not count."""
+        self._release(worker)
+        if any(other.ready for other in self._workers):
             self._next_start = time.monotonic() + _LONGEST_PAUSE_S
             _log.warning("a worker did not start: %s", failure.text)
             return
         if not failure.retry:
             raise failure.error()
-        if seat.born > self._last_failed_start:
+        if worker.started_at > self._last_failed_start:
             self._failed_starts += 1
             self._last_failed_start = time.monotonic()
-            pause = self._settings.backoff_s * 2.0 ** (self._failed_starts - 1)
+            pause = self._backoff_s * 2.0 ** (self._failed_starts - 1)
             self._next_start = self._last_failed_start + min(_LONGEST_PAUSE_S, pause)
-        if self._failed_starts >= self._settings.start_failures:
+        if self._failed_starts >= self._start_failures:
             raise WorkersError(
                 f"workers failed to start {self._failed_starts} times in a row, at last with: "
                 f"{failure.text}"
@@ -179,109 +190,106 @@ class Pool:
 
     def _assign(self) -> None:
         now = time.monotonic()
-        for seat in self._seats:
-            if not seat.ready or seat.voice is not None or seat.died_of:
+        for worker in self._workers:
+            if not worker.ready or worker.stream is not None or worker.died_of:
                 continue
-            job = self._scheduler.assign(seat, now)
-            if job is None:
+            assigned = self._scheduler.assign(worker, now)
+            if assigned is None:
                 continue
-            shard, attempt = job
-            call = seat.actor.run.options(
+            task, attempt = assigned
+            call = worker.actor.run.options(
                 num_returns="streaming",
                 _generator_backpressure_num_objects=1 if attempt.exact else -1,
             )
-            seat.voice = call.remote(shard, attempt)
+            worker.stream = call.remote(task, attempt)
 
-    def _speaking(self) -> list[_Seat]:
-        """Wait until a worker speaks or something falls due; return all that have spoken."""
+    def _with_messages(self) -> list[_WorkerHandle]:
+        """Wait for a message or until something is due; return all workers with a message."""
         pause = min(_TICK_S, self._scheduler.pause(time.monotonic()))
-        voices = {seat.voice: seat for seat in self._seats if seat.voice is not None}
-        if not voices:
+        streams = {w.stream: w for w in self._workers if w.stream is not None}
+        if not streams:
             time.sleep(min(pause, 0.1))
             return []
-        spoken, _ = ray.wait(list(voices), num_returns=1, timeout=pause)
-        if spoken:
-            spoken, _ = ray.wait(list(voices), num_returns=len(voices), timeout=0)
-        return [voices[voice] for voice in spoken]
+        ready, _ = ray.wait(list(streams), num_returns=1, timeout=pause)
+        if ready:
+            ready, _ = ray.wait(list(streams), num_returns=len(streams), timeout=0)
+        return [streams[stream] for stream in ready]
 
-    def _hear(self, seat: _Seat) -> Iterator[Beat | Outcome]:
-        """Take one word from a worker."""
+    def _receive(self, worker: _WorkerHandle) -> Iterator[Heartbeat | AnyResult]:
+        """Take one message of a worker."""
         try:
-            said = ray.get(next(seat.voice))
+            message = ray.get(next(worker.stream))
         except (RayError, StopIteration) as error:
-            self._lost(seat, error)
+            unreachable = isinstance(error, ActorUnavailableError)
+            self._stop(worker, _cause(error), _UNREACHABLE_S if unreachable else 0.0)
             return
         now = time.monotonic()
-        if isinstance(said, Beat):
-            self._scheduler.heard(seat, now, said.index)
-            yield said
-        elif isinstance(said, WorkerStarted):
-            seat.node = said.node
-            self._scheduler.heard(seat, now)
-        elif isinstance(said, WorkerReady):
-            seat.ready, seat.voice = True, None
+        if isinstance(message, Heartbeat):
+            self._scheduler.heartbeat(worker, now, message.index)
+            yield message
+        elif isinstance(message, WorkerStarted):
+            worker.node = message.node
+            self._scheduler.heartbeat(worker, now)
+        elif isinstance(message, WorkerReady):
+            worker.ready, worker.stream = True, None
             self._failed_starts = 0
-            self._scheduler.rested(seat)
-        elif isinstance(said, Receipt):
-            seat.voice = None
-            yield self._scheduler.succeeded(seat, said)
-        elif not seat.ready:
-            self._start_failed(seat, said)
-        elif said.ends_night:
-            raise said.error()
+            self._scheduler.idle(worker)
+        elif isinstance(message, Done):
+            worker.stream = None
+            yield self._scheduler.succeeded(worker, message.value)
+        elif not worker.ready:
+            self._start_failed(worker, message)
+        elif message.ends_night:
+            raise message.error()
         else:
-            seat.voice = None
-            outcome = self._scheduler.failed(seat, said, now)
-            if outcome is not None:
-                yield outcome
+            worker.stream = None
+            result = self._scheduler.failed(worker, message, now)
+            if result is not None:
+                yield result
 
     # ------------------------------------------------------------------ losing workers
 
-    def _lost(self, seat: _Seat, error: Exception) -> None:
-        """A worker's call broke; who is to blame is for `_bury` to find out."""
-        away = isinstance(error, ActorUnavailableError)
-        self._mourn(seat, _cause(error), _UNREACHABLE_S if away else 0.0)
+    def _stop_unresponsive(self) -> None:
+        for worker in self._scheduler.unresponsive(time.monotonic()):
+            if isinstance(worker, _WorkerHandle) and not worker.died_of:
+                self._stop(worker, f"silent for {self._silence_s:g} s, stopped", 0.0)
 
-    def _suspect_silence(self) -> None:
-        for seat in self._scheduler.silent(time.monotonic()):
-            if isinstance(seat, _Seat) and not seat.died_of:
-                self._mourn(seat, f"silent for {self._settings.silence_s:g} s, stopped", 0.0)
+    def _stop(self, worker: _WorkerHandle, died_of: str, grace_s: float) -> None:
+        """Kill a worker; `_reap` decides later what its death is blamed on."""
+        worker.stream = None
+        worker.died_of = died_of
+        worker.reap_at = time.monotonic() + grace_s
+        ray.kill(worker.actor)
 
-    def _mourn(self, seat: _Seat, died_of: str, grace_s: float) -> None:
-        seat.voice = None
-        seat.died_of = died_of
-        seat.verdict_at = time.monotonic() + grace_s
-        ray.kill(seat.actor)
-
-    def _bury(self) -> Iterator[Outcome]:
-        """Settle who is to blame for each dead worker: its node where that left, else its shard."""
-        dead = [seat for seat in self._seats if seat.died_of]
+    def _reap(self) -> Iterator[AnyResult]:
+        """Settle each death: blamed on the node where it left the cluster, else on the task."""
+        dead = [worker for worker in self._workers if worker.died_of]
         if not dead:
             return
         now = time.monotonic()
         self._nodes = self._cluster.nodes()
-        for seat in dead:
-            if seat.node is not None and seat.node not in self._nodes:
-                self._let_go(seat)
-            elif now < seat.verdict_at:
+        for worker in dead:
+            if worker.node is not None and worker.node not in self._nodes:
+                self._release(worker)
+            elif now < worker.reap_at:
                 continue
-            elif not seat.ready:
-                self._start_failed(seat, Failure(seat.died_of))
+            elif not worker.ready:
+                self._start_failed(worker, Failure(worker.died_of))
             else:
-                self._seats.remove(seat)
-                outcome = self._scheduler.died(seat, seat.died_of, now)
-                if outcome is not None:
-                    yield outcome
+                self._workers.remove(worker)
+                result = self._scheduler.died(worker, worker.died_of, now)
+                if result is not None:
+                    yield result
 
-    def _let_go(self, seat: _Seat) -> None:
-        self._seats.remove(seat)
-        ray.kill(seat.actor)
-        self._scheduler.left(seat, time.monotonic())
+    def _release(self, worker: _WorkerHandle) -> None:
+        self._workers.remove(worker)
+        ray.kill(worker.actor)
+        self._scheduler.left(worker, time.monotonic())
 
 
 def _cause(error: Exception) -> str:
     """Say in one line what Ray says of a dead actor, without its ids and advice."""
     if isinstance(error, StopIteration):
-        return "worker fell silent in the middle of its shard"
+        return "worker stopped sending in the middle of its task"
     detail = re.search(r"Worker exit detail: (.+?)(?: Some common causes|$)", str(error), re.M)
     return "worker died: " + (detail.group(1) if detail else one_line(error))

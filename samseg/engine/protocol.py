@@ -1,14 +1,25 @@
-"""The seam to the engine: what stages ask of it, and what passes through it.
+"""The engine protocol: what stages ask of an engine, and what passes between them.
 
-Shards and attempts go to the workers; beats, receipts and outcomes come back. All are kilobytes:
-pixels, features and embeddings pass from workers to storage and nowhere else.
+A stage hands an engine small tasks and a `build` that makes the work in each worker; heartbeats
+and results come back. All of them are kilobytes: pixels, features and embeddings pass from workers
+to storage and nowhere else.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
-from samseg.types import Shard
+Device = Literal["auto", "cpu", "cuda"]
+"""What a map runs on; `auto` is GPUs where there are any, else CPUs."""
+
+P = TypeVar("P")
+"""The payload of a task."""
+
+R = TypeVar("R")
+"""What the work returns for a task."""
+
+P_contra = TypeVar("P_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,95 +36,98 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """One try at a shard.
+class Task(Generic[P]):
+    """One unit of work, retried and given up as a whole.
+
+    Attributes:
+        id: names the task in heartbeats and logs; unique within a map.
+        payload: what the work needs to know; a few kilobytes that pickle.
+    """
+
+    id: str
+    payload: P
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt(Generic[P]):
+    """One attempt at a task.
 
     Attributes:
         number: 1 for the first.
-        skip: positions (in reading order) of images that killed their process before; each
-            becomes a `crashed` row.
-        exact: read nothing ahead, so that the last `Beat` names the image being worked on.
-        upcoming: the shard that this worker will probably get next, for read-ahead.
+        skip: positions of items that killed their process before, not to be touched again (for
+            the embed stage an item is an image, in reading order, and becomes a `crashed` row).
+        exact: do not prefetch, so that the last heartbeat names the item being worked on.
+        upcoming: the task that this worker will probably get next, for prefetching.
     """
 
     number: int = 1
     skip: frozenset[int] = frozenset()
     exact: bool = False
-    upcoming: Shard | None = None
+    upcoming: Task[P] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
-    """Sign of life, given before each image is touched.
+class Heartbeat:
+    """Sign of life, sent before each item of a task is touched.
 
     Attributes:
-        shard_id: the shard in work.
-        index: position in reading order of the image about to be touched.
-        masks: masks of this shard so far.
+        task_id: the task being worked on.
+        index: position of the item about to be touched.
+        counts: what has been done of this task so far, by name.
     """
 
-    shard_id: str
+    task_id: str
     index: int
-    masks: int
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
-    """What a worker says of a finished shard (bytes, never pixels).
+class Result(Generic[P, R]):
+    """How one task ended.
 
     Attributes:
-        shard_id: the shard.
-        statuses: number of images per status.
-        masks: masks committed.
-        seconds: seconds spent per stage (read, decode, segment, pool, commit).
-        committed: False when another attempt had committed the same shard before.
-    """
-
-    shard_id: str
-    statuses: Mapping[str, int]
-    masks: int
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    committed: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How one shard ended: with a receipt, or given up after the allowed attempts.
-
-    Attributes:
-        shard: the shard.
-        receipt: None when it was given up.
+        task: the task.
+        value: what the work returned; None when the task was given up.
         failures: one line per failed attempt.
     """
 
-    shard: Shard
-    receipt: Receipt | None
+    task: Task[P]
+    value: R | None
     failures: tuple[str, ...] = ()
 
 
-class Work(Protocol):
-    """What a worker does with one shard: beats, then exactly one receipt."""
+class Work(Protocol[P, R_co]):
+    """What a worker does with one task: yields heartbeats, returns one small value."""
 
-    def __call__(self, shard: Shard, attempt: Attempt) -> Iterator[Beat | Receipt]:
-        """Work on `shard`; every object it writes is create-only, so it may run twice."""
+    def __call__(self, task: Task[P], attempt: Attempt[P]) -> Generator[Heartbeat, None, R_co]:
+        """Work on `task`; every object it writes is create-only, so it may run twice."""
         ...
 
 
 class Engine(Protocol):
-    """Runs work over shards. `local` and `ray` are the two implementations."""
+    """Runs work over tasks. `Local` and `RayPool` are the two implementations."""
 
     def map(
         self,
-        build: Callable[[Slot], Work],
-        shards: Iterable[Shard],
-        device: Literal["auto", "cpu", "cuda"],
-    ) -> Iterator[Beat | Outcome]:
-        """Yield beats as they come and exactly one outcome per shard, in any order.
+        build: Callable[[Slot], Work[P, R]],
+        tasks: Iterable[Task[P]],
+        device: Device,
+    ) -> Iterator[Heartbeat | Result[P, R]]:
+        """Yield heartbeats as they come and exactly one result per task, in any order.
 
-        `build` runs once per worker, in the worker (it loads the model); it must pickle.
+        Args:
+            build: runs once per worker, in the worker (it loads the model); it must pickle.
+            tasks: drawn lazily, never far ahead of the work.
+            device: what all workers of this map run on. It belongs to the map and not to a task,
+                because `build` prepares a worker for one kind of task.
 
         Raises:
-            WorkersError: workers fail to start again and again.
+            WorkersError: workers repeatedly fail to start.
             DeviceError: `device` is `cuda` and the engine has no GPU.
         """
         ...
+
+
+AnyTask = Task[Any]
+AnyWork = Work[Any, Any]
+AnyResult = Result[Any, Any]

@@ -1,7 +1,7 @@
 """The engine on Ray: one actor per GPU, or per share of CPUs where there are none.
 
-For everything unattended: a worker that dies or hangs is replaced and its shard tried again. This
-module holds the settings only and does not import ray; `pool.py` runs them.
+For unattended runs: a worker that dies or hangs is replaced and its task retried. This module holds
+the settings only and does not import ray; `pool.py` runs them.
 
 Where the work runs: on the Ray that this process is already connected to, else at `address`, else
 at RAY_ADDRESS (which `ray job submit` sets), else on a Ray of its own that ends with the map.
@@ -13,9 +13,8 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from samseg.engine.protocol import Beat, Outcome, Slot, Work
+from samseg.engine.protocol import Device, Heartbeat, P, R, Result, Slot, Task, Work
 from samseg.spec import Spec
-from samseg.types import Shard
 
 
 class RayPool(Spec):
@@ -30,11 +29,11 @@ class RayPool(Spec):
             GPUs the CPUs of a node split among its GPUs, at most 8; without, 1 up to 4 where a
             node can still hold 4 actors, because one thread each on several images beats several
             threads on one.
-        attempts: tries per shard before it is given up, and images of one shard that may be
+        attempts: attempts per task before it is given up, and items of one task that may be
             skipped for killing their worker.
-        backoff_s: pause before the second try, doubled with each further one up to a minute.
-        silence_s: a worker that says nothing this long while it loads or works is replaced. Must
-            exceed the time for one image and for fetching the weights.
+        backoff_s: pause before the second attempt, doubled with each further one up to a minute.
+        silence_s: a worker that sends nothing for this long while it loads or works is replaced.
+            Must exceed the time for one image and for fetching the weights.
         start_failures: failed starts in a row, with no worker running, that end the night.
     """
 
@@ -49,14 +48,14 @@ class RayPool(Spec):
 
     def map(
         self,
-        build: Callable[[Slot], Work],
-        shards: Iterable[Shard],
-        device: Literal["auto", "cpu", "cuda"],
-    ) -> Iterator[Beat | Outcome]:
+        build: Callable[[Slot], Work[P, R]],
+        tasks: Iterable[Task[P]],
+        device: Device,
+    ) -> Iterator[Heartbeat | Result[P, R]]:
         """See `samseg.engine.protocol.Engine.map`."""
         # Ray reads these once, when it is first imported. The environment is in place on every
-        # node, so `uv run` need not be repeated there; what a worker dies of is in its shard's
-        # failures, so Ray need not print it among the results.
+        # node, so `uv run` must not recreate it there. What kills a worker is recorded in the
+        # failures of its task, so Ray need not print it as well.
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
         os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
         from samseg.engine.cluster import connected
@@ -64,7 +63,7 @@ class RayPool(Spec):
         from samseg.engine.scheduler import Scheduler
 
         scheduler = Scheduler(
-            shards,
+            tasks,
             attempts=self.attempts,
             backoff_s=self.backoff_s,
             silence_s=self.silence_s,
@@ -72,4 +71,15 @@ class RayPool(Spec):
         if scheduler.finished:
             return
         with connected(self.address) as cluster:
-            yield from Pool(self, cluster, scheduler, build, device).run()
+            pool = Pool(
+                cluster,
+                scheduler,
+                build,
+                device,
+                workers=self.workers,
+                cpus_per_worker=self.cpus_per_worker,
+                backoff_s=self.backoff_s,
+                silence_s=self.silence_s,
+                start_failures=self.start_failures,
+            )
+            yield from pool.run()

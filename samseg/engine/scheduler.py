@@ -1,23 +1,25 @@
-"""Who works on which shard next, and who is to blame when a worker dies: the rules, and no I/O.
+"""Which worker gets which task next, and what counts as whose failure: rules without I/O.
 
-An engine reports what happened (`heard`, `succeeded`, `failed`, `died`, `left`) and asks what to do
-(`needs`, `assign`, `silent`, `pause`). Nothing here knows Ray, processes or clocks: workers are
-opaque keys and time is a number that the engine passes in, so every interleaving can be tested.
+An engine reports what happened (`heartbeat`, `succeeded`, `failed`, `died`, `left`) and asks what
+to do (`needs`, `assign`, `unresponsive`, `pause`). Nothing here knows Ray, processes or clocks:
+workers are opaque keys and time is a number that the engine passes in, so every interleaving can
+be tested.
 
 The rules:
 
-- Every shard ends in exactly one outcome. Shards are drawn one by one, never far ahead of the work.
-- An error is tried again after a pause that doubles; a night with many such shards draws fewer new
-  ones, so that an outage of the store costs few shards their attempts.
-- A death costs an attempt. From then on the shard runs `exact`: nothing is read ahead, so the last
-  beat names the image that was being worked on. An image that two exact attempts died at is
-  skipped, and the count of attempts starts anew, for there was progress. An error that is not of
-  our tree is such a death too: it is a defect that this image meets, and costs no other image.
-- A machine that leaves costs nothing.
-- After `attempts` tries, or with `attempts` images to skip and still dying, the shard is given up.
-- A worker hears of its next shard early, to read ahead. Such a reservation is only ever drawn from
-  shards that nobody has touched: reading a shard that killed a worker may kill another. A worker
-  with nothing else to do takes over another's reservation.
+- Every task ends in exactly one result. Tasks are drawn one by one, never far ahead of the work.
+- An error is retried after a pause that doubles. While many tasks wait for a retry, few new ones
+  are drawn, so that an outage of the store costs few tasks their attempts.
+- The death of a worker costs its task an attempt. From then on the task runs `exact`: nothing is
+  prefetched, so the last heartbeat names the item that was being worked on. An item at which two
+  exact attempts died is skipped, and the count of attempts starts again, because that is progress.
+  An error that is not from our error tree is treated like a death: it is a defect that this item
+  triggers, and must not cost the other items of the task.
+- A node that leaves the cluster costs no attempt.
+- After `attempts` attempts, or with `attempts` items skipped and still dying, the task is given up.
+- A worker learns its next task early, for prefetching. Only tasks that were never started are
+  reserved this way: merely reading a task that killed a worker may kill another. An idle worker
+  takes over another worker's reservation.
 """
 
 import heapq
@@ -26,24 +28,24 @@ from collections import Counter, deque
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from math import inf
+from typing import Any
 
 from samseg.engine.failure import Failure
-from samseg.engine.protocol import Attempt, Outcome, Receipt
-from samseg.types import Shard
+from samseg.engine.protocol import AnyResult, AnyTask, Attempt, Result
 
 _LONGEST_PAUSE_S = 60.0
 _BLAMED_TO_SKIP = 2
 
 
 @dataclass(slots=True)
-class _Task:
-    """A shard on its way to its outcome."""
+class _TaskState:
+    """A task that has no result yet."""
 
-    shard: Shard
+    task: AnyTask
     number: int = 1
     exact: bool = False
     skip: frozenset[int] = frozenset()
-    blamed: Counter[int] = field(default_factory=Counter)  # exact attempts ended per image
+    blamed: Counter[int] = field(default_factory=Counter)  # exact attempts that ended, by item
     failures: list[str] = field(default_factory=list)
 
     def note(self, text: str) -> None:
@@ -51,134 +53,140 @@ class _Task:
 
 
 @dataclass(slots=True)
-class _Desk:
-    """What one worker has before it."""
+class _WorkerState:
+    """What one worker is doing."""
 
-    running: _Task | None = None
-    upcoming: _Task | None = None
-    index: int | None = None  # image of the last beat
-    heard: float = inf  # when the worker last spoke; inf while nothing is asked of it
+    running: _TaskState | None = None
+    upcoming: _TaskState | None = None
+    index: int | None = None  # item of the last heartbeat
+    last_seen: float = inf  # time of the last message; inf while the worker is idle
 
 
 class Scheduler:
     """The state of one `Engine.map`.
 
     Args:
-        shards: what to do; drawn lazily.
-        attempts: tries per shard, and images per shard that may be skipped.
+        tasks: what to do; drawn lazily.
+        attempts: attempts per task, and items per task that may be skipped.
         backoff_s: pause after the first error, doubled with each further one up to a minute.
-        silence_s: a worker that is asked for something and says nothing this long is `silent`.
+        silence_s: a busy worker that sends nothing for this long is `unresponsive`.
     """
 
     def __init__(
         self,
-        shards: Iterable[Shard],
+        tasks: Iterable[AnyTask],
         *,
         attempts: int,
         backoff_s: float,
         silence_s: float = inf,
     ):
-        self._shards = iter(shards)
+        self._tasks = iter(tasks)
         self._attempts = attempts
         self._backoff_s = backoff_s
         self._silence_s = silence_s
-        self._open = 0  # shards drawn and without outcome
-        self._fresh: deque[_Task] = deque()  # drawn, untouched
-        self._waiting: list[tuple[float, int, _Task]] = []  # (due, tie, task): all others
+        self._open = 0  # tasks drawn and without result
+        self._fresh: deque[_TaskState] = deque()  # drawn, untouched
+        self._waiting: list[tuple[float, int, _TaskState]] = []  # (due, tie, task): all others
         self._ties = itertools.count()
-        self._desks: dict[Hashable, _Desk] = {}
+        self._workers: dict[Hashable, _WorkerState] = {}
 
     # ------------------------------------------------------------------ what to do
 
     def needs(self, workers: int) -> bool:
-        """Whether there are unfinished shards for that many workers."""
+        """Whether there are unfinished tasks for that many workers."""
         while self._open < workers and self._draw():
             pass
         return self._open >= workers
 
     @property
     def finished(self) -> bool:
-        """Whether every shard has its outcome."""
+        """Whether every task has its result."""
         return not self.needs(1)
 
     def join(self, worker: Hashable) -> None:
-        """Count on a worker; it may still be starting."""
-        self._desks[worker] = _Desk()
+        """Add a worker; it may still be starting."""
+        self._workers[worker] = _WorkerState()
 
-    def assign(self, worker: Hashable, now: float) -> tuple[Shard, Attempt] | None:
+    def assign(self, worker: Hashable, now: float) -> tuple[AnyTask, Attempt[Any]] | None:
         """Give an idle worker its next attempt, or nothing for now."""
-        desk = self._desks[worker]
-        task = desk.upcoming or self._due(now) or self._untouched() or self._taken_over()
+        state = self._workers[worker]
+        task = state.upcoming or self._due(now) or self._untouched() or self._taken_over()
         if task is None:
             return None
-        desk.running, desk.upcoming, desk.heard = task, None, now
+        state.running, state.upcoming, state.last_seen = task, None, now
         if not task.exact:
-            desk.upcoming = self._reservation(now)
-        upcoming = desk.upcoming.shard if desk.upcoming else None
-        return task.shard, Attempt(task.number, task.skip, task.exact, upcoming)
+            state.upcoming = self._reservation(now)
+        upcoming = state.upcoming.task if state.upcoming else None
+        return task.task, Attempt(task.number, task.skip, task.exact, upcoming)
 
-    def silent(self, now: float) -> list[Hashable]:
-        """Workers that have been silent for too long."""
-        return [w for w, desk in self._desks.items() if now - desk.heard > self._silence_s]
+    def unresponsive(self, now: float) -> list[Hashable]:
+        """Busy workers that have sent nothing for too long."""
+        return [
+            worker
+            for worker, state in self._workers.items()
+            if now - state.last_seen > self._silence_s
+        ]
 
     def pause(self, now: float) -> float:
-        """Seconds until a shard that waits may be tried again; infinite when none waits."""
+        """Seconds until a waiting task may be retried; infinite when none waits."""
         return max(0.0, self._waiting[0][0] - now) if self._waiting else inf
 
     # ------------------------------------------------------------------ what happened
 
-    def heard(self, worker: Hashable, now: float, index: int | None = None) -> None:
-        """A worker spoke, about to touch image `index` of its shard."""
-        desk = self._desks[worker]
-        desk.heard = now
+    def heartbeat(self, worker: Hashable, now: float, index: int | None = None) -> None:
+        """A worker sent a message, about to touch item `index` of its task."""
+        state = self._workers[worker]
+        state.last_seen = now
         if index is not None:
-            desk.index = index
+            state.index = index
 
-    def rested(self, worker: Hashable) -> None:
-        """A worker has done what it was asked for; its silence means nothing now."""
-        desk = self._desks[worker]
-        desk.running, desk.index, desk.heard = None, None, inf
+    def idle(self, worker: Hashable) -> None:
+        """A worker has nothing to do; it need not send anything."""
+        state = self._workers[worker]
+        state.running, state.index, state.last_seen = None, None, inf
 
-    def succeeded(self, worker: Hashable, receipt: Receipt) -> Outcome:
-        """A worker finished its shard."""
+    def succeeded(self, worker: Hashable, value: Any) -> AnyResult:
+        """A worker finished its task and returned `value`."""
         task = self._running(worker)
-        self.rested(worker)
-        return self._close(task, receipt)
+        self.idle(worker)
+        return self._close(task, value)
 
-    def failed(self, worker: Hashable, failure: Failure, now: float) -> Outcome | None:
-        """A worker's attempt ended in an error; an outcome means that the shard is given up."""
-        task, index = self._running(worker), self._desks[worker].index
-        self.rested(worker)
+    def failed(self, worker: Hashable, failure: Failure, now: float) -> AnyResult | None:
+        """A worker's attempt ended in an error; a result means that the task is given up."""
+        task, index = self._running(worker), self._workers[worker].index
+        self.idle(worker)
         task.note(failure.text)
         if not failure.retry:
             return self._close(task, None)
         if failure.kind is None and self._skips(task, index, now):
             return None
-        return self._again(task, now + _pause(self._backoff_s, task.number))
+        return self._retry(task, now + _pause(self._backoff_s, task.number))
 
-    def died(self, worker: Hashable, why: str, now: float) -> Outcome | None:
-        """A worker is gone, perhaps by its shard; an outcome means that the shard is given up."""
-        desk = self._desks.pop(worker)
-        if desk.upcoming is not None:
-            self._wait(desk.upcoming, now)
-        task = desk.running
+    def died(self, worker: Hashable, why: str, now: float) -> AnyResult | None:
+        """A worker died, perhaps because of its task; a result means that the task is given up."""
+        state = self._workers.pop(worker)
+        if state.upcoming is not None:
+            self._wait(state.upcoming, now)
+        task = state.running
         if task is None:
             return None
-        where = "" if desk.index is None else f"{'at' if task.exact else 'near'} image {desk.index}"
+        where = (
+            "" if state.index is None else f"{'at' if task.exact else 'near'} item {state.index}"
+        )
         task.note(f"{why} {where}".strip())
-        return None if self._skips(task, desk.index, now) else self._again(task, now)
+        return None if self._skips(task, state.index, now) else self._retry(task, now)
 
     def left(self, worker: Hashable, now: float) -> None:
-        """A worker is gone through no fault of its shard: its machine left, or it was let go."""
-        desk = self._desks.pop(worker)
-        for task in (desk.running, desk.upcoming):
+        """A worker is gone through no fault of its task: its node left, or it was released."""
+        state = self._workers.pop(worker)
+        for task in (state.running, state.upcoming):
             if task is not None:
                 self._wait(task, now)
 
     # ------------------------------------------------------------------ inside
 
-    def _skips(self, task: _Task, index: int | None, now: float) -> bool:
-        """Blame the image that a task ended at, and skip it from the second time on."""
+    def _skips(self, task: _TaskState, index: int | None, now: float) -> bool:
+        """Blame the item at which an attempt ended, and skip it from the second time on."""
         blamed = index if task.exact else None
         task.exact = True
         if blamed is None or blamed in task.skip:
@@ -192,57 +200,57 @@ class Scheduler:
         return True
 
     def _draw(self) -> bool:
-        shard = next(self._shards, None)
-        if shard is None:
+        task = next(self._tasks, None)
+        if task is None:
             return False
-        self._fresh.append(_Task(shard))
+        self._fresh.append(_TaskState(task))
         self._open += 1
         return True
 
-    def _due(self, now: float) -> _Task | None:
+    def _due(self, now: float) -> _TaskState | None:
         due = self._waiting and self._waiting[0][0] <= now
         return heapq.heappop(self._waiting)[2] if due else None
 
-    def _untouched(self, spare: int = 0) -> _Task | None:
-        """Take a fresh shard if more than `spare` can be had and not too many wait."""
-        if len(self._waiting) <= len(self._desks):
+    def _untouched(self, spare: int = 0) -> _TaskState | None:
+        """Take a fresh task if more than `spare` can be had and not too many wait."""
+        if len(self._waiting) <= len(self._workers):
             while len(self._fresh) <= spare and self._draw():
                 pass
         return self._fresh.popleft() if len(self._fresh) > spare else None
 
-    def _reservation(self, now: float) -> _Task | None:
-        """Reserve a fresh shard, unless an idle worker or a waiting shard has a better claim."""
+    def _reservation(self, now: float) -> _TaskState | None:
+        """Reserve a fresh task, unless an idle worker or a waiting task has a better claim."""
         if self.pause(now) == 0:
             return None
-        idle = sum(d.running is d.upcoming is None for d in self._desks.values())
+        idle = sum(state.running is state.upcoming is None for state in self._workers.values())
         return self._untouched(spare=idle)
 
-    def _taken_over(self) -> _Task | None:
-        for desk in self._desks.values():
-            if desk.upcoming is not None:
-                task, desk.upcoming = desk.upcoming, None
+    def _taken_over(self) -> _TaskState | None:
+        for state in self._workers.values():
+            if state.upcoming is not None:
+                task, state.upcoming = state.upcoming, None
                 return task
         return None
 
-    def _running(self, worker: Hashable) -> _Task:
-        task = self._desks[worker].running
+    def _running(self, worker: Hashable) -> _TaskState:
+        task = self._workers[worker].running
         if task is None:
-            raise RuntimeError(f"worker {worker} has no shard")
+            raise RuntimeError(f"worker {worker} has no task")
         return task
 
-    def _wait(self, task: _Task, due: float) -> None:
+    def _wait(self, task: _TaskState, due: float) -> None:
         heapq.heappush(self._waiting, (due, next(self._ties), task))
 
-    def _again(self, task: _Task, due: float) -> Outcome | None:
+    def _retry(self, task: _TaskState, due: float) -> AnyResult | None:
         if task.number >= self._attempts:
             return self._close(task, None)
         task.number += 1
         self._wait(task, due)
         return None
 
-    def _close(self, task: _Task, receipt: Receipt | None) -> Outcome:
+    def _close(self, task: _TaskState, value: Any) -> AnyResult:
         self._open -= 1
-        return Outcome(task.shard, receipt, tuple(task.failures))
+        return Result(task.task, value, tuple(task.failures))
 
 
 def _pause(backoff_s: float, number: int) -> float:

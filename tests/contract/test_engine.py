@@ -1,20 +1,20 @@
 """What every engine promises, on each engine: one table of works, one table of promises."""
 
 import sys
+from collections import Counter
 from itertools import pairwise
 
 import pytest
 
 from samseg.engine import Local, RayPool
-from samseg.engine.protocol import Beat, Outcome, Receipt
+from samseg.engine.protocol import Heartbeat, Result, Task
 from samseg.errors import CheckpointError, DeviceError, ShardError, StorageError, WorkersError
-from samseg.types import Shard, Source
 
 IMAGES = 3
 
 
-def shard(i):
-    return Shard.of([Source(f"{i}", f"file:///{i}", "etag", 1)], IMAGES)
+def task(i):
+    return Task(f"task-{i}", i)
 
 
 @pytest.fixture(params=["local", "ray"])
@@ -36,12 +36,11 @@ def build_with(hurt=lambda i, attempt, index: None):
     """Return a build whose work does `hurt` before each image."""
 
     def build(slot):
-        def work(shard, attempt):
-            i = int(shard.sources[0].key)
+        def work(task, attempt):
             for index in range(IMAGES):
-                yield Beat(shard.id, index, 10 * index)
-                hurt(i, attempt, index)
-            yield Receipt(shard.id, {"ok": IMAGES}, 10 * IMAGES, {"read": 0.5})
+                yield Heartbeat(task.id, index, {"masks": 10 * index})
+                hurt(task.payload, attempt, index)
+            return {"ok": IMAGES, "of": task.payload}
 
         return work
 
@@ -49,33 +48,50 @@ def build_with(hurt=lambda i, attempt, index: None):
 
 
 def run(engine, build, n, device="cpu"):
-    """Return the outcomes by shard, after checking what holds for every run."""
-    shards = [shard(i) for i in range(n)]
-    events = list(engine.map(build, iter(shards), device))
-    outcomes = [e for e in events if isinstance(e, Outcome)]
-    assert sorted(o.shard.id for o in outcomes) == sorted(s.id for s in shards)
-    for o in outcomes:
-        of_shard = [
-            e for e in events if (e.shard_id if isinstance(e, Beat) else e.shard.id) == o.shard.id
+    """Return the results by number of task, after checking what holds for every run."""
+    tasks = [task(i) for i in range(n)]
+    events = list(engine.map(build, iter(tasks), device))
+    results = [e for e in events if isinstance(e, Result)]
+    assert sorted(r.task.payload for r in results) == list(range(n))
+    for result in results:
+        of_task = [
+            e
+            for e in events
+            if (e.task_id if isinstance(e, Heartbeat) else e.task.id) == result.task.id
         ]
-        assert of_shard[-1] is o, "the outcome is the last word on its shard"
-        indices = [e.index for e in of_shard[:-1]]
+        assert of_task[-1] is result, "nothing follows the result of a task"
+        indices = [e.index for e in of_task[:-1]]
         assert indices and indices[0] == 0
         assert all(b == a + 1 or b == 0 for a, b in pairwise(indices))
-    return {int(o.shard.sources[0].key): o for o in outcomes}
+    return {r.task.payload: r for r in results}
 
 
-def test_no_shards(engine):
+def test_no_tasks(engine):
     assert run(engine, build_with(), 0) == {}
 
 
-def test_every_shard_has_one_outcome_and_its_receipt_arrives_whole(engine):
+def test_every_task_has_one_result_and_its_value_arrives_whole(engine):
     found = run(engine, build_with(), 7)
-    for i, outcome in found.items():
-        assert outcome.failures == ()
-        assert outcome.receipt == Receipt(
-            shard(i).id, {"ok": IMAGES}, 10 * IMAGES, {"read": 0.5}, committed=True
-        )
+    for i, result in found.items():
+        assert result == Result(task(i), {"ok": IMAGES, "of": i})
+
+
+def count_words(slot):
+    """Build a CPU work of another kind: no images, no heartbeats but the first."""
+
+    def work(task, attempt):
+        yield Heartbeat(task.id, 0)
+        return Counter(task.payload["text"].split()), slot.device
+
+    return work
+
+
+def test_work_of_any_kind_runs_on_cpus(engine):
+    texts = ["a b a", "", "b b"]
+    tasks = [Task(f"text-{i}", {"text": text}) for i, text in enumerate(texts)]
+    events = engine.map(count_words, tasks, "cpu")
+    found = {e.task.id: e.value for e in events if isinstance(e, Result)}
+    assert found == {t.id: (Counter(t.payload["text"].split()), "cpu") for t in tasks}
 
 
 def raise_in_first_try(i, attempt, index):
@@ -129,10 +145,10 @@ def raise_for_good(i, attempt, index):
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-def test_errors_on_a_shard(engine, hurt, succeeds, failures):
+def test_errors_on_a_task(engine, hurt, succeeds, failures):
     found = run(engine, build_with(hurt), 4)
-    assert (found[1].receipt is not None, found[1].failures) == (succeeds, failures)
-    assert all(found[i].receipt and not found[i].failures for i in (0, 2, 3))
+    assert (found[1].value is not None, found[1].failures) == (succeeds, failures)
+    assert all(found[i].value and not found[i].failures for i in (0, 2, 3))
 
 
 def break_build(error):
@@ -165,49 +181,49 @@ def spoil_the_weights(i, attempt, index):
 )
 def test_what_ends_the_night(engine, build, error, message):
     with pytest.raises(error, match=message):
-        list(engine.map(build, [shard(i) for i in range(3)], "cpu"))
+        list(engine.map(build, [task(i) for i in range(3)], "cpu"))
 
 
-def test_shards_are_drawn_as_the_work_goes(engine):
+def test_tasks_are_drawn_as_the_work_goes(engine):
     drawn = 0
 
-    def shards():
+    def tasks():
         nonlocal drawn
         for i in range(40):
             drawn += 1
-            yield shard(i)
+            yield task(i)
 
     done = 0
-    for event in engine.map(build_with(), shards(), "cpu"):
-        done += isinstance(event, Outcome)
+    for event in engine.map(build_with(), tasks(), "cpu"):
+        done += isinstance(event, Result)
         assert drawn - done <= 6
     assert (drawn, done) == (40, 40)
 
 
 def test_an_error_of_the_plan_comes_through(engine):
-    def shards():
-        yield shard(0)
+    def tasks():
+        yield task(0)
         raise StorageError("plan is damaged")
 
     with pytest.raises(StorageError, match="plan is damaged"):
-        list(engine.map(build_with(), shards(), "cpu"))
+        list(engine.map(build_with(), tasks(), "cpu"))
 
 
 def test_closing_early_is_quiet(engine):
-    events = engine.map(build_with(), (shard(i) for i in range(1000)), "cpu")
-    assert isinstance(next(events), Beat)
+    events = engine.map(build_with(), (task(i) for i in range(1000)), "cpu")
+    assert isinstance(next(events), Heartbeat)
     events.close()
 
 
 def test_the_slot_says_what_the_worker_may_use(engine):
     def build(slot):
-        def work(shard, attempt):
-            yield Beat(shard.id, 0, 0)
-            yield Receipt(shard.id, {slot.device: slot.threads}, 0)
+        def work(task, attempt):
+            yield Heartbeat(task.id, 0)
+            return {slot.device: slot.threads}
 
         return work
 
     wanted = 3
     changed = {"threads": wanted} if isinstance(engine, Local) else {"cpus_per_worker": wanted}
-    events = engine.model_copy(update=changed).map(build, [shard(0)], "cpu")
-    assert list(events)[-1].receipt.statuses == {"cpu": wanted}
+    events = engine.model_copy(update=changed).map(build, [task(0)], "cpu")
+    assert list(events)[-1].value == {"cpu": wanted}

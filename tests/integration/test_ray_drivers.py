@@ -27,20 +27,19 @@ def test_a_ray_of_its_own_is_silent_and_leaves_nothing(tmp_path):
     code = """
         import os
         from samseg.engine import RayPool
-        from samseg.engine.protocol import Beat, Outcome, Receipt
-        from samseg.types import Shard, Source
+        from samseg.engine.protocol import Heartbeat, Result, Task
 
         def build(slot):
-            def work(shard, attempt):
-                yield Beat(shard.id, 0, 0)
-                if shard.sources[0].key == "1" and not attempt.skip:
+            def work(task, attempt):
+                yield Heartbeat(task.id, 0)
+                if task.payload == 1 and not attempt.skip:
                     os._exit(1)
-                yield Receipt(shard.id, {}, 0)
+                return "done"
             return work
 
-        shards = [Shard.of([Source(str(i), "u", "e", 1)], 1) for i in range(3)]
-        events = RayPool(workers=1, cpus_per_worker=1).map(build, shards, "cpu")
-        print(sum(isinstance(e, Outcome) for e in events))
+        tasks = [Task(str(i), i) for i in range(3)]
+        events = RayPool(workers=1, cpus_per_worker=1).map(build, tasks, "cpu")
+        print(sum(isinstance(e, Result) for e in events))
         import ray
         print(ray.is_initialized())
     """
@@ -52,10 +51,10 @@ def test_an_address_where_nothing_listens():
     code = """
         from samseg.engine import RayPool
         from samseg.errors import WorkersError
-        from samseg.types import Shard
+        from samseg.engine.protocol import Task
         for address in ("127.0.0.1:1", "ray://127.0.0.1:10001", "nonsense"):
             try:
-                list(RayPool(address=address).map(print, [Shard.of([], 0)], "cpu"))
+                list(RayPool(address=address).map(print, [Task("a", None)], "cpu"))
             except WorkersError as e:
                 print(e)
     """
@@ -65,42 +64,39 @@ def test_an_address_where_nothing_listens():
 
 
 @pytest.mark.slow
-def test_a_node_that_leaves_costs_its_shards_nothing(tmp_path):
+def test_a_node_that_leaves_costs_its_tasks_nothing(tmp_path):
     code = """
         import time
         import ray
         from ray.cluster_utils import Cluster
         from samseg.engine import RayPool
-        from samseg.engine.protocol import Beat, Outcome, Receipt
-        from samseg.types import Shard, Source
+        from samseg.engine.protocol import Heartbeat, Result, Task
 
         def build(slot):
-            import ray
-            node = ray.get_runtime_context().get_node_id()
-            def work(shard, attempt):
+            def work(task, attempt):
                 for index in range(10):
-                    yield Beat(shard.id, index, 0)
+                    yield Heartbeat(task.id, index)
                     time.sleep(0.2)
-                yield Receipt(shard.id, {f"{attempt.number} {attempt.exact} {node}": 1}, 0)
+                return attempt.number, attempt.exact
             return work
 
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
         doomed = cluster.add_node(num_cpus=2)
         cluster.add_node(num_cpus=1)
         ray.init(cluster.address, log_to_driver=False, logging_level="ERROR")
-        shards = [Shard.of([Source(str(i), "u", "e", 1)], 10) for i in range(8)]
-        outcomes, running = [], set()
-        for event in RayPool(workers="auto", cpus_per_worker=1).map(build, shards, "cpu"):
-            if isinstance(event, Outcome):
-                outcomes.append(event)
+        tasks = [Task(str(i), i) for i in range(8)]
+        results, running = [], set()
+        for event in RayPool(workers="auto", cpus_per_worker=1).map(build, tasks, "cpu"):
+            if isinstance(event, Result):
+                results.append(event)
             elif doomed:
-                running.add(event.shard_id)
+                running.add(event.task_id)
                 if len(running) == 3:
                     cluster.remove_node(doomed, allow_graceful=False)
                     doomed = None
-        assert sorted(o.shard.id for o in outcomes) == sorted(s.id for s in shards)
-        assert not any(o.failures for o in outcomes), outcomes
-        assert {key[:7] for o in outcomes for key in o.receipt.statuses} == {"1 False"}
+        assert sorted(r.task.payload for r in results) == list(range(8))
+        assert not any(r.failures for r in results), results
+        assert {r.value for r in results} == {(1, False)}
         print("calm", doomed)
         ray.shutdown()
         cluster.shutdown()

@@ -9,9 +9,8 @@ from collections import Counter
 import pytest
 
 from samseg.engine import RayPool
-from samseg.engine.protocol import Beat, Outcome, Receipt
+from samseg.engine.protocol import Heartbeat, Result, Task
 from samseg.errors import DeviceError, WorkersError
-from samseg.types import Shard, Source
 
 IMAGES = 8
 BAD_IMAGE = 5
@@ -30,23 +29,23 @@ def pool(**changed):
     return RayPool(**(quick | changed))
 
 
-def shard(i):
-    return Shard.of([Source(f"{i}", f"file:///{i}", "etag", 1)], IMAGES)
+def task(i):
+    return Task(f"task-{i}", i)
 
 
 def build_with(hurts=(), nap_s=0.0):
-    """Return a build whose work does `hurts[i](attempt)` at one image of shard i."""
+    """Return a build whose work does `hurts[i](attempt)` at one item of task i."""
 
     def build(slot):
-        def work(shard, attempt):
-            i = int(shard.sources[0].key)
+        def work(task, attempt):
+            i = task.payload
             for index in range(IMAGES):
-                yield Beat(shard.id, index, 0)
+                yield Heartbeat(task.id, index)
                 time.sleep(nap_s)
                 if i < len(hurts) and index == BAD_IMAGE and index not in attempt.skip:
                     hurts[i](attempt)
             skipped = len(attempt.skip)
-            yield Receipt(shard.id, {"ok": IMAGES - skipped, "crashed": skipped}, os.getpid())
+            return {"ok": IMAGES - skipped, "crashed": skipped, "pid": os.getpid()}
 
         return work
 
@@ -54,10 +53,9 @@ def build_with(hurts=(), nap_s=0.0):
 
 
 def run(events, n):
-    outcomes = [e for e in events if isinstance(e, Outcome)]
-    counts = Counter(int(o.shard.sources[0].key) for o in outcomes)
-    assert counts == dict.fromkeys(range(n), 1)
-    return {int(o.shard.sources[0].key): o for o in outcomes}
+    results = [e for e in events if isinstance(e, Result)]
+    assert Counter(r.task.payload for r in results) == dict.fromkeys(range(n), 1)
+    return {r.task.payload: r for r in results}
 
 
 def leave(attempt):
@@ -88,45 +86,45 @@ def die_once(attempt):
 def test_an_image_that_takes_its_worker_along_is_skipped():
     hurts = (leave, segfault, sys_exit, killed_from_outside, hang, die_once)
     n = len(hurts) + 4
-    events = pool(workers=4, silence_s=3.0).map(build_with(hurts), map(shard, range(n)), "cpu")
+    events = pool(workers=4, silence_s=3.0).map(build_with(hurts), map(task, range(n)), "cpu")
     found = run(events, n)
-    for i, outcome in found.items():
+    for i, result in found.items():
         deadly = i < len(hurts) - 1
-        statuses = {"ok": IMAGES - deadly, "crashed": int(deadly)}
-        assert outcome.receipt and dict(outcome.receipt.statuses) == statuses, i
+        assert result.value and result.value["ok"] == IMAGES - deadly, i
+        assert result.value["crashed"] == deadly, i
         deaths = 3 if deadly else int(i == hurts.index(die_once))
-        assert len(outcome.failures) == deaths
-        assert all(line.endswith(f"at image {BAD_IMAGE}") for line in outcome.failures[1:])
+        assert len(result.failures) == deaths
+        assert all(line.endswith(f"at item {BAD_IMAGE}") for line in result.failures[1:])
 
 
 def test_killed_workers_are_replaced_and_nothing_is_lost_or_doubled():
-    events = pool().map(build_with(nap_s=0.02), map(shard, range(12)), "cpu")
-    outcomes, victims = [], set()
+    events = pool().map(build_with(nap_s=0.02), map(task, range(12)), "cpu")
+    results, victims = [], set()
     for event in events:
-        if isinstance(event, Outcome):
-            outcomes.append(event)
-            pid = event.receipt.masks
+        if isinstance(event, Result):
+            results.append(event)
+            pid = event.value["pid"]
             if len(victims) < 3 and pid not in victims:
                 victims.add(pid)
                 os.kill(pid, signal.SIGKILL)
-    assert all(o.receipt for o in run(outcomes, 12).values())
+    assert all(r.value for r in run(results, 12).values())
     assert len(victims) == 3
 
 
 def test_each_worker_has_a_gpu_of_its_own():
     def build(slot):
-        def work(shard, attempt):
-            yield Beat(shard.id, 0, 0)
+        def work(task, attempt):
+            yield Heartbeat(task.id, 0)
             time.sleep(0.1)
             place = f"{os.environ['CUDA_VISIBLE_DEVICES']} {os.getpid()}"
-            yield Receipt(shard.id, {slot.device: 1, place: 1}, 0)
+            return {slot.device, place}
 
         return work
 
-    events = pool(workers="auto").map(build, map(shard, range(8)), "auto")
+    events = pool(workers="auto").map(build, map(task, range(8)), "auto")
     found = run(events, 8)
-    places = {tuple(p.split()) for o in found.values() for p in o.receipt.statuses if " " in p}
-    assert all("cuda" in o.receipt.statuses for o in found.values())
+    places = {tuple(p.split()) for r in found.values() for p in r.value if " " in p}
+    assert all("cuda" in r.value for r in found.values())
     assert sorted(gpu for gpu, _ in places) == ["0", "1"], "two workers, never on one GPU"
 
 
@@ -140,12 +138,12 @@ def test_a_worker_that_sees_another_gpu_than_its_own_is_refused(monkeypatch, ray
 
     monkeypatch.setattr(driver, "Worker", Misled)
     with pytest.raises(DeviceError, match="CUDA_VISIBLE_DEVICES is '0,1'"):
-        list(pool().map(build_with(), [shard(0)], "cuda"))
+        list(pool().map(build_with(), [task(0)], "cuda"))
 
 
 def test_no_share_that_fits_ends_in_waiting_or_a_word():
     with pytest.raises(WorkersError, match="no node has the 64 CPUs"):
-        list(pool(workers="auto", cpus_per_worker=64).map(build_with(), [shard(0)], "cpu"))
+        list(pool(workers="auto", cpus_per_worker=64).map(build_with(), [task(0)], "cpu"))
 
 
 def test_a_build_that_kills_its_worker_ends_the_night():
@@ -153,7 +151,7 @@ def test_a_build_that_kills_its_worker_ends_the_night():
         os._exit(1)
 
     with pytest.raises(WorkersError, match=r"failed to start 2 times in a row.*worker died"):
-        list(pool(start_failures=2).map(build, [shard(0)], "cpu"))
+        list(pool(start_failures=2).map(build, [task(0)], "cpu"))
 
 
 def test_a_build_that_hangs_ends_the_night():
@@ -161,14 +159,14 @@ def test_a_build_that_hangs_ends_the_night():
         time.sleep(1000)
 
     with pytest.raises(WorkersError, match="silent for 1 s"):
-        list(pool(start_failures=1, silence_s=1.0).map(build, [shard(0)], "cpu"))
+        list(pool(start_failures=1, silence_s=1.0).map(build, [task(0)], "cpu"))
 
 
-def test_no_more_workers_than_shards(ray):
-    events = pool(workers=4).map(build_with(nap_s=0.05), [shard(0)], "cpu")
-    assert isinstance(next(events), Beat)
+def test_no_more_workers_than_tasks(ray):
+    events = pool(workers=4).map(build_with(nap_s=0.05), [task(0)], "cpu")
+    assert isinstance(next(events), Heartbeat)
     assert ray.available_resources()["CPU"] == ray.cluster_resources()["CPU"] - 1
-    assert run(events, 1)[0].receipt
+    assert run(events, 1)[0].value
 
 
 def alive(pid):
@@ -181,20 +179,20 @@ def alive(pid):
 
 @pytest.mark.parametrize("end", ["close", "raise"])
 def test_workers_end_with_the_map(end):
-    events = pool().map(build_with(nap_s=0.01), map(shard, range(1000)), "cpu")
+    events = pool().map(build_with(nap_s=0.01), map(task, range(1000)), "cpu")
     pids = set()
     if end == "close":
         while len(pids) < 2:
             event = next(events)
-            if isinstance(event, Outcome):
-                pids.add(event.receipt.masks)
+            if isinstance(event, Result):
+                pids.add(event.value["pid"])
         events.close()
     else:
         with pytest.raises(KeyboardInterrupt):
             while True:
                 event = next(events)
-                if isinstance(event, Outcome):
-                    pids.add(event.receipt.masks)
+                if isinstance(event, Result):
+                    pids.add(event.value["pid"])
                 if len(pids) == 2:
                     events.throw(KeyboardInterrupt)
     until = time.monotonic() + 10

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from multiprocessing.queues import Queue
 from queue import Empty
 
-from samseg.engine.protocol import Beat, Outcome, Receipt, Slot
+from samseg.engine.protocol import Heartbeat, Result, Slot, Task
 from samseg.errors import WorkersError
-from samseg.stages.embed.stage import EmbedSpec
+from samseg.stages.embed.stage import EmbedEvent, EmbedSpec
 from samseg.types import Shard
 
 _LOOK_S = 1.0
@@ -22,26 +22,26 @@ _LOOK_S = 1.0
 
 
 def run_loops(
-    embedding: EmbedSpec, shards: list[Shard], slot: Slot, workers: int
-) -> Iterator[Beat | Outcome]:
+    spec: EmbedSpec, shards: list[Shard], slot: Slot, workers: int
+) -> Iterator[EmbedEvent]:
     """Label images in `workers` fresh processes; write nothing.
 
     Args:
-        embedding: as the stage gets it.
+        spec: as the stage gets it.
         shards: what to do, as planned.
         slot: what each process gets.
         workers: processes.
 
     Yields:
-        What an engine yields over the embed stage: beats, and one outcome per shard.
+        What an engine yields over the embed stage: heartbeats, and one result per shard.
 
     Raises:
         WorkersError: a process ended early; it has written why to standard error.
     """
     fresh = multiprocessing.get_context("spawn")
-    events: Queue[Beat | Outcome | None] = fresh.Queue()
+    events: Queue[EmbedEvent | None] = fresh.Queue()
     processes = [
-        fresh.Process(target=loop, args=(embedding, shards[i::workers], slot, events))
+        fresh.Process(target=loop, args=(spec, shards[i::workers], slot, events))
         for i in range(workers)
     ]
     with _omp_threads(slot.threads):
@@ -66,36 +66,34 @@ def run_loops(
 
 
 def loop(
-    embedding: EmbedSpec, shards: list[Shard], slot: Slot, events: "Queue[Beat | Outcome | None]"
+    spec: EmbedSpec, shards: list[Shard], slot: Slot, events: "Queue[EmbedEvent | None]"
 ) -> None:
     """Label the images of some shards in this process, which must be a fresh one."""
     from samseg.masks.containment import parents
     from samseg.sam.segmenter import Segmenter
     from samseg.stages.embed.prefetch import decode_one
-    from samseg.stages.embed.shard_rows import ShardRows
+    from samseg.stages.embed.shard_rows import ShardResult, ShardRows
     from samseg.types import Image
 
     # Linux shares a busy machine out by session (sched(7), autogroup), and Ray's workers have one
     # of their own
     os.setsid()
-    segmenter = Segmenter.load(
-        embedding.model, embedding.masks, device=slot.device, threads=slot.threads
-    )
+    segmenter = Segmenter.load(spec.model, spec.masks, device=slot.device, threads=slot.threads)
     for shard in shards:
         rows, statuses = ShardRows(shard), Counter[str]()
-        events.put(Beat(shard.id, 0, 0))
-        images = embedding.reader.read(shard, embedding.decode.max_bytes)
-        for done, encoded in enumerate(images, start=1):
-            ready = decode_one(embedding.decode, encoded, 0.0)
-            if isinstance(ready.image, Image):
-                masks, features = segmenter.segment(ready.image.pixels)
-                pooled = embedding.pooling.pool(features, masks)
-                rows.add(ready, ready.image, masks, pooled, *parents(masks), 0.0, 0.0)
+        events.put(Heartbeat(shard.id, 0, {"masks": 0}))
+        images = spec.reader.read(shard, spec.decode.max_bytes)
+        for done, raw in enumerate(images, start=1):
+            decoded = decode_one(spec.decode, raw, 0.0)
+            if isinstance(decoded.image, Image):
+                masks, features = segmenter.segment(decoded.image.pixels)
+                pooled = spec.pooling.pool(features, masks)
+                rows.add(decoded, decoded.image, masks, pooled, *parents(masks), 0.0, 0.0)
                 statuses["ok" if len(masks) else "no_masks"] += 1
             else:
-                statuses[ready.image.status] += 1
-            events.put(Beat(shard.id, done, rows.masks))
-        events.put(Outcome(shard, Receipt(shard.id, statuses, rows.masks)))
+                statuses[decoded.image.status] += 1
+            events.put(Heartbeat(shard.id, done, {"masks": rows.masks}))
+        events.put(Result(Task(shard.id, shard), ShardResult(statuses, rows.masks, {})))
     events.put(None)
 
 

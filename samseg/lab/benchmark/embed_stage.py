@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from pydantic import PositiveInt
 
 from samseg.engine import RayPool
-from samseg.engine.protocol import Beat, Outcome, Slot
+from samseg.engine.protocol import Heartbeat, Slot
 from samseg.errors import ConfigError
 from samseg.lab.benchmark.bare_loop import run_loops
 from samseg.lab.benchmark.machine import Machine
@@ -29,7 +29,7 @@ from samseg.sam.settings import MaskSettings, ModelSpec
 from samseg.sam.weights.load import resolve_device
 from samseg.sam.weights.registry import identify
 from samseg.spec import Spec
-from samseg.stages.embed.stage import EmbedSpec, embed
+from samseg.stages.embed.stage import EmbedEvent, EmbedSpec, embed
 from samseg.types import Shard
 
 
@@ -147,9 +147,9 @@ def compare_embed(
         """Let one side label the lake once, with so many workers."""
         journal = Journal()
 
-        def note(event: Beat | Outcome) -> None:
+        def note(event: EmbedEvent) -> None:
             journal.note(event)
-            if isinstance(event, Beat) and event.index:
+            if isinstance(event, Heartbeat) and event.index:
                 progress.update(next(done), f"{side}, {workers} workers")
 
         with TemporaryDirectory() as folder:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from samseg.engine.protocol import Beat, Outcome
+from samseg.engine.protocol import Heartbeat
 from samseg.errors import ConfigError, WorkersError
 from samseg.lab.benchmark.processes import cpu_seconds, largest_peak_bytes
 from samseg.spec import Spec
+from samseg.stages.embed.stage import EmbedEvent
 
 
 class Pace(Spec):
@@ -47,20 +48,20 @@ class Journal:
     cpu: list[tuple[float, float]] = field(default_factory=list)
     peak_bytes: int = 0
 
-    def note(self, event: Beat | Outcome) -> None:
+    def note(self, event: EmbedEvent) -> None:
         """Write down how far a shard is, now.
 
         Raises:
             WorkersError: it was given up, so the pace would be of less than was to be done.
         """
         now = time.monotonic()
-        if isinstance(event, Beat):
-            self.shards.setdefault(event.shard_id, []).append((now, event.index))
-        elif event.receipt is None:
+        if isinstance(event, Heartbeat):
+            self.shards.setdefault(event.task_id, []).append((now, event.index))
+        elif event.value is None:
             raise WorkersError(f"a shard was given up: {event.failures[-1]}")
         else:
-            images = event.receipt.statuses.values()
-            self.shards.setdefault(event.shard.id, []).append((now, sum(images)))
+            images = event.value.statuses.values()
+            self.shards.setdefault(event.task.id, []).append((now, sum(images)))
             self.cpu.append((now, cpu_seconds()))
             self.peak_bytes = max(self.peak_bytes, largest_peak_bytes())
 

@@ -56,7 +56,7 @@ def decode_one(policy: DecodePolicy, encoded: RawImage, read_s: float) -> Decode
     return DecodedImage(encoded, image, digest, read_s, time.perf_counter() - began)
 
 
-class ReadAhead:
+class Prefetcher:
     """The images of one shard after another, read and decoded in the background."""
 
     def __init__(self, reader: Reader, policy: DecodePolicy, threads: int, ahead: int):

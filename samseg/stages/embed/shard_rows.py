@@ -6,19 +6,37 @@ is written to agree with it: counts and statuses are taken from what is stored.
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from samseg import schema
-from samseg.engine.protocol import Receipt
 from samseg.errors import ImageError
 from samseg.output import Output
 from samseg.stages.embed.prefetch import DecodedImage
 from samseg.types import Image, Int32, Masks, Pooled, Shard, mask_id_of
 
 _ERROR_LENGTH = 300
+
+
+@dataclass(frozen=True, slots=True)
+class ShardResult:
+    """What a worker reports of a finished shard.
+
+    Attributes:
+        statuses: number of images per status.
+        masks: masks committed.
+        seconds: worker seconds per step (read, decode, segment, pool).
+        committed: False when another attempt had committed the same shard before.
+    """
+
+    statuses: Mapping[str, int]
+    masks: int
+    seconds: Mapping[str, float]
+    committed: bool = True
 
 
 class ShardRows:
@@ -84,7 +102,7 @@ class ShardRows:
             masks=0,
         )
 
-    def commit(self, output: Output) -> Receipt:
+    def commit(self, output: Output) -> ShardResult:
         """Write both parts; see the module's docstring for what happens on a race."""
         parts = pa.concat_tables([schema.MASKS.empty_table(), *self._parts])
         masks_key = output.masks_key(self.shard.id)
@@ -92,8 +110,7 @@ class ShardRows:
             self._agree_with(output.read(masks_key, ["image_id", "rle"]))
         images = schema.table_of(self._images, schema.IMAGES)
         committed = output.storage.put_new(output.images_key(self.shard.id), schema.encode(images))
-        return Receipt(
-            shard_id=self.shard.id,
+        return ShardResult(
             statuses=Counter(row["status"] for row in self._images),
             masks=self.masks,
             seconds=dict(self._seconds),

@@ -1,29 +1,32 @@
 """The embed stage: images in, masks and embeddings out, one commit per shard.
 
-`EmbedWork` is what a worker does with one shard: read and decode, segment, pool, and at the end
-two create-only PUTs, masks first, images last: the images part is the commit. Pixels, features and
-embeddings never leave the worker but to storage. `embed` runs it over an engine.
+`EmbedWork` is what a worker does with one shard: read and decode, segment, pool, and finally two
+create-only PUTs, masks first, images last: the images part is the commit. Pixels, features and
+embeddings leave the worker only for storage. `embed` runs it on an engine.
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from samseg.engine.protocol import Attempt, Beat, Engine, Outcome, Receipt, Slot
+from samseg.engine.protocol import Attempt, Engine, Heartbeat, Result, Slot, Task
 from samseg.errors import ImageError
 from samseg.output import Output
 from samseg.pooling import Pooling
 from samseg.readers import Reader
 from samseg.readers.decode import DecodePolicy
 from samseg.sam.settings import MaskSettings, ModelSpec
-from samseg.stages.embed.prefetch import DecodedImage, ReadAhead, decode_one
-from samseg.stages.embed.shard_rows import ShardRows
+from samseg.stages.embed.prefetch import DecodedImage, Prefetcher, decode_one
+from samseg.stages.embed.shard_rows import ShardResult, ShardRows
 from samseg.types import RawImage, Shard
+
+EmbedEvent = Heartbeat | Result[Shard, ShardResult]
+"""What an engine yields while it runs this stage; heartbeats count `masks`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +84,12 @@ class EmbedTotals:
         """Images that could not be labelled."""
         return self.images - self.statuses["ok"] - self.statuses["no_masks"]
 
-    def add(self, receipt: Receipt) -> None:
+    def add(self, result: ShardResult) -> None:
         """Count one finished shard."""
         self.shards += 1
-        self.masks += receipt.masks
-        self.statuses.update(receipt.statuses)
-        self.seconds.update(receipt.seconds)
+        self.masks += result.masks
+        self.statuses.update(result.statuses)
+        self.seconds.update(result.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +129,10 @@ def pending(output: Output, retry_quarantined: bool = False) -> Pending:
 
 def embed(
     output: Output,
-    embedding: EmbedSpec,
+    spec: EmbedSpec,
     shards: Iterable[Shard],
     engine: Engine,
-    on_event: Callable[[Beat | Outcome], None] = lambda event: None,
+    on_event: Callable[[EmbedEvent], None] = lambda event: None,
 ) -> EmbedTotals:
     """Label `shards` through `engine`; a shard given up is written to the quarantine.
 
@@ -140,13 +143,14 @@ def embed(
     """
     totals = EmbedTotals()
     began = time.perf_counter()
-    for event in engine.map(embedding.build, shards, embedding.model.device):
-        if isinstance(event, Outcome):
-            if event.receipt is None:
-                output.quarantine(event.shard, event.failures)
+    tasks = (Task(shard.id, shard) for shard in shards)
+    for event in engine.map(spec.build, tasks, spec.model.device):
+        if isinstance(event, Result):
+            if event.value is None:
+                output.quarantine(event.task.payload, event.failures)
                 totals.given_up += 1
             else:
-                totals.add(event.receipt)
+                totals.add(event.value)
         on_event(event)
     totals.wall_s = time.perf_counter() - began
     return totals
@@ -155,69 +159,70 @@ def embed(
 class EmbedWork:
     """A worker's state: the model on its device, and the reading ahead."""
 
-    def __init__(self, embedding: EmbedSpec, slot: Slot):
+    def __init__(self, spec: EmbedSpec, slot: Slot):
         """Load the model; runs once per worker."""
         from samseg.sam.segmenter import Segmenter
 
-        self._embedding = embedding
-        self._output = Output(embedding.output)
+        self._spec = spec
+        self._output = Output(spec.output)
         self._segmenter = Segmenter.load(
-            embedding.model, embedding.masks, device=slot.device, threads=slot.threads
+            spec.model, spec.masks, device=slot.device, threads=slot.threads
         )
-        self._ahead = ReadAhead(
-            embedding.reader, embedding.decode, threads=slot.threads, ahead=slot.threads
+        self._prefetcher = Prefetcher(
+            spec.reader, spec.decode, threads=slot.threads, ahead=slot.threads
         )
 
-    def __call__(self, shard: Shard, attempt: Attempt) -> Iterator[Beat | Receipt]:
-        """Label one shard; yields a beat before each image and the receipt at the end."""
+    def __call__(
+        self, task: Task[Shard], attempt: Attempt[Shard]
+    ) -> Generator[Heartbeat, None, ShardResult]:
+        """Label one shard; sends a heartbeat before each image."""
+        shard, upcoming = task.payload, attempt.upcoming
         rows = ShardRows(shard)
         exact = attempt.exact or bool(attempt.skip)
         images = (
-            self._exactly(shard, attempt.skip)
+            self._one_by_one(shard, attempt.skip)
             if exact
-            else self._ahead.images(shard, attempt.upcoming)
+            else self._prefetcher.images(shard, upcoming.payload if upcoming else None)
         )
         index = 0
-        yield Beat(shard.id, index, rows.masks)
-        for ready in images:
-            self._label(ready, rows)
+        yield Heartbeat(task.id, index, {"masks": rows.masks})
+        for decoded in images:
+            self._label(decoded, rows)
             index += 1
-            yield Beat(shard.id, index, rows.masks)
-        yield rows.commit(self._output)
+            yield Heartbeat(task.id, index, {"masks": rows.masks})
+        return rows.commit(self._output)
 
-    def _exactly(self, shard: Shard, skip: frozenset[int]) -> Iterator[DecodedImage]:
+    def _one_by_one(self, shard: Shard, skip: frozenset[int]) -> Iterator[DecodedImage]:
         """Read and decode one image at a time, and do not touch those to be skipped."""
         began = time.perf_counter()
-        for index, encoded in enumerate(
-            self._embedding.reader.read(shard, self._embedding.decode.max_bytes)
-        ):
+        for index, raw in enumerate(self._spec.reader.read(shard, self._spec.decode.max_bytes)):
             read_s = time.perf_counter() - began
             if index in skip:
                 error = ImageError(
                     "crashed", "its worker died or failed each time it touched this image"
                 )
-                encoded = RawImage(encoded.key, encoded.uri, error)
-            yield decode_one(self._embedding.decode, encoded, read_s)
+                raw = RawImage(raw.key, raw.uri, error)
+            yield decode_one(self._spec.decode, raw, read_s)
             began = time.perf_counter()
 
-    def _label(self, ready: DecodedImage, rows: ShardRows) -> None:
+    def _label(self, decoded: DecodedImage, rows: ShardRows) -> None:
         """Segment and pool one image, or record why it cannot be."""
         from samseg.masks.containment import parents
 
-        image = ready.image
+        image = decoded.image
         if isinstance(image, ImageError):
-            rows.add_failure(ready, image)
+            rows.add_failure(decoded, image)
             return
         began = time.perf_counter()
         masks, features = self._segmenter.segment(image.pixels)
         segmented = time.perf_counter()
         if not np.isfinite(features).all():
             error = ImageError("nonfinite", "the image encoder gave NaN or infinite features")
-            rows.add_failure(ready, error)
+            rows.add_failure(decoded, error)
             return
-        pooled = self._embedding.pooling.pool(features, masks)
+        pooled = self._spec.pooling.pool(features, masks)
         parent, depth = parents(masks)
         pooled_at = time.perf_counter()
         rows.add(
-            ready, image, masks, pooled, parent, depth, segmented - began, pooled_at - segmented
+            decoded, image, masks, pooled, parent, depth, segmented - began, pooled_at - segmented
         )

@@ -2,13 +2,11 @@ import pickle
 
 import pytest
 
-from samseg.engine.failure import Failure, build_work, try_shard
-from samseg.engine.protocol import Attempt, Beat, Receipt, Slot
+from samseg.engine.failure import Done, Failure, attempt_task, build_work
+from samseg.engine.protocol import Attempt, Heartbeat, Slot, Task
 from samseg.errors import CheckpointError, DeviceError, ImageError, ShardError, StorageError
-from samseg.types import Shard
 
-SHARD = Shard.of([], 0)
-RECEIPT = Receipt(SHARD.id, {}, 0)
+TASK = Task("task-1", "payload")
 
 
 class Unpicklable(Exception):
@@ -36,36 +34,27 @@ def test_errors_become_values_that_travel(error, wanted, ends_night):
 
 
 def run(work):
-    return list(try_shard(work, SHARD, Attempt()))
+    return list(attempt_task(work, TASK, Attempt()))
 
 
-def test_the_last_word_is_the_receipt_or_the_failure():
-    beat = Beat(SHARD.id, 0, 0)
+def test_the_last_message_is_what_the_work_returned_or_its_failure():
+    heartbeat = Heartbeat(TASK.id, 0)
 
-    def talks_on(shard, attempt):
-        yield beat
-        yield RECEIPT
-        yield beat
+    def succeeds(task, attempt):
+        yield heartbeat
+        yield heartbeat
+        return task.payload
 
-    def breaks(shard, attempt):
-        yield beat
+    def breaks(task, attempt):
+        yield heartbeat
         raise ShardError("truncated")
 
-    def says_nothing(shard, attempt):
-        return iter([beat])
-
-    def breaks_at_once(shard, attempt):
+    def breaks_at_once(task, attempt):
         raise RuntimeError("no")
 
-    def breaks_after_its_receipt(shard, attempt):
-        yield RECEIPT
-        raise RuntimeError("late")
-
-    assert run(talks_on) == [beat, beat, RECEIPT]
-    assert run(breaks) == [beat, Failure("truncated", True, ShardError)]
-    assert run(says_nothing)[-1].retry is False
+    assert run(succeeds) == [heartbeat, heartbeat, Done("payload")]
+    assert run(breaks) == [heartbeat, Failure("truncated", True, ShardError)]
     assert run(breaks_at_once) == [Failure("RuntimeError: no")]
-    assert run(breaks_after_its_receipt) == [Failure("RuntimeError: late")]
 
 
 def test_build_errors_are_values_too():

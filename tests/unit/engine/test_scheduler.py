@@ -3,24 +3,23 @@
 import pytest
 
 from samseg.engine.failure import Failure
-from samseg.engine.protocol import Attempt, Receipt
+from samseg.engine.protocol import Attempt, Task
 from samseg.engine.scheduler import Scheduler
 from samseg.errors import StorageError
-from samseg.types import Shard, Source
 
 IMAGES = 6
 
 
-def shard(i):
-    return Shard.of([Source(f"{i}", f"file:///{i}", "etag", 1)], IMAGES)
+def task(i):
+    return Task(f"task-{i}", i)
 
 
-def receipt(s, attempt):
-    return Receipt(s.id, {"ok": IMAGES - len(attempt.skip)}, 0)
+def value_of(attempt):
+    return {"ok": IMAGES - len(attempt.skip)}
 
 
 class Drawn:
-    """Shards, and how many of them were drawn."""
+    """Tasks, and how many of them were drawn."""
 
     def __init__(self, n):
         self.n, self.drawn = n, 0
@@ -28,7 +27,7 @@ class Drawn:
     def __iter__(self):
         for i in range(self.n):
             self.drawn += 1
-            yield shard(i)
+            yield task(i)
 
 
 def scheduler(n, workers="", **changed):
@@ -41,43 +40,43 @@ def scheduler(n, workers="", **changed):
 def die(s, worker, index):
     """Let a worker die at an image, and another take its place."""
     if index is not None:
-        s.heard(worker, 0.0, index)
-    outcome = s.died(worker, "died", 0.0)
+        s.heartbeat(worker, 0.0, index)
+    result = s.died(worker, "died", 0.0)
     s.join(worker)
-    return outcome
+    return result
 
 
-def test_no_shards_no_work():
+def test_no_tasks_no_work():
     s = scheduler(0, "a")
     assert s.finished and not s.needs(1) and s.assign("a", 0.0) is None
 
 
-def test_each_worker_gets_its_own_shard_and_the_hint_comes_true():
+def test_each_worker_gets_its_own_task_and_the_hint_comes_true():
     s = scheduler(5, "ab")
     first, hinted = s.assign("a", 0.0)
-    assert (first, hinted.upcoming) == (shard(0), shard(1))
-    assert s.assign("b", 0.0)[0] == shard(2)
-    s.succeeded("a", receipt(first, hinted))
-    assert s.assign("a", 1.0)[0] == shard(1)
+    assert (first, hinted.upcoming) == (task(0), task(1))
+    assert s.assign("b", 0.0)[0] == task(2)
+    s.succeeded("a", value_of(hinted))
+    assert s.assign("a", 1.0)[0] == task(1)
 
 
 def test_a_small_lake_is_spread_rather_than_reserved():
     s = scheduler(2, "ab")
-    shard_a, attempt_a = s.assign("a", 0.0)
-    shard_b, _ = s.assign("b", 0.0)
-    assert attempt_a.upcoming is None and shard_a != shard_b
+    task_a, attempt_a = s.assign("a", 0.0)
+    task_b, _ = s.assign("b", 0.0)
+    assert attempt_a.upcoming is None and task_a != task_b
 
 
 def test_an_idle_worker_takes_over_a_reservation():
     s = scheduler(4, "ab")
     _, a = s.assign("a", 0.0)
-    first, b = s.assign("b", 0.0)
-    s.succeeded("b", receipt(first, b))
-    second, b = s.assign("b", 1.0)
-    s.succeeded("b", receipt(second, b))
+    _, b = s.assign("b", 0.0)
+    s.succeeded("b", value_of(b))
+    _, b = s.assign("b", 1.0)
+    s.succeeded("b", value_of(b))
     assert b.upcoming is None
     assert s.assign("b", 2.0)[0] == a.upcoming
-    s.succeeded("b", receipt(a.upcoming, b))
+    s.succeeded("b", value_of(b))
     assert s.assign("b", 3.0) is None
 
 
@@ -91,9 +90,9 @@ def test_errors_pause_twice_as_long_each_time_and_then_give_up():
         assert s.pause(now) == due
         assert s.assign("a", now + due - 0.1) is None
     s.assign("a", 2000.0)
-    outcome = s.failed("a", Failure("store is down", kind=StorageError), 2000.0)
-    assert outcome.receipt is None and s.finished
-    assert outcome.failures == tuple(f"attempt {i}: store is down" for i in (1, 2, 3))
+    result = s.failed("a", Failure("store is down", kind=StorageError), 2000.0)
+    assert result.value is None and s.finished
+    assert result.failures == tuple(f"attempt {i}: store is down" for i in (1, 2, 3))
 
 
 def test_pauses_are_bounded():
@@ -107,19 +106,19 @@ def test_pauses_are_bounded():
 def test_an_error_that_cannot_heal_gives_up_at_once():
     s = scheduler(1, "a")
     s.assign("a", 0.0)
-    outcome = s.failed("a", Failure("bad tar", retry=False), 0.0)
-    assert (outcome.receipt, outcome.failures) == (None, ("attempt 1: bad tar",))
+    result = s.failed("a", Failure("bad tar", retry=False), 0.0)
+    assert (result.value, result.failures) == (None, ("attempt 1: bad tar",))
 
 
-def test_many_waiting_shards_hold_back_new_ones():
-    shards = Drawn(1000)
-    s = Scheduler(shards, attempts=5, backoff_s=10.0)
+def test_many_waiting_tasks_hold_back_new_ones():
+    tasks = Drawn(1000)
+    s = Scheduler(tasks, attempts=5, backoff_s=10.0)
     s.join("a")
     now = 0.0
     while s.assign("a", now):
         s.failed("a", Failure("store is down", kind=StorageError), now)
         now += 0.01
-    assert shards.drawn < 6
+    assert tasks.drawn < 6
 
 
 def test_the_second_exact_death_at_an_image_skips_it():
@@ -142,7 +141,7 @@ def test_a_defect_that_one_image_meets_costs_no_other_image():
     now, seen = 0.0, []
     for _ in range(3):
         seen.append(s.assign("a", now)[1])
-        s.heard("a", now, 4)
+        s.heartbeat("a", now, 4)
         assert s.failed("a", Failure("ValueError: odd shape"), now) is None
         now += 100.0
     seen.append(s.assign("a", now)[1])
@@ -161,28 +160,28 @@ def test_a_defect_that_one_image_meets_costs_no_other_image():
         pytest.param([1, 2, 3], id="never twice at one image"),
     ],
 )
-def test_deaths_without_a_culprit_give_the_shard_up(indices):
+def test_deaths_without_a_culprit_give_the_task_up(indices):
     s = scheduler(1, "a")
-    outcomes = []
+    results = []
     for index in indices:
         assert s.assign("a", 0.0)
-        outcomes.append(die(s, "a", index))
-    assert outcomes[:2] == [None, None] and outcomes[2].receipt is None
-    assert "near" not in outcomes[2].failures[-1]
+        results.append(die(s, "a", index))
+    assert results[:2] == [None, None] and results[2].value is None
+    assert "near" not in results[2].failures[-1]
 
 
-def test_the_last_image_of_another_shard_is_not_to_blame():
+def test_the_last_image_of_another_task_is_not_to_blame():
     s = scheduler(2, "a")
     s.assign("a", 0.0)
     die(s, "a", 1)
     other = s.assign("a", 0.0)  # what the dead worker had read ahead
-    s.heard("a", 0.0, IMAGES)
-    s.succeeded("a", receipt(*other))
+    s.heartbeat("a", 0.0, IMAGES)
+    s.succeeded("a", value_of(other[1]))
     for _ in range(2):
         s.assign("a", 0.0)
-        outcome = die(s, "a", None)
-    assert outcome.failures == (
-        "attempt 1: died near image 1",
+        result = die(s, "a", None)
+    assert result.failures == (
+        "attempt 1: died near item 1",
         "attempt 2: died",
         "attempt 3: died",
     )
@@ -212,27 +211,27 @@ def test_a_machine_that_breaks_everything_does_not_write_off_every_image():
 def test_what_left_with_its_machine_is_as_before():
     s = scheduler(3, "a")
     first, before = s.assign("a", 0.0)
-    s.heard("a", 1.0, 3)
+    s.heartbeat("a", 1.0, 3)
     s.left("a", 2.0)
     s.join("b")
     assert s.assign("b", 3.0)[0] == first
     s.left("b", 4.0)
     s.join("c")
     again = [s.assign("c", 5.0)]
-    s.succeeded("c", receipt(*again[0]))
+    s.succeeded("c", value_of(again[0][1]))
     again.append(s.assign("c", 6.0))
     assert {job[0] for job in again} == {first, before.upcoming}
     assert all((job[1].number, job[1].exact) == (1, False) for job in again)
 
 
-def test_a_shard_that_waits_is_not_put_off_for_ever():
+def test_a_task_that_waits_is_not_put_off_for_ever():
     s = scheduler(100, "a")
     first, _ = s.assign("a", 0.0)
     s.failed("a", Failure("flaky"), 0.0)
     turns = 0
     job = s.assign("a", 100.0)
     while job[0] != first:
-        s.succeeded("a", receipt(*job))
+        s.succeeded("a", value_of(job[1]))
         job = s.assign("a", 100.0)
         turns += 1
     assert turns <= 1
@@ -242,9 +241,9 @@ def test_only_those_who_owe_an_answer_are_silent():
     s = scheduler(3, "abc")
     s.assign("a", 0.0)
     s.assign("b", 0.0)
-    s.heard("b", 60.0, 1)
-    assert s.silent(100.0) == [] and s.silent(101.0) == ["a"]
-    s.heard("c", 5.0)  # starting
-    assert s.silent(106.0) == ["a", "c"]
-    s.rested("c")
-    assert s.silent(1000.0) == ["a", "b"]
+    s.heartbeat("b", 60.0, 1)
+    assert s.unresponsive(100.0) == [] and s.unresponsive(101.0) == ["a"]
+    s.heartbeat("c", 5.0)  # starting
+    assert s.unresponsive(106.0) == ["a", "c"]
+    s.idle("c")
+    assert s.unresponsive(1000.0) == ["a", "b"]

@@ -6,44 +6,43 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samseg.engine.failure import Failure
-from samseg.engine.protocol import Receipt
+from samseg.engine.protocol import Task
 from samseg.engine.scheduler import Scheduler
 from samseg.errors import StorageError
-from samseg.types import Shard, Source
 
 IMAGES = 6
 
 
 class Night:
-    """Workers that live and die as hypothesis says, over shards with deadly images."""
+    """Workers that live and die as hypothesis says, over tasks with deadly items."""
 
     def __init__(self, n, workers, deadly, choose):
         self.drawn = 0
         self.s = Scheduler(self.draw(n), attempts=4, backoff_s=1.0, silence_s=50.0)
         self.deadly, self.choose = deadly, choose
         self.now, self.names = 0.0, iter(range(10**9))
-        self.at = {}  # worker -> [shard, attempt, next image], or None when idle
-        self.outcomes, self.suspects, self.errors = [], set(), Counter()
+        self.at = {}  # worker -> [task, attempt, next item], or None when idle
+        self.results, self.suspects, self.errors = [], set(), Counter()
         for _ in range(workers):
             self.hire()
 
     def draw(self, n):
         for i in range(n):
             self.drawn += 1
-            yield Shard.of([Source(f"{i}", f"file:///{i}", "etag", 1)], IMAGES)
+            yield Task(f"task-{i}", i)
 
     def hire(self):
         worker = next(self.names)
         self.s.join(worker)
         self.at[worker] = None
 
-    def end(self, worker, outcome):
+    def end(self, worker, result):
         self.at[worker] = None
-        if outcome:
-            self.outcomes.append(outcome)
+        if result:
+            self.results.append(result)
 
-    def bereave(self, worker, outcome):
-        self.end(worker, outcome)
+    def bereave(self, worker, result):
+        self.end(worker, result)
         del self.at[worker]
         self.hire()
 
@@ -55,24 +54,24 @@ class Night:
             given = self.s.assign(worker, self.now)
             self.at[worker] = [*given, 0] if given else None
             hint = given and given[1].upcoming
-            assert hint not in self.suspects, "read ahead once by a worker that died"
+            assert hint not in self.suspects, "prefetched once by a worker that died"
             return
-        s, attempt, index = job
+        task, attempt, index = job
         fate = self.choose(["on"] * 12 + ["node left", "error"])
         if fate == "node left":
             self.s.left(worker, self.now)
             self.bereave(worker, None)
-        elif fate == "error" and self.errors[s.id] < 2:
-            self.errors[s.id] += 1
+        elif fate == "error" and self.errors[task.id] < 2:
+            self.errors[task.id] += 1
             self.end(worker, self.s.failed(worker, Failure("flaky", kind=StorageError), self.now))
         elif index == IMAGES:
-            receipt = Receipt(s.id, {"ok": IMAGES - len(attempt.skip)}, 0)
-            self.end(worker, self.s.succeeded(worker, receipt))
+            labelled = IMAGES - len(attempt.skip)
+            self.end(worker, self.s.succeeded(worker, labelled))
         else:
-            self.s.heard(worker, self.now, index)
-            ahead = 0 if attempt.exact else 2  # reading ahead may kill early
+            self.s.heartbeat(worker, self.now, index)
+            ahead = 0 if attempt.exact else 2  # prefetching may kill early
             reach = set(range(index, index + 1 + ahead)) - attempt.skip
-            killers = reach & self.deadly.get(int(s.sources[0].key), frozenset())
+            killers = reach & self.deadly.get(task.payload, frozenset())
             if killers and self.choose([True, False]):  # a defect: the worker lives on
                 self.end(worker, self.s.failed(worker, Failure("ValueError: odd"), self.now))
             elif killers:
@@ -84,14 +83,14 @@ class Night:
 
     def check(self):
         in_hand = [job[0].id for job in self.at.values() if job]
-        assert len(in_hand) == len(set(in_hand)), "one shard, two workers"
-        closed = [o.shard.id for o in self.outcomes]
-        assert not set(in_hand) & set(closed), "work on a shard that has its outcome"
+        assert len(in_hand) == len(set(in_hand)), "one task, two workers"
+        closed = [o.task.id for o in self.results]
+        assert not set(in_hand) & set(closed), "work on a task that has its result"
         ahead = self.drawn - len(closed)
         assert ahead <= 4 * len(self.at) + 2, "drawn too far ahead"
         for job in self.at.values():
             if job and job[1].upcoming:
-                assert not job[1].exact, "an exact attempt reads nothing ahead"
+                assert not job[1].exact, "an exact attempt prefetches nothing"
 
 
 @settings(max_examples=1000, deadline=None)
@@ -103,7 +102,7 @@ class Night:
     ),
     random=st.randoms(use_true_random=False),
 )
-def test_every_night_ends_with_one_outcome_per_shard(n, workers, deadly, random):
+def test_every_night_ends_with_one_result_per_task(n, workers, deadly, random):
     night = Night(n, workers, deadly, random.choice)
     for _ in range(20_000):
         if night.s.finished:
@@ -111,12 +110,12 @@ def test_every_night_ends_with_one_outcome_per_shard(n, workers, deadly, random)
         night.step()
         night.check()
     assert night.s.finished, "the night does not end"
-    ended = sorted(int(o.shard.sources[0].key) for o in night.outcomes)
-    assert ended == list(range(n)), "each shard once"
-    for outcome in night.outcomes:
-        killers = deadly.get(int(outcome.shard.sources[0].key), frozenset())
-        if outcome.receipt:
-            # exactly the deadly images are lost, never an innocent one
-            assert outcome.receipt.statuses["ok"] == IMAGES - len(killers)
+    ended = sorted(o.task.payload for o in night.results)
+    assert ended == list(range(n)), "each task once"
+    for result in night.results:
+        killers = deadly.get(result.task.payload, frozenset())
+        if result.value is not None:
+            # exactly the deadly items are lost, never an innocent one
+            assert result.value == IMAGES - len(killers)
         else:
-            assert killers and night.errors[outcome.shard.id], "given up without cause"
+            assert killers and night.errors[result.task.id], "given up without cause"

@@ -6,10 +6,11 @@ import time
 
 import pytest
 
-from samseg.engine.protocol import Beat, Outcome, Receipt
+from samseg.engine.protocol import Heartbeat, Result, Task
 from samseg.errors import ConfigError, WorkersError
 from samseg.lab.benchmark.processes import cpu_seconds, largest_peak_bytes, peak_bytes
 from samseg.lab.benchmark.throughput import Journal
+from samseg.stages.embed.shard_rows import ShardResult
 from samseg.types import Shard
 
 
@@ -74,9 +75,9 @@ def test_too_few_shards_are_refused(shards, workers):
 
 def test_notes_are_taken_with_a_clock_that_goes_on():
     found, shard = Journal(), Shard.of([], 3)
-    found.note(Beat(shard.id, 0, 0))
-    found.note(Beat(shard.id, 2, 5))
-    found.note(Outcome(shard, Receipt(shard.id, {"ok": 2, "undecodable": 1}, 5)))
+    found.note(Heartbeat(shard.id, 0))
+    found.note(Heartbeat(shard.id, 2))
+    found.note(Result(Task(shard.id, shard), ShardResult({"ok": 2, "undecodable": 1}, 5, {})))
     ticks, (spent,) = found.shards[shard.id], found.cpu
     assert [images for _, images in ticks] == [0, 2, 3]
     assert ticks[0][0] <= ticks[1][0] <= ticks[2][0] == spent[0] and spent[1] > 0
@@ -84,7 +85,7 @@ def test_notes_are_taken_with_a_clock_that_goes_on():
 
 def test_a_shard_that_was_given_up_is_no_pace():
     with pytest.raises(WorkersError, match="given up: attempt 1: no such file"):
-        Journal().note(Outcome(Shard.of([], 3), None, ("attempt 1: no such file",)))
+        Journal().note(Result(Task("a", Shard.of([], 3)), None, ("attempt 1: no such file",)))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

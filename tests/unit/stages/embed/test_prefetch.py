@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from samseg.errors import ImageError, StorageError
-from samseg.stages.embed.prefetch import ReadAhead
+from samseg.stages.embed.prefetch import Prefetcher
 from samseg.types import Image, RawImage, Shard, Source
 
 
@@ -42,7 +42,7 @@ class FakePolicy:
 
 
 def ahead_of(reader, ahead=2):
-    return ReadAhead(reader, FakePolicy(), threads=2, ahead=ahead)
+    return Prefetcher(reader, FakePolicy(), threads=2, ahead=ahead)
 
 
 def wait_for(condition, limit_s=5.0):

@@ -10,7 +10,7 @@ from pycocotools import mask as coco
 
 from samseg import schema
 from samseg.engine import Local
-from samseg.engine.protocol import Attempt, Beat, Outcome, Receipt, Slot
+from samseg.engine.protocol import Attempt, Heartbeat, Result, Slot, Task
 from samseg.output import Output
 from samseg.pooling import Coverage
 from samseg.readers import Folder
@@ -105,7 +105,7 @@ def test_every_fate_has_its_row_and_none_ends_the_night(night):
     }
     assert "HTML" in images(output)["page.jpg"]["error"]
     assert (done.images, done.failed, done.masks, done.shards) == (5, 3, 1, 2)
-    assert sum(isinstance(e, Outcome) for e in events) == 2
+    assert sum(isinstance(e, Result) for e in events) == 2
     assert pending(output).shards == 0
 
 
@@ -120,19 +120,19 @@ def test_an_image_that_the_code_fails_on_costs_only_itself(night, tmp_path):
     assert done.given_up == 0 and len(found) == 7
 
 
-def test_a_beat_comes_before_each_image_and_the_receipt_last(night):
+def test_a_heartbeat_comes_before_each_image(night):
     output, embedding = night
     shard = next(iter(output.planned()))
-    said = list(EmbedWork(embedding, Slot("cpu", 1))(shard, Attempt()))
-    assert [s.index for s in said[:-1] if isinstance(s, Beat)] == [0, 1, 2, 3]
-    assert isinstance(said[-1], Receipt)
+    messages = list(EmbedWork(embedding, Slot("cpu", 1))(Task(shard.id, shard), Attempt()))
+    assert [m.index for m in messages if isinstance(m, Heartbeat)] == [0, 1, 2, 3]
+    assert [m.counts["masks"] for m in messages] == [0, 0, 0, 1]
 
 
 @pytest.mark.parametrize("attempt", [Attempt(2, exact=True), Attempt(2, frozenset({2}), True)])
 def test_exact_attempts_give_the_same_rows_but_for_the_skipped(night, attempt):
     output, embedding = night
     shard = next(iter(output.planned()))
-    list(EmbedWork(embedding, Slot("cpu", 1))(shard, attempt))
+    list(EmbedWork(embedding, Slot("cpu", 1))(Task(shard.id, shard), attempt))
     found = {key: row["status"] for key, row in images(output).items()}
     fine = "crashed" if attempt.skip else "ok"
     assert found == {"black.png": "no_masks", "broken.png": "undecodable", "fine.png": fine}
