@@ -183,6 +183,7 @@ def test_a_worker_of_one_thread_keeps_few_pictures_in_memory(tmp_path, monkeypat
     embedding = EmbedSpec(
         output.uri, reader, *(DecodePolicy(), ModelSpec(), MaskSettings()), Coverage()
     )
-    list(EmbedWork(embedding, Slot("cpu", 1))(next(output.planned()), Attempt()))
+    shard = next(output.planned())
+    list(EmbedWork(embedding, Slot("cpu", 1))(Task(shard.id, shard), Attempt()))
     assert len(ahead) == 12
     assert 2 <= max(ahead) <= 3  # in work, waiting, and in the reader's hand
