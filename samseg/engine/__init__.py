@@ -1,9 +1,9 @@
-"""Engines: where the work on shards runs.
+"""Engines: run tasks on workers, with retries, in this process or on Ray.
 
-`Local` is this process, for debugging and tests; `RayPool` is a pool of Ray actors, for everything
-else. Both drive the rules of `scheduler.py` and give the same events
-(`samseg.engine.protocol.Engine`); `tests/contract/test_engine.py` holds them to it. Importing this
-package does not import ray.
+`Local` runs in this process, for debugging and tests; `RayPool` is a pool of Ray actors, for
+everything else. Both follow the rules of `scheduler.py` and yield the same events
+(`samseg.engine.protocol.Engine`); `tests/contract/test_engine.py` covers both. Nothing here knows
+images or masks, and importing this package does not import ray.
 """
 
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Connecting to Ray, and what the driver asks of the cluster. Imported only while a map runs."""
+"""The connection to Ray and the nodes of the cluster. Imported only while a map runs."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ import ray
 from samseg.engine.shares import Node
 from samseg.errors import WorkersError
 
-_OBJECT_STORE_BYTES = 128 * 2**20  # only beats and receipts pass through it
+_OBJECT_STORE_BYTES = 128 * 2**20  # only heartbeats and results pass through it
 _PROBE_S = 10.0
 
 
@@ -21,7 +21,7 @@ class Cluster:
     """The Ray that this process is connected to.
 
     Attributes:
-        own: whether it was started for this map alone, so that no more nodes can come.
+        own: whether it was started for this map alone, so that no further node can join.
     """
 
     def __init__(self, own: bool):
@@ -34,7 +34,7 @@ class Cluster:
 
 @contextmanager
 def connected(address: str | None) -> Iterator[Cluster]:
-    """Connect to Ray for a while; see `ray_pool` for which one.
+    """Connect to Ray, and disconnect afterwards; `ray_pool` says to which Ray.
 
     Raises:
         WorkersError: there is no Ray at the address.
@@ -71,7 +71,7 @@ def _init(address: str, own: bool) -> None:
 
 
 def _probe(address: str) -> None:
-    """Fail at once where nothing listens; Ray itself tries for minutes and ends the process."""
+    """Fail at once if nothing listens; Ray itself retries for minutes, then ends the process."""
     if "://" in address:
         raise ValueError(
             "addresses with :// are for Ray Client, which cannot run a night; use `ray job submit`"
@@ -83,10 +83,10 @@ def _probe(address: str) -> None:
 
 
 def _guard() -> None:
-    """Give a Ray of our own its token by the environment; it would write one to the home directory.
+    """Pass a local Ray its token by environment variable; it would write one to the home directory.
 
-    Ray itself turns authentication on for such a cluster, unless RAY_AUTH_MODE says otherwise, and
-    keeps mode and token for the life of the process.
+    Ray enables authentication for such a cluster unless RAY_AUTH_MODE says otherwise, and keeps
+    mode and token for the life of the process.
     """
     if not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

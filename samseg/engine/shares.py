@@ -1,15 +1,15 @@
-"""How the machines of a cluster are shared out among workers: arithmetic over resources, no I/O."""
+"""Divide the resources of a cluster among workers: arithmetic without I/O."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-_GPU_THREADS = 8  # decoding and pooling for one GPU do not keep more busy
+_GPU_THREADS = 8  # decoding and pooling for one GPU use no more
 _CPU_THREADS = 4  # torch gains little from more on one image
 _CPU_WORKERS = 4  # per node, before a worker gets a second thread
 
 Node = Mapping[str, float]
-"""What one node has, in Ray's words: `{"CPU": 8.0, "GPU": 1.0, ...}`."""
+"""The resources of one node as Ray names them: `{"CPU": 8.0, "GPU": 1.0, ...}`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,8 @@ class Share:
     Attributes:
         device: `cuda` with one GPU, or `cpu`.
         threads: CPU threads it may use.
-        cpus: CPUs set aside for it; less than `threads` only on nodes with fewer CPUs than GPUs.
-        workers: how many such shares the nodes hold.
+        cpus: CPUs reserved for it; less than `threads` only on nodes with fewer CPUs than GPUs.
+        workers: number of such shares that fit on the nodes.
     """
 
     device: Literal["cpu", "cuda"]
@@ -34,9 +34,9 @@ def share_out(
     device: Literal["auto", "cpu", "cuda"],
     cpus_per_worker: int | Literal["auto"],
 ) -> Share:
-    """Decide what each worker gets; `auto` takes GPUs where any node has one.
+    """Decide what each worker gets; `auto` uses GPUs if any node has one.
 
-    Nodes may differ: the share is one that fits every node of the kind used.
+    Nodes may differ: the share fits every node of the kind that is used.
     """
     cpus_and_gpus = [(n.get("CPU", 0.0), int(n.get("GPU", 0.0))) for n in nodes]
     with_gpus = [(cpus, gpus) for cpus, gpus in cpus_and_gpus if gpus]
@@ -61,5 +61,5 @@ def share_out(
 
 
 def _times(cpus: float, wanted: float) -> int:
-    """How often `wanted` CPUs fit into `cpus`; any number of times when nothing is wanted."""
+    """Return how often `wanted` CPUs fit into `cpus`; unbounded when none are wanted."""
     return int(cpus / wanted + 1e-9) if wanted else 1 << 30

@@ -1,1 +1,4 @@
-"""What no night imports: benchmark, evaluation, training, labelled photo sets."""
+"""Measuring and training: benchmark, evaluation, pretraining, labelled photo sets.
+
+No night imports anything from here; an import contract enforces it.
+"""

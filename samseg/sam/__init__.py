@@ -1,1 +1,5 @@
-"""The Segment Anything Model: checkpoints, automatic masks, prompts, and part/whole."""
+"""The Segment Anything Model: automatic masks and masks from prompts, equal to the reference's.
+
+`segmenter` is the entry point; `runtime` holds the model and its rearranged parts, which `prompts`
+and `automatic` share.
+"""

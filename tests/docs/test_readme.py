@@ -23,20 +23,33 @@ def test_links_lead_somewhere(target):
     assert (ROOT / target).exists()
 
 
-def test_the_parts_come_in_the_promised_order():
-    wanted = [
-        "Try it",
-        "Run it nightly",
-        "Query the tables",
-        "Vocabulary",
-        "What a run leaves on disk",
-        "Configuration",
-        "Add your own",
-        "When things fail",
-        "Train a small model of your own",
-    ]
-    found = re.findall(r"^## (.+)$", README, re.MULTILINE)
-    assert found[: len(wanted)] == wanted
+def drawn_tree():
+    """Return the paths that the README's tree draws, folders with a trailing slash."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    (tree,) = (text for language, text in fenced if not language and "\nsamseg/\n" in text)
+    parents, found = [], set()
+    for line in tree.splitlines():
+        branch, name = re.match(r"((?:\|   |    )*(?:\|-- |`-- )?)(\S+)", line).groups()
+        depth = len(branch) // 4
+        parents[depth:] = [name]
+        found.add("".join(parents))
+    return found
+
+
+def test_the_tree_is_the_one_on_disk():
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    files = [Path(name) for name in listed if (ROOT / name).exists()]
+    modules = [path for path in files if path.parts[0] == "samseg" and path.suffix == ".py"]
+    packages = {f"{parent}/" for path in modules for parent in path.parents if parent.parts}
+    single = {str(p) for p in modules if len(p.parts) == 2 and p.name != "__init__.py"}
+    folders = {f"{p.parts[0]}/" for p in files if len(p.parts) > 1 and p.parts[0][0] != "."}
+    assert drawn_tree() == packages | single | folders
 
 
 def test_the_python_snippet_runs():
