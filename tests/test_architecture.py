@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,15 @@ def test_files_stay_small_and_say_what_they_are_for(path):
     text = path.read_text()
     assert len(text.splitlines()) <= 300, "two nouns in one room?"
     assert ast.get_docstring(ast.parse(text)), "a module begins with what it is for"
+
+
+def test_every_class_name_stands_for_one_thing():
+    places = defaultdict(set)
+    for path in MODULES:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                places[node.name.lstrip("_")].add(str(path.relative_to(ROOT)))
+    assert {name: sorted(found) for name, found in places.items() if len(found) > 1} == {}
 
 
 def test_blanket_excepts_only_where_the_engine_and_the_command_line_end():
