@@ -1,4 +1,4 @@
-"""The decode policy: every kind of bad and odd input, as tables."""
+"""The decode policy on whole files: refused files, unusual files, damage, warnings."""
 
 import io
 import struct
@@ -18,9 +18,9 @@ from samseg.readers.decode import DecodePolicy
 POLICY = DecodePolicy()
 
 
-def encoded(picture, format, **options):
+def encoded(image, format, **options):
     sink = io.BytesIO()
-    picture.save(sink, format, **options)
+    image.save(sink, format, **options)
     return sink.getvalue()
 
 
@@ -55,16 +55,9 @@ JPEG = encoded(photo(), "JPEG", quality=90)
 PNG = encoded(photo(), "PNG")
 
 REFUSED = {
-    "zero bytes": (b"", "undecodable", "empty"),
+    "empty file": (b"", "undecodable", "empty"),
     "HTML": (b"\n <!DOCTYPE html><html>404</html>", "undecodable", "an HTML page"),
-    "bare HTML": (b"<HTML><body>", "undecodable", "an HTML page"),
-    "SVG": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "undecodable", "an SVG drawing"),
-    "SVG after XML": (b"<?xml version='1.0'?><svg/>", "undecodable", "an SVG drawing"),
-    "XML": (b"<?xml version='1.0'?><Error/>", "undecodable", "an XML file"),
-    "LFS": (b"version https://git-lfs.github.com/spec/v1\n", "undecodable", "Git LFS pointer"),
-    "JSON": (b'{"error": "denied"}', "undecodable", "a JSON text"),
-    "HEIC": (b"\0\0\0\x18ftypheic\0\0\0\0", "undecodable", "heic"),
-    "noise": (bytes(range(128, 200)), "undecodable", "not an image of a known format"),
+    "random bytes": (bytes(range(128, 200)), "undecodable", "not an image of a known format"),
     "truncated JPEG": (JPEG[:-60], "undecodable", "damaged JPEG, 64 x 48 px"),
     "JPEG header only": (JPEG[:10], "undecodable", ""),
     "truncated PNG": (PNG[: len(PNG) // 2], "undecodable", "damaged PNG"),
@@ -72,7 +65,11 @@ REFUSED = {
     "PNG, bad header CRC": (flipped(PNG, 30), "undecodable", ""),
     "PNG, bad data CRC": (flipped(PNG, len(PNG) - 14), "undecodable", "damaged PNG"),
     "PNG, bad data": (flipped(PNG, len(PNG) // 2), "undecodable", "damaged PNG"),
-    "PNG with a lying header": (png_claiming(4000, 3000), "undecodable", "4000 x 3000 px"),
+    "PNG with less data than its header claims": (
+        png_claiming(4000, 3000),
+        "undecodable",
+        "4000 x 3000 px",
+    ),
     "bomb above the limit": (png_claiming(9000, 9000), "too_large", "9000 x 9000 px"),
     "bomb above Pillow's warning": (png_claiming(11000, 9000), "too_large", "11000 x 9000 px"),
     "bomb above Pillow's limit": (png_claiming(60000, 60000), "too_large", "decode.max_pixels"),
@@ -82,15 +79,15 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused_with_status_and_reason(case):
-    payload, status, said = REFUSED[case]
+    payload, status, reason = REFUSED[case]
     with pytest.raises(ImageError) as caught:
         POLICY.decode(payload)
     assert caught.value.status == status
-    assert said in caught.value.message
+    assert reason in caught.value.message
     assert "\n" not in caught.value.message
 
 
-def test_large_files_are_refused_before_they_are_parsed():
+def test_large_files_are_refused_unparsed():
     with pytest.raises(ImageError, match=r"max_bytes") as caught:
         DecodePolicy(max_bytes="1KiB").decode(b"\0" * 1025)
     assert caught.value.status == "too_large"
@@ -103,21 +100,21 @@ RED = Pillow.new("RGB", (64, 48), (250, 10, 20))
 
 
 def _half_transparent():
-    picture = photo().convert("RGBA")
-    picture.putalpha(Pillow.fromarray(np.tile(np.arange(64, dtype=np.uint8) * 4, (48, 1))))
-    return picture
+    image = photo().convert("RGBA")
+    image.putalpha(Pillow.fromarray(np.tile(np.arange(64, dtype=np.uint8) * 4, (48, 1))))
+    return image
 
 
 def _palette(transparent):
-    picture = RED.quantize(4)
-    return encoded(picture, "PNG", **({"transparency": 0} if transparent else {}))
+    image = RED.quantize(4)
+    return encoded(image, "PNG", **({"transparency": 0} if transparent else {}))
 
 
 def _grey_with_alpha():
     return Pillow.merge("LA", [photo().convert("L"), Pillow.new("L", (64, 48), 0)])
 
 
-ODD = {
+UNUSUAL = {
     "JPEG": (JPEG, "JPEG", ""),
     "PNG": (PNG, "PNG", ""),
     "WEBP": (encoded(photo(), "WEBP", lossless=True), "WEBP", ""),
@@ -157,9 +154,9 @@ ODD = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", ODD)
-def test_odd_files_decode_and_say_what_was_changed(case):
-    payload, format, note = ODD[case]
+@pytest.mark.parametrize("case", UNUSUAL)
+def test_unusual_files_decode_with_a_note_of_what_changed(case):
+    payload, format, note = UNUSUAL[case]
     image = POLICY.decode(payload)
     assert image.pixels.shape == (48, 64, 3)
     assert image.pixels.dtype == np.uint8
@@ -170,42 +167,19 @@ def test_odd_files_decode_and_say_what_was_changed(case):
 @pytest.mark.parametrize(
     "case", ["PNG", "WEBP", "TIFF", "BMP", "PPM", "animated PNG", "animated WEBP", "alpha, opaque"]
 )
-def test_lossless_formats_give_the_very_pixels(case):
-    np.testing.assert_array_equal(POLICY.decode(ODD[case][0]).pixels, np.asarray(photo()))
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 300), (64, 3), (65, 7), (300, 1), (200, 90)])
-def test_every_row_of_a_picture_comes_through(size):
-    np.testing.assert_array_equal(
-        POLICY.decode(encoded(photo(*size), "PNG")).pixels, np.asarray(photo(*size))
-    )
+def test_lossless_formats_keep_every_pixel(case):
+    np.testing.assert_array_equal(POLICY.decode(UNUSUAL[case][0]).pixels, np.asarray(photo()))
 
 
 @pytest.mark.parametrize("case", ["16-bit PNG", "16-bit TIFF", "16-bit PGM"])
-def test_16_bits_are_scaled_not_clipped(case):
-    wanted = np.rint(GREY16 / 257.0)
-    pixels = POLICY.decode(ODD[case][0]).pixels
+def test_16_bit_files_are_scaled_not_clipped(case):
+    expected = np.rint(GREY16 / 257.0)
+    pixels = POLICY.decode(UNUSUAL[case][0]).pixels
     for channel in range(3):
-        np.testing.assert_array_equal(pixels[..., channel], wanted)
+        np.testing.assert_array_equal(pixels[..., channel], expected)
 
 
-def test_float_goes_from_minimum_to_maximum_and_nan_is_black():
-    holed = FLOAT.copy()
-    holed[0, 5], holed[0, 6] = np.nan, np.inf
-    pixels = POLICY.decode(encoded(Pillow.fromarray(holed), "TIFF")).pixels[..., 0]
-    wanted = np.rint(255 * (FLOAT.astype(float) + 3.5) / 1003.5)
-    wanted[0, 5:7] = 0
-    np.testing.assert_allclose(pixels, wanted, atol=1)
-    assert pixels.min() == 0 and pixels.max() == 255
-
-
-@pytest.mark.parametrize("value", [0.0, 7.5, np.nan, np.inf])
-def test_constant_float_is_black(value):
-    flat = Pillow.fromarray(np.full((4, 5), value, dtype=np.float32))
-    assert not POLICY.decode(encoded(flat, "TIFF")).pixels.any()
-
-
-def test_transparent_pixels_take_the_background():
+def test_transparent_pixels_become_the_background():
     clear = encoded(Pillow.new("RGBA", (3, 2), (9, 9, 9, 0)), "PNG")
     assert (POLICY.decode(clear).pixels == 255).all()
     green = DecodePolicy(background=(0, 200, 0)).decode(clear)
@@ -236,13 +210,13 @@ def test_extreme_sizes(size):
     assert (image.pixels == (1, 2, 3)).all()
 
 
-def test_the_content_decides_not_the_profile_or_comments():
+def test_icc_profiles_are_ignored():
     plain = POLICY.decode(PNG).pixels
     profiled = encoded(photo(), "PNG", icc_profile=b"not a profile")
     np.testing.assert_array_equal(POLICY.decode(profiled).pixels, plain)
 
 
-SEEDS = [ODD[name][0] for name in sorted(ODD)]
+SEEDS = [UNUSUAL[name][0] for name in sorted(UNUSUAL)]
 
 
 @settings(max_examples=400, deadline=None)
@@ -251,7 +225,7 @@ SEEDS = [ODD[name][0] for name in sorted(ODD)]
     st.floats(0, 1),
     st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=6),
 )
-def test_damage_gives_a_picture_or_an_image_error(seed, cut, changes):
+def test_damaged_files_decode_or_raise_an_image_error(seed, cut, changes):
     payload = bytearray(SEEDS[seed])
     for where, value in changes:
         payload[min(len(payload) - 1, int(where * len(payload)))] = value
@@ -267,14 +241,14 @@ def test_damage_gives_a_picture_or_an_image_error(seed, cut, changes):
 @settings(max_examples=200, deadline=None)
 @given(st.sampled_from([b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"II*\0", b"MM\0*", b"BM",
                         b"GIF89a", b"P5 ", b"P6\n", b""]), st.binary(max_size=300))  # fmt: skip
-def test_noise_behind_a_signature_gives_an_image_error(signature, noise):
+def test_random_bytes_after_a_signature_raise_an_image_error(signature, noise):
     try:
         POLICY.decode(signature + noise)
     except ImageError as e:
         assert e.message
 
 
-def test_no_warning_leaks_and_filters_are_restored_among_threads():
+def test_threads_leak_no_warning_and_restore_the_filters():
     exif_bytes = b"Exif\0\0II*\0\x08\0\0\0\xff\xff"
     warning = encoded(photo(), "JPEG", exif=exif_bytes)
     with pytest.warns(UserWarning, match="EXIF"):
