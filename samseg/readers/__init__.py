@@ -1,9 +1,9 @@
-"""Readers: how images come out of a lake.
+"""Readers of an image lake: they list its images as shards and read them.
 
-A new one is a new file with a `Spec` that has a `kind`, the class variable `images_per_source`
-(1 where a source is an image, None where only reading can tell) and the verbs
-`plan(known) -> Planned` and `read(shard, max_bytes) -> Iterator[RawImage]`, and one line in the
-union here. The contract test then covers it.
+To add a reader, add a file with a `Spec` that has a `kind`, the class variable `images_per_source`
+(1 where each source is one image, None where the number is known only after reading) and the
+methods `plan(known) -> Planned` and `read(shard, max_bytes) -> Iterator[RawImage]`, and add the
+class to the union here. The contract test then covers it.
 """
 
 from typing import Annotated
@@ -16,6 +16,6 @@ from samseg.readers.planned import Planned
 from samseg.readers.webdataset import WebDataset
 
 Reader = Annotated[Folder | WebDataset, Field(discriminator="kind")]
-"""Every reader, told apart by `kind`."""
+"""Every reader, discriminated by `kind`."""
 
 __all__ = ["Folder", "Planned", "Reader", "WebDataset", "fetch", "fetch_many"]

@@ -1,7 +1,7 @@
-"""Reads loose image files below one folder of a lake, on any store that fsspec knows.
+"""Reader of loose image files below one folder, on any store that fsspec supports.
 
-Right for up to some ten million photos. Where the store charges or waits per object (many small
-pictures, archives with millions of members), pack them into tars and use `WebDataset`.
+Suitable for up to about ten million images. Where cost or latency per object dominates (many small
+images), pack the images into tars and use `WebDataset`.
 """
 
 import time
@@ -23,11 +23,11 @@ IMAGES = (
     *("*.jpg", "*.jpeg", "*.jpe", "*.jfif", "*.png", "*.webp"),
     *("*.tif", "*.tiff", "*.bmp", "*.gif", "*.ppm", "*.pgm"),
 )
-"""Patterns of the file names that are taken for images."""
+"""Patterns of image file names."""
 
 _PARALLEL = 8
-_PAUSES_S = (0.2, 1.0)
-_WITNESSES = 3
+_RETRY_DELAYS_S = (0.2, 1.0)
+_PROBES = 3
 
 
 class Folder(Spec):
@@ -35,12 +35,11 @@ class Folder(Spec):
 
     Attributes:
         uri: the folder: a local path or any URL that fsspec opens.
-        images_per_shard: most images in one shard. A shard is what is lost when a worker dies:
+        images_per_shard: maximum images in one shard. A worker that dies loses at most one shard:
             choose 60 to 90 seconds of work.
-        bytes_per_shard: most bytes in one shard (`1GiB` may be written as text).
-        include: patterns of the keys to read, as in `fnmatch`, without regard to case; `*`
-            crosses `/`.
-        exclude: patterns of keys to leave out. Hidden files and folders are always left out.
+        bytes_per_shard: maximum bytes in one shard; text such as `1GiB` is accepted.
+        include: `fnmatch` patterns of the keys to read, case-insensitive; `*` also matches `/`.
+        exclude: patterns of keys to skip. Hidden files and folders are always skipped.
     """
 
     kind: Literal["folder"] = "folder"
@@ -53,9 +52,9 @@ class Folder(Spec):
     images_per_source: ClassVar[int | None] = 1
 
     def plan(self, known: Mapping[str, str]) -> Planned:
-        """List the folder, drop what is known and group the rest, in key order, into shards.
+        """List the folder and group the objects that are not known, in key order, into shards.
 
-        New objects never join the shards of earlier plans, so a growing lake reshuffles nothing.
+        New objects never join the shards of earlier plans, so existing shards never change.
 
         Args:
             known: etag by key, for the objects of earlier plans.
@@ -68,28 +67,28 @@ class Folder(Spec):
         return found.planned(Shard.of(group, len(group)) for group in self._groups(found.new))
 
     def read(self, shard: Shard, max_bytes: int = MAX_BYTES) -> Iterator[RawImage]:
-        """Yield the shard's images in order, reading a few ahead.
+        """Yield the shard's images in order, prefetching a few.
 
-        An object that is gone, too large or unreadable while others can be read is an error value
-        in its place.
+        In place of an object that is gone, too large, or unreadable while others can be read, an
+        image with an error as its payload is yielded.
 
         Args:
             shard: a shard of this reader's plan.
             max_bytes: larger objects are not read.
 
         Raises:
-            StorageError: nothing can be read: the store is at fault, not an object.
+            StorageError: no object can be read, so the store has failed rather than one object.
         """
         storage = open_lake(self.uri)
         pool = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="get")
         try:
-            ahead: deque[tuple[Source, Future[bytes]]] = deque()
+            pending: deque[tuple[Source, Future[bytes]]] = deque()
             for source in shard.sources:
-                ahead.append((source, pool.submit(_get, storage, source, max_bytes)))
-                if len(ahead) == _PARALLEL:
-                    yield _encoded(storage, shard, *ahead.popleft())
-            while ahead:
-                yield _encoded(storage, shard, *ahead.popleft())
+                pending.append((source, pool.submit(_get, storage, source, max_bytes)))
+                if len(pending) == _PARALLEL:
+                    yield _raw_image(storage, shard, *pending.popleft())
+            while pending:
+                yield _raw_image(storage, shard, *pending.popleft())
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -110,34 +109,36 @@ class Folder(Spec):
 def _get(storage: Storage, source: Source, max_bytes: int) -> bytes:
     if source.bytes > max_bytes:
         raise oversized(source.bytes, max_bytes)
-    for pause in _PAUSES_S:
+    for delay in _RETRY_DELAYS_S:
         try:
             return storage.get(source.key)
         except NotFoundError as e:
             raise ImageError("unreadable", f"{one_line(e)}; it was there when planned") from e
         except StorageError:
-            time.sleep(pause)
+            time.sleep(delay)
     return storage.get(source.key)
 
 
-def _encoded(storage: Storage, shard: Shard, source: Source, payload: "Future[bytes]") -> RawImage:
+def _raw_image(
+    storage: Storage, shard: Shard, source: Source, payload: "Future[bytes]"
+) -> RawImage:
     try:
         return RawImage(source.key, source.uri, payload.result())
     except ImageError as e:
         return RawImage(source.key, source.uri, e)
     except StorageError as e:
-        if not _others_can_be_read(storage, shard, source):
+        if not _other_objects_readable(storage, shard, source):
             raise
         error = ImageError("unreadable", f"{one_line(e)}; other objects can be read")
         return RawImage(source.key, source.uri, error)
 
 
-def _others_can_be_read(storage: Storage, shard: Shard, failed: Source) -> bool:
-    """Tell whether a failure is one object's: an outage must not become rows of broken images."""
-    witnesses = [s for s in shard.sources if s.key != failed.key]
-    for witness in sorted(witnesses, key=lambda s: s.bytes)[:_WITNESSES]:
+def _other_objects_readable(storage: Storage, shard: Shard, failed: Source) -> bool:
+    """Probe a few other objects, so that an outage is not recorded as unreadable images."""
+    others = [s for s in shard.sources if s.key != failed.key]
+    for probe in sorted(others, key=lambda s: s.bytes)[:_PROBES]:
         try:
-            storage.get(witness.key)
+            storage.get(probe.key)
         except StorageError:
             continue
         return True

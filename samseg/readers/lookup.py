@@ -1,7 +1,7 @@
-"""Gets single images again by the `uri` that the tables hold, for reports and exports.
+"""Random access to single images by the `uri` stored in the tables, for reports.
 
-Random access for a few hundred pictures. A tar is streamed up to the last picture wanted of it, so
-do not read a lake this way: `read` does that.
+Suitable for a few hundred images. A tar is streamed up to the last requested member, so read
+whole lakes with a reader's `read` instead.
 """
 
 import re
@@ -16,13 +16,13 @@ _DUPLICATE = re.compile(r"~\d+$")
 
 
 def fetch(uri: str) -> bytes:
-    """Read one image.
+    """Read the file of one image.
 
     Args:
-        uri: as in the column `uri` of `images`: any fsspec URL, or `tar://{member}::{tar}`.
+        uri: from the column `uri` of `images`: any fsspec URL, or `tar://{member}::{tar}`.
 
     Raises:
-        ImageError: it cannot be read any more.
+        ImageError: the image can no longer be read.
     """
     for _, payload in fetch_many([uri]):
         if isinstance(payload, bytes):
@@ -32,10 +32,10 @@ def fetch(uri: str) -> bytes:
 
 
 def fetch_many(uris: Iterable[str]) -> Iterator[tuple[str, bytes | ImageError]]:
-    """Read images, each once, in any order; every tar is opened once.
+    """Read the files of images, in any order; every tar is opened once.
 
     Yields:
-        Each distinct URI with its bytes, or with the reason why it cannot be read any more.
+        Each distinct URI with its bytes, or with the reason why it can no longer be read.
     """
     tars: dict[str, set[str]] = {}
     for uri in dict.fromkeys(uris):
@@ -61,8 +61,8 @@ def _from_tar(tar: str, names: set[str]) -> Iterator[tuple[str, bytes | ImageErr
     reason = "no such image in the tar"
     try:
         with open_uri(tar) as stream:
-            asked = names | {_DUPLICATE.sub("", name) for name in names}
-            for name, payload in members(stream, asked.__contains__, _NO_LIMIT):
+            wanted = names | {_DUPLICATE.sub("", name) for name in names}
+            for name, payload in members(stream, wanted.__contains__, _NO_LIMIT):
                 if name in missing:
                     missing.remove(name)
                     yield f"tar://{name}::{tar}", payload

@@ -1,7 +1,6 @@
-"""What planning finds in a lake: the part that every reader shares.
+"""Planning that all readers share: list a lake, skip known sources, refuse an empty lake.
 
-Readers differ in what counts as a source and in how sources are grouped; listing, dropping what is
-known and refusing an empty lake is the same for all.
+Each reader decides which objects are sources and how sources are grouped into shards.
 """
 
 import re
@@ -16,14 +15,14 @@ from samseg.types import Shard, Source
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What one planning found.
+    """The result of planning.
 
     Attributes:
-        shards: what is new, in key order.
-        known: objects that earlier plans hold.
-        changed: of these, objects whose etag is another now. Lakes are append-only: they are
-            kept as first seen, and a changed picture needs a new key.
-        ignored: objects that the reader does not read.
+        shards: the new sources, in key order.
+        known: number of sources in earlier plans.
+        changed: number of these whose etag has changed. Lakes are append-only: rows keep the first
+            version of an image, and a changed image needs a new key.
+        ignored: number of objects that the reader does not read.
     """
 
     shards: tuple[Shard, ...]
@@ -42,7 +41,7 @@ class Survey:
     ignored: int
 
     def planned(self, shards: Iterable[Shard]) -> Planned:
-        """Make a plan of this survey."""
+        """Return the plan that divides the new sources into `shards`."""
         return Planned(tuple(shards), self.known, self.changed, self.ignored)
 
 
@@ -55,19 +54,19 @@ def survey(
 ) -> Survey:
     """List a lake once.
 
-    The listing streams, but new sources must be sorted, so they are held in memory: about 0.5 kB
-    each, beside the caller's `known`. Ten million new objects are 5 GB; plan a larger lake folder
-    by folder, each into its own output.
+    The listing is streamed, but new sources are sorted in memory: about 0.5 kB each, in addition
+    to the caller's `known`. Ten million new objects take 5 GB; plan a larger lake folder by
+    folder, each into its own output.
 
     Args:
         storage: the lake.
-        wanted: tells by its key whether an object is a source.
+        wanted: whether the object with this key is a source.
         known: etag by key, for the sources of earlier plans.
-        what: what a source is (`images`, `tars`), for the message about an empty lake.
-        patterns: what `wanted` accepts, for the same message.
+        what: plural noun for a source (`images`, `tars`), for the error about an empty lake.
+        patterns: the patterns that `wanted` accepts, for the same error.
 
     Raises:
-        LakeError: the lake cannot be listed, or holds no source at all.
+        LakeError: the lake cannot be listed, or holds no sources.
     """
     new: list[Source] = []
     seen = changed = ignored = 0
@@ -86,7 +85,7 @@ def survey(
         ) from e
     if not new and not seen:
         raise LakeError(
-            f"no {what} below {redact(storage.uri)}: looked for {' '.join(patterns)}, found "
+            f"no {what} below {redact(storage.uri)}: expected {' '.join(patterns)}, found "
             f"{ignored} other objects; check `reader.uri`"
         )
     new.sort(key=lambda source: source.key)
@@ -94,17 +93,17 @@ def survey(
 
 
 def matcher(include: Iterable[str], exclude: Iterable[str]) -> Callable[[str], bool]:
-    """Return a test of keys: matches `include` and not `exclude`, and is not hidden.
+    """Return a predicate of keys: matches `include`, does not match `exclude`, is not hidden.
 
-    Patterns are those of `fnmatch`, without regard to case; `*` crosses `/`. A key is hidden when
-    a folder in it, or its name, begins with a dot.
+    Patterns are those of `fnmatch`, case-insensitive; `*` also matches `/`. A key is hidden if its
+    name or one of its folders begins with a dot.
     """
-    taken = _any_of(include)
-    left = _any_of(exclude)
+    included = _any_of(include)
+    excluded = _any_of(exclude)
     hidden = re.compile(r"(^|/)\.(?!\.?(/|$))")
 
     def matches(key: str) -> bool:
-        return bool(taken.match(key)) and not left.match(key) and not hidden.search(key)
+        return bool(included.match(key)) and not excluded.match(key) and not hidden.search(key)
 
     return matches
 

@@ -1,7 +1,6 @@
-"""Walks the images of one tar in order, as a stream: nothing is extracted, no link is followed.
+"""Streaming of the images of one tar: nothing is extracted to disk and no link is followed.
 
-Member names are only ever names here: `../x.jpg` or `/etc/x.jpg` is read like any other member,
-because its bytes go to memory and no path is made of it.
+Member names are never used as paths, so `../x.jpg` or `/etc/x.jpg` is read like any other member.
 """
 
 import tarfile
@@ -20,8 +19,8 @@ class Member(NamedTuple):
     """One image in a tar.
 
     Attributes:
-        name: its name in the tar, made distinct: the second member of one name gets `~2`.
-        payload: its bytes, or why they were not read.
+        name: its name in the tar, made unique: the second member of the same name gets `~2`.
+        payload: its bytes, or the reason why they were not read.
     """
 
     name: str
@@ -29,7 +28,7 @@ class Member(NamedTuple):
 
 
 class _Header(tarfile.TarInfo):
-    """A header whose damage is an error; tarfile takes it for the end of the archive."""
+    """A header that raises where it is damaged; tarfile would treat it as the end of the tar."""
 
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> "_Header":
@@ -41,15 +40,15 @@ class _Header(tarfile.TarInfo):
             raise tarfile.ReadError(f"{e or 'no end marker'} at byte {archive.offset}") from e
 
 
-class Whole:
-    """A stream that notices when it ends before the size that the store gave.
+class SizedStream:
+    """A stream that raises if it ends before the size that the store listed.
 
-    It tells a connection that was cut (trying again helps) from a tar that was written cut.
+    This separates a dropped connection, where a retry helps, from a tar that is stored truncated.
     """
 
     def __init__(self, stream: BinaryIO, size: int, uri: str):
-        """Watch `stream`, which should give `size` bytes."""
-        self._stream, self._size, self._uri, self._given = stream, size, uri, 0
+        """Wrap `stream`, which should hold `size` bytes."""
+        self._stream, self._size, self._uri, self._read = stream, size, uri, 0
 
     def read(self, n: int) -> bytes:
         """Read at most `n` bytes.
@@ -58,61 +57,61 @@ class Whole:
             StorageError: the stream ended early.
         """
         chunk = self._stream.read(n)
-        self._given += len(chunk)
-        if not chunk and n and self._given < self._size:
+        self._read += len(chunk)
+        if not chunk and n and self._read < self._size:
             raise StorageError(
-                f"{self._uri} gave {self._given} of its {self._size} bytes: the connection was "
-                "cut, or the object was replaced after it was planned"
+                f"{self._uri} ended after {self._read} of {self._size} bytes: the connection was "
+                "dropped, or the object was replaced after it was planned"
             )
         return chunk
 
 
 def members(
-    stream: BinaryIO | Whole, wanted: Callable[[str], bool], max_bytes: int
+    stream: BinaryIO | SizedStream, wanted: Callable[[str], bool], max_bytes: int
 ) -> Iterator[Member]:
     """Yield the images of a tar (plain, gzip, bzip2 or xz) in order.
 
     Args:
-        stream: the tar's bytes; read once, forwards.
-        wanted: tells by its name whether a member is an image.
+        stream: the tar's bytes; read once, sequentially.
+        wanted: whether the member of this name is an image.
         max_bytes: larger members are not read.
 
     Raises:
-        ShardError: the tar is damaged or ends early; every image before that was yielded.
+        ShardError: the tar is damaged or truncated; every image before that point was yielded.
     """
-    taken: set[str] = set()
+    seen: set[str] = set()
     try:
         with tarfile.open(
             fileobj=cast(Any, stream), mode="r|*", bufsize=_BLOCK, tarinfo=_Header
         ) as archive:
             while (header := archive.next()) is not None:
-                archive.members.clear()  # type: ignore[attr-defined]  # they would fill memory
+                archive.members.clear()  # type: ignore[attr-defined]  # bounds memory
                 name = _text(header.name)
                 if not header.isreg() or not wanted(name):
                     continue
-                name = _distinct(name, taken)
-                taken.add(name)
+                name = _unique(name, seen)
+                seen.add(name)
                 if header.size > max_bytes:
                     yield Member(name, oversized(header.size, max_bytes))
                     continue
                 opened = archive.extractfile(header)
                 payload = opened.read() if opened else b""
                 if len(payload) < header.size:
-                    raise tarfile.ReadError(f"{name} is cut")
+                    raise tarfile.ReadError(f"{name} is truncated")
                 yield Member(name, payload)
     except _DAMAGE as e:
-        raise ShardError(f"the tar is damaged or ends early: {one_line(e)}") from e
+        raise ShardError(f"the tar is damaged or truncated: {one_line(e)}") from e
 
 
-def _distinct(name: str, taken: set[str]) -> str:
-    if name not in taken:
+def _unique(name: str, seen: set[str]) -> str:
+    if name not in seen:
         return name
     n = 2
-    while f"{name}~{n}" in taken:
+    while f"{name}~{n}" in seen:
         n += 1
     return f"{name}~{n}"
 
 
 def _text(name: str) -> str:
-    """Make a name storable: bytes that are no UTF-8 become `\\xNN`."""
+    """Return a name as valid UTF-8: other bytes become `\\xNN`."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,8 +1,7 @@
-"""Reads tars of images (WebDataset and any other tar), streamed and never extracted.
+"""Reader of tars of images (WebDataset or any other tar), streamed and never extracted.
 
-The packing for large lakes: one object per thousands of images. Members that are no images (JSON,
-captions) are passed over. Not for tars of many gigabytes: a tar is one shard, and a shard is what
-is lost when a worker dies.
+Suitable for large lakes: one object holds thousands of images. Other members (JSON, captions) are
+skipped. Not for tars of many gigabytes: a tar is one shard, and a worker that dies loses its shard.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,13 +13,13 @@ from samseg.errors import ImageError, NotFoundError, ShardError
 from samseg.readers.decode import MAX_BYTES
 from samseg.readers.folder import IMAGES
 from samseg.readers.planned import Planned, matcher, survey
-from samseg.readers.tar import Whole, members
+from samseg.readers.tar import SizedStream, members
 from samseg.spec import Spec
 from samseg.storage import open_lake
 from samseg.types import RawImage, Shard
 
 TARS = ("*.tar", "*.tar.gz", "*.tgz")
-"""Patterns of the object names that are taken for tars."""
+"""Patterns of tar file names."""
 
 
 class WebDataset(Spec):
@@ -28,8 +27,8 @@ class WebDataset(Spec):
 
     Attributes:
         uri: a folder of tars, one tar, or a pattern (`s3://bucket/tars/train-*.tar`).
-        include: patterns of the members to read, as in `fnmatch`, without regard to case.
-        exclude: patterns of members to leave out (`*.seg.png`). Hidden files are always left out.
+        include: `fnmatch` patterns of the members to read, case-insensitive.
+        exclude: patterns of members to skip (`*.seg.png`). Hidden files are always skipped.
     """
 
     kind: Literal["webdataset"] = "webdataset"
@@ -40,7 +39,7 @@ class WebDataset(Spec):
     images_per_source: ClassVar[int | None] = None
 
     def plan(self, known: Mapping[str, str]) -> Planned:
-        """List the tars and make a shard of each that is new.
+        """List the tars; each new tar is one shard.
 
         Args:
             known: etag by key, for the tars of earlier plans.
@@ -48,43 +47,43 @@ class WebDataset(Spec):
         Raises:
             LakeError: the folder cannot be listed, or holds no tars.
         """
-        root, patterns = self._where()
+        root, patterns = self._root_and_patterns()
         found = survey(open_lake(root), matcher(patterns, ()), known, "tars", patterns)
         return found.planned(Shard.of([tar], None) for tar in found.new)
 
     def read(self, shard: Shard, max_bytes: int = MAX_BYTES) -> Iterator[RawImage]:
         """Yield the images of the shard's tar in order.
 
-        An image's key is `{tar}/{member}`. A tar that is damaged or was written cut yields its
-        images up to there and then one error value with the key `{tar}#truncated`, so that the
-        shard commits and the loss is on record.
+        An image's key is `{tar}/{member}`. A damaged or truncated tar yields the images before the
+        damage and then one error with the key `{tar}#truncated`, so that the shard commits and the
+        loss is recorded.
 
         Args:
             shard: a shard of this reader's plan.
             max_bytes: larger members are not read.
 
         Raises:
-            StorageError: the store failed, or gave fewer bytes than the tar has.
+            StorageError: the store failed, or returned fewer bytes than it listed.
         """
-        storage = open_lake(self._where()[0])
+        storage = open_lake(self._root_and_patterns()[0])
         wanted = matcher(self.include, self.exclude)
         for tar in shard.sources:
             count = 0
             try:
                 with storage.stream(tar.key) as stream:
-                    whole = Whole(stream, tar.bytes, tar.uri)
-                    for name, payload in members(whole, wanted, max_bytes):
+                    sized = SizedStream(stream, tar.bytes, tar.uri)
+                    for name, payload in members(sized, wanted, max_bytes):
                         yield RawImage(f"{tar.key}/{name}", f"tar://{name}::{tar.uri}", payload)
                         count += 1
             except NotFoundError as e:
                 error = ImageError("unreadable", f"{e}; it was there when planned")
                 yield RawImage(tar.key, tar.uri, error)
             except ShardError as e:
-                error = ImageError("unreadable", f"{e}; {count} images before that were read")
+                error = ImageError("unreadable", f"{e}; {count} images before the damage were read")
                 yield RawImage(f"{tar.key}#truncated", tar.uri, error)
 
-    def _where(self) -> tuple[str, tuple[str, ...]]:
-        """Split `uri` into the folder to list and the patterns of the tars in it."""
+    def _root_and_patterns(self) -> tuple[str, tuple[str, ...]]:
+        """Split `uri` into the folder to list and the patterns of its tars."""
         root, _, last = self.uri.rpartition("/")
         if "*" in self.uri:
             root, _, last = self.uri.partition("*")

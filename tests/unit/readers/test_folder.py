@@ -1,4 +1,4 @@
-"""Folders: what is listed, how it is grouped, and what a failing store does."""
+"""The folder reader: listing, grouping into shards, and failures of the store."""
 
 import threading
 
@@ -34,7 +34,7 @@ def test_lists_images_recursively_in_key_order(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("include", "exclude", "wanted"),
+    ("include", "exclude", "expected"),
     [
         (("*.png",), (), ["b.png", "old/c.png"]),
         (("*.jpg", "*.png"), ("old/*",), ["a.jpg", "b.png"]),
@@ -42,10 +42,10 @@ def test_lists_images_recursively_in_key_order(tmp_path):
         (("old/?.png",), (), ["old/c.png"]),
     ],
 )
-def test_include_and_exclude(tmp_path, include, exclude, wanted):
+def test_include_and_exclude(tmp_path, include, exclude, expected):
     write(tmp_path, "a.jpg", "b.png", "old/c.png", "sha256abc", "n.txt")
     found = Folder(uri=str(tmp_path), include=include, exclude=exclude).plan({})
-    assert keys_of(found) == [wanted]
+    assert keys_of(found) == [expected]
 
 
 def test_groups_by_count_and_by_bytes(tmp_path):
@@ -59,7 +59,7 @@ def test_groups_by_count_and_by_bytes(tmp_path):
     assert [len(g) for g in keys_of(tiny)] == [1] * 5
 
 
-def test_a_growing_lake_reshuffles_nothing(tmp_path):
+def test_new_objects_never_change_existing_shards(tmp_path):
     reader = Folder(uri=str(tmp_path), images_per_shard=2)
     write(tmp_path, "b.jpg", "d.jpg", "f.jpg")
     first = reader.plan({})
@@ -73,7 +73,7 @@ def test_a_growing_lake_reshuffles_nothing(tmp_path):
     assert third.shards == () and third.known == 7
 
 
-def test_a_changed_object_is_counted_and_kept_as_first_seen(tmp_path):
+def test_a_changed_object_is_counted_and_not_replanned(tmp_path):
     reader = Folder(uri=str(tmp_path))
     write(tmp_path, "a.jpg", "b.jpg")
     first = reader.plan({})
@@ -83,20 +83,20 @@ def test_a_changed_object_is_counted_and_kept_as_first_seen(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("uri", "said"),
+    ("uri", "message"),
     [
         ("{tmp}/none", "does not exist"),
-        ("{tmp}", r"no images below .*looked for \*\.jpg .*found 1 other objects; check `reader"),
+        ("{tmp}", r"no images below .*expected \*\.jpg .*found 1 other objects; check `reader"),
         ("nosuch://lake", "cannot open the lake"),
     ],
 )
-def test_a_wrong_lake_is_one_clear_message(tmp_path, uri, said):
+def test_an_unusable_lake_is_reported(tmp_path, uri, message):
     write(tmp_path, "readme.txt")
-    with pytest.raises(LakeError, match=said):
+    with pytest.raises(LakeError, match=message):
         Folder(uri=uri.format(tmp=tmp_path)).plan({})
 
 
-def test_a_lake_whose_listing_fails(monkeypatch):
+def test_a_failed_listing_is_reported(monkeypatch):
     class Refusing:
         uri = "s3://lake"
 
@@ -109,7 +109,7 @@ def test_a_lake_whose_listing_fails(monkeypatch):
         Folder(uri="s3://lake").plan({})
 
 
-def test_reads_in_order_with_gone_and_oversized_objects_in_their_place(tmp_path):
+def test_reads_in_order_with_errors_for_gone_and_oversized_objects(tmp_path):
     keys = [f"{i:02d}.jpg" for i in range(30)]
     for i, key in enumerate(keys):
         write(tmp_path, key, payload=bytes([i]) * (i + 1))
@@ -127,7 +127,7 @@ def test_reads_in_order_with_gone_and_oversized_objects_in_their_place(tmp_path)
             assert e.payload == bytes([i]) * (i + 1)
 
 
-def test_leaving_early_ends_the_reading_threads(tmp_path):
+def test_closing_early_ends_the_reading_threads(tmp_path):
     write(tmp_path, *(f"{i}.jpg" for i in range(40)))
     reader = Folder(uri=str(tmp_path))
     reading = reader.read(reader.plan({}).shards[0])
@@ -140,7 +140,7 @@ def test_leaving_early_ends_the_reading_threads(tmp_path):
 
 
 class Store:
-    """A fake store: `failures[key]` is how many times reading it fails (None: always)."""
+    """A fake store: `failures[key]` is how many reads of it fail (None: all)."""
 
     uri = "fake://"
 
@@ -166,19 +166,19 @@ def store(monkeypatch):
     def use(failures):
         made = Store(failures)
         monkeypatch.setattr(module, "open_lake", lambda uri: made)
-        monkeypatch.setattr(module, "_PAUSES_S", (0.0, 0.0))
+        monkeypatch.setattr(module, "_RETRY_DELAYS_S", (0.0, 0.0))
         return made
 
     return use
 
 
-def test_a_passing_failure_is_tried_again(store):
+def test_a_transient_failure_is_retried(store):
     store({"b": 2})
     got = list(Folder(uri="fake://").read(shard_of("a", "b", "c")))
     assert [e.payload for e in got] == [b"a", b"b", b"c"]
 
 
-def test_an_object_that_alone_fails_is_a_row(store):
+def test_a_failure_of_one_object_is_an_image_error(store):
     store({"b": None})
     got = list(Folder(uri="fake://").read(shard_of("a", "b", "c")))
     assert got[0].payload == b"a" and got[2].payload == b"c"
@@ -186,13 +186,13 @@ def test_an_object_that_alone_fails_is_a_row(store):
 
 
 @pytest.mark.parametrize("keys", [("a", "b", "c"), ("a",)])
-def test_an_outage_is_never_rows(store, keys):
+def test_an_outage_is_a_storage_error(store, keys):
     store(dict.fromkeys(keys))
     with pytest.raises(StorageError, match="503"):
         list(Folder(uri="fake://").read(shard_of(*keys)))
 
 
-def test_a_missing_object_is_not_asked_for_again(store, monkeypatch):
+def test_a_missing_object_is_not_retried(store, monkeypatch):
     made = store({})
 
     def gone(key):

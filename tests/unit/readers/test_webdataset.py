@@ -1,4 +1,4 @@
-"""Tars: what is read of them, and what becomes of damaged ones."""
+"""The tar reader: which members are read, and damaged, truncated and missing tars."""
 
 import io
 import tarfile
@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from samseg.errors import ImageError, LakeError, ShardError, StorageError
 from samseg.readers.lookup import fetch, fetch_many
-from samseg.readers.tar import Whole, members
+from samseg.readers.tar import SizedStream, members
 from samseg.readers.webdataset import WebDataset
 from samseg.storage import open_uri
 from samseg.types import Shard, Source
 
 
 def tar_of(entries, mode="w", format=tarfile.PAX_FORMAT):
-    """Make a tar of (name, payload) pairs and of ready TarInfos."""
+    """Make a tar of (name, payload) pairs and of complete TarInfos."""
     sink = io.BytesIO()
     with tarfile.open(fileobj=sink, mode=mode, format=format) as tar:
         for entry in entries:
@@ -42,17 +42,17 @@ def planned(tmp_path, **tars):
     return reader, list(reader.plan({}).shards)
 
 
-PICTURES = [(f"{i:03d}.jpg", bytes([65 + i]) * 700 * (i + 1)) for i in range(6)]
+IMAGES = [(f"{i:03d}.jpg", bytes([65 + i]) * 700 * (i + 1)) for i in range(6)]
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
 @pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-def test_images_in_order_others_passed_over(tmp_path, mode, format):
+def test_images_are_read_in_order_and_other_members_skipped(tmp_path, mode, format):
     long = "d/" * 60 + "long name.png"  # more than one header in every format but ustar
     if format == tarfile.USTAR_FORMAT:
         long = "d/" * 40 + "long.png"
     entries = [
-        *PICTURES[:2],
+        *IMAGES[:2],
         special("dir", tarfile.DIRTYPE),
         ("000.json", b"{}"),
         special("soft.jpg", tarfile.SYMTYPE, "/etc/passwd"),
@@ -70,8 +70,8 @@ def test_images_in_order_others_passed_over(tmp_path, mode, format):
     assert shard.images is None
     got = [(e.key, e.payload) for e in reader.read(shard)]
     assert got == [
-        ("t.tar/000.jpg", PICTURES[0][1]),
-        ("t.tar/001.jpg", PICTURES[1][1]),
+        ("t.tar/000.jpg", IMAGES[0][1]),
+        ("t.tar/001.jpg", IMAGES[1][1]),
         ("t.tar/./dot/ok.JPG", b"1"),
         ("t.tar/../../up.jpg", b"2"),
         ("t.tar//etc/abs.jpg", b"3"),
@@ -89,7 +89,7 @@ def test_members_by_pattern(tmp_path):
     assert len(list(reader.read(shard))) == 3
 
 
-def test_duplicate_and_undecodable_names_stay_distinct_and_storable(tmp_path):
+def test_duplicate_and_undecodable_names_become_unique_utf8(tmp_path):
     tar = tar_of(
         [("a.jpg", b"1"), ("a.jpg", b"2"), ("ü.jpg", b"3"), ("a.jpg", b"4"), ("\udcff.jpg", b"5")],
         format=tarfile.GNU_FORMAT,
@@ -106,24 +106,24 @@ def test_duplicate_and_undecodable_names_stay_distinct_and_storable(tmp_path):
 
 
 def test_the_uri_opens_with_fsspec(tmp_path):
-    reader, (shard,) = planned(tmp_path, t=tar_of([*PICTURES, ("./ü x#%20.jpg", b"9")]))
+    reader, (shard,) = planned(tmp_path, t=tar_of([*IMAGES, ("./ü x#%20.jpg", b"9")]))
     for e in reader.read(shard):
         with open_uri(e.uri) as f:
             assert f.read() == e.payload
 
 
 def test_large_members_are_not_read(tmp_path):
-    reader, (shard,) = planned(tmp_path, t=tar_of(PICTURES))
+    reader, (shard,) = planned(tmp_path, t=tar_of(IMAGES))
     got = list(reader.read(shard, max_bytes=1500))
     assert [isinstance(e.payload, bytes) for e in got] == [True] * 2 + [False] * 4
     assert got[-1].payload.status == "too_large"
 
 
-WHOLE = tar_of(PICTURES)
+WHOLE = tar_of(IMAGES)
 
 
 def _ends():
-    """Where each picture's payload ends in `WHOLE`."""
+    """Return the end offset of each payload in `WHOLE`."""
     with tarfile.open(fileobj=io.BytesIO(WHOLE)) as tar:
         return [m.offset_data + m.size for m in tar]
 
@@ -132,39 +132,39 @@ def _ends():
     "cut",
     [0, 1, 100, 511, 512, 513, 700, _ends()[0], _ends()[2] - 1, _ends()[2] + 300, _ends()[-1]],
 )
-def test_a_tar_written_cut_yields_what_it_holds_and_says_so(tmp_path, cut):
+def test_a_truncated_tar_yields_its_complete_images_and_an_error(tmp_path, cut):
     reader, (shard,) = planned(tmp_path, t=WHOLE[:cut])
     got = list(reader.read(shard))
     held = sum(end <= cut for end in _ends())
-    assert [e.payload for e in got[:-1]] == [p for _, p in PICTURES[:held]]
+    assert [e.payload for e in got[:-1]] == [p for _, p in IMAGES[:held]]
     last = got[-1]
     assert last.key == "t.tar#truncated" and last.payload.status == "unreadable"
-    assert f"{held} images before that were read" in last.payload.message
+    assert f"{held} images before the damage were read" in last.payload.message
 
 
-def test_a_cut_between_two_members_is_noticed(tmp_path):
+def test_truncation_between_two_members_is_detected(tmp_path):
     with tarfile.open(fileobj=io.BytesIO(WHOLE)) as tar:
         third = tar.getmembers()[3].offset
     reader, (shard,) = planned(tmp_path, t=WHOLE[:third])
     got = list(reader.read(shard))
-    assert [e.payload for e in got[:-1]] == [p for _, p in PICTURES[:3]]
+    assert [e.payload for e in got[:-1]] == [p for _, p in IMAGES[:3]]
     assert got[-1].key == "t.tar#truncated" and "empty header" in got[-1].payload.message
 
 
-def test_a_damaged_header_is_not_the_end(tmp_path):
+def test_a_damaged_header_is_an_error_not_the_end(tmp_path):
     with tarfile.open(fileobj=io.BytesIO(WHOLE)) as tar:
         at = tar.getmembers()[2].offset
     damaged = WHOLE[:at] + b"\xff" * 20 + WHOLE[at + 20 :]
     reader, (shard,) = planned(tmp_path, t=damaged)
     got = list(reader.read(shard))
-    assert [e.payload for e in got[:2]] == [p for _, p in PICTURES[:2]]
+    assert [e.payload for e in got[:2]] == [p for _, p in IMAGES[:2]]
     assert got[2].key == "t.tar#truncated" and len(got) == 3
 
 
 @pytest.mark.parametrize(
     "payload", [b"<html>not a tar</html>", b"\x1f\x8b broken gzip" * 9, b"x" * 5000]
 )
-def test_not_a_tar_is_one_row(tmp_path, payload):
+def test_a_file_that_is_no_tar_is_one_error(tmp_path, payload):
     reader, (shard,) = planned(tmp_path, t=payload)
     (only,) = reader.read(shard)
     assert only.key == "t.tar#truncated" and "0 images" in only.payload.message
@@ -175,18 +175,18 @@ def test_a_tar_without_images_is_no_error(tmp_path):
     assert list(reader.read(shard)) == []
 
 
-def test_a_tar_that_is_gone_is_one_row(tmp_path):
+def test_a_missing_tar_is_one_error(tmp_path):
     reader, (shard,) = planned(tmp_path, t=WHOLE)
     (tmp_path / "t.tar").unlink()
     (only,) = reader.read(shard)
     assert only.key == "t.tar" and only.payload.status == "unreadable"
 
 
-def test_a_connection_that_was_cut_is_not_a_tar_that_was_cut(tmp_path):
-    """The store knows the size: fewer bytes than that is a failure to be tried again."""
+def test_a_dropped_connection_is_a_storage_error(tmp_path):
+    """Fewer bytes than the listed size: the shard is retried, not committed."""
     (tmp_path / "t.tar").write_bytes(WHOLE[:2000])
     shard = Shard.of([Source("t.tar", f"{tmp_path}/t.tar", "1", len(WHOLE))], None)
-    with pytest.raises(StorageError, match=f"gave 2000 of its {len(WHOLE)} bytes"):
+    with pytest.raises(StorageError, match=f"ended after 2000 of {len(WHOLE)} bytes"):
         list(WebDataset(uri=str(tmp_path)).read(shard))
 
 
@@ -196,24 +196,24 @@ def test_a_connection_that_was_cut_is_not_a_tar_that_was_cut(tmp_path):
     st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), max_size=4),
     st.floats(0, 1),
 )
-def test_damage_never_raises_anything_else_and_always_ends(mode, changes, cut):
-    payload = bytearray(tar_of(PICTURES, mode, tarfile.GNU_FORMAT))
+def test_damage_raises_only_shard_errors(mode, changes, cut):
+    payload = bytearray(tar_of(IMAGES, mode, tarfile.GNU_FORMAT))
     for where, value in changes:
         payload[int(where * len(payload))] = value
     payload = payload[: int(min(1, cut * 1.5) * len(payload))]
     names = []
     try:
-        stream = Whole(io.BytesIO(bytes(payload)), len(payload), "t")
+        stream = SizedStream(io.BytesIO(bytes(payload)), len(payload), "t")
         for name, found in members(stream, lambda _: True, 1 << 20):
             names.append(name)
             assert isinstance(found, bytes | ImageError)
     except ShardError as e:
-        assert "damaged or ends early" in str(e)
+        assert "damaged or truncated" in str(e)
     assert len(set(names)) == len(names)
 
 
 @pytest.mark.parametrize(
-    ("uri", "wanted"),
+    ("uri", "expected"),
     [
         ("{tmp}", ["a.tar", "b.tgz", "sub/c.tar.gz"]),
         ("{tmp}/a.tar", ["a.tar"]),
@@ -223,24 +223,24 @@ def test_damage_never_raises_anything_else_and_always_ends(mode, changes, cut):
         ("file://{tmp}/a*", ["a.tar"]),
     ],
 )
-def test_a_folder_one_tar_or_a_pattern(tmp_path, uri, wanted):
+def test_a_folder_one_tar_or_a_pattern(tmp_path, uri, expected):
     (tmp_path / "sub").mkdir()
     for name, mode in [("a.tar", "w"), ("b.tgz", "w:gz"), ("sub/c.tar.gz", "w:gz"), ("n.txt", "w")]:
-        (tmp_path / name).write_bytes(tar_of(PICTURES[:1], mode))
+        (tmp_path / name).write_bytes(tar_of(IMAGES[:1], mode))
     reader = WebDataset(uri=uri.format(tmp=tmp_path))
     shards = reader.plan({}).shards
-    assert [s.sources[0].key for s in shards] == wanted
+    assert [s.sources[0].key for s in shards] == expected
     assert all(len(list(reader.read(s))) == 1 for s in shards)
 
 
-def test_no_tars(tmp_path):
+def test_a_folder_without_tars_is_reported(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"1")
     with pytest.raises(LakeError, match=r"no tars below .*\*\.tar.*found 1 other objects"):
         WebDataset(uri=str(tmp_path)).plan({})
 
 
 def test_fetch_many_opens_each_tar_once(tmp_path, monkeypatch):
-    reader, shards = planned(tmp_path, t=WHOLE, u=tar_of(PICTURES[3:], "w:gz"))
+    reader, shards = planned(tmp_path, t=WHOLE, u=tar_of(IMAGES[3:], "w:gz"))
     (tmp_path / "loose.jpg").write_bytes(b"loose")
     wanted = {e.uri: e.payload for shard in shards for e in reader.read(shard)}
     wanted[f"{tmp_path}/loose.jpg"] = b"loose"
@@ -257,13 +257,13 @@ def test_fetch_many_opens_each_tar_once(tmp_path, monkeypatch):
     assert len(opened) == 3
 
 
-def test_fetch_says_why_not(tmp_path):
+def test_fetch_reports_the_reason(tmp_path):
     (tmp_path / "cut.tar").write_bytes(WHOLE[:3000])
     (tmp_path / "t.tar").write_bytes(WHOLE)
     cases = {
         f"{tmp_path}/none.jpg": "No such file",
         f"tar://none.jpg::file://{tmp_path}/t.tar": "no such image in the tar",
-        f"tar://005.jpg::file://{tmp_path}/cut.tar": "ends early",
+        f"tar://005.jpg::file://{tmp_path}/cut.tar": "truncated",
         f"tar://005.jpg::file://{tmp_path}/none.tar": "No such file",
         "nosuch://x": "nosuch",
     }
