@@ -1,12 +1,12 @@
-"""Object stores: the only module that knows them.
+"""Object stores behind one reading interface; only this package imports obstore and fsspec.
 
-Two kinds of storage, one reading interface. `open_output` gives what a run may write to: a local
-folder, `s3://`, `gs://` or `az://`, through obstore, whose conditional PUT makes a commit one
-atomic create. `open_lake` gives what images may be read from: the same stores, and for every other
-URL that fsspec knows (`http://`, `hf://`, `memory://` ...) a read-only storage.
+`open_output` opens a store for writing: a local folder, `s3://`, `gs://` or `az://`, through
+obstore, whose conditional PUT commits an object in one atomic create. `open_lake` opens a store for
+reading images: the same stores, and read-only storage over every other URL that fsspec supports
+(`http://`, `hf://`, `memory://` ...).
 
-Credentials and endpoints come from the environment, as for every tool of the store (`AWS_*`,
-`GOOGLE_*`, `AZURE_*`); they never stand in a config.
+Credentials and endpoints come from the store's standard environment variables (`AWS_*`,
+`GOOGLE_*`, `AZURE_*`), never from a config.
 """
 
 from collections.abc import Iterator
@@ -40,11 +40,11 @@ class Storage(Protocol):
     uri: str
 
     def list(self, prefix: str = "") -> Iterator[Source]:
-        """Yield every object below `prefix` in no particular order; none is no error."""
+        """Yield the objects below `prefix`, possibly none, in no particular order."""
         ...
 
     def get(self, key: str) -> bytes:
-        """Read one object whole.
+        """Read one whole object.
 
         Raises:
             NotFoundError: there is no such object.
@@ -57,7 +57,7 @@ class Storage(Protocol):
         ...
 
     def uri_of(self, key: str) -> str:
-        """Return the URI that fsspec opens this object by."""
+        """Return the URI by which fsspec opens this object."""
         ...
 
 
@@ -65,19 +65,19 @@ def open_output(uri: str) -> ObjectStorage:
     """Open the root of an output folder.
 
     Raises:
-        ConfigError: the URL's scheme has no conditional create.
+        ConfigError: the URL's scheme does not support conditional creation.
     """
     scheme = urlsplit(normal(uri)).scheme
     if scheme != "file" and scheme not in CLOUDS:
         raise ConfigError(
-            f"output: cannot commit to {scheme}:// ({redact(uri)}): it has no atomic create; "
+            f"output: cannot commit to {scheme}:// ({redact(uri)}), which has no atomic create; "
             "use a local path, s3://, gs:// or az://"
         )
     return ObjectStorage(uri)
 
 
 def open_lake(uri: str) -> Storage:
-    """Open the root of an image lake: any fsspec URL; the clouds go through obstore.
+    """Open the root of an image lake: any fsspec URL; cloud stores go through obstore.
 
     Raises:
         LakeError: a local folder that does not exist, or a URL that fsspec cannot open.
@@ -91,10 +91,10 @@ def open_lake(uri: str) -> Storage:
 
 
 def open_uri(uri: str) -> Any:
-    """Open one object by the URI that a table holds (`tar://member::uri` included).
+    """Open one object by the URI stored in a table (`tar://member::uri` included).
 
     Returns:
-        An fsspec OpenFile: use it in a `with`. Clouds go through obstore, so that no other
+        An fsspec `OpenFile`, a context manager. Cloud stores go through obstore, so that no other
         client library is needed.
     """
     _register_clouds()
@@ -102,13 +102,13 @@ def open_uri(uri: str) -> Any:
 
 
 def filesystem(uri: str) -> Any:
-    """Return an fsspec filesystem for `uri` (clouds through obstore), for DuckDB and pyarrow."""
+    """Return an fsspec filesystem for `uri`; cloud stores go through obstore."""
     _register_clouds()
     return fsspec.core.url_to_fs(uri)[0]
 
 
 def _register_clouds() -> None:
-    """Let obstore serve the clouds in fsspec, unless the user has registered a client."""
+    """Make obstore the fsspec client of the clouds, unless the user has registered another."""
     from obstore.fsspec import register
 
     for protocol in ("s3", "gs", "az"):

@@ -1,4 +1,4 @@
-"""Read-only storage over any fsspec filesystem, for lakes that no cloud of ours holds."""
+"""Read-only storage over any fsspec filesystem, for lakes that obstore cannot open."""
 
 from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
@@ -27,7 +27,7 @@ class FsspecStorage:
         return type(self), (self.uri,)
 
     def list(self, prefix: str = "") -> Iterator[Source]:
-        """See `Storage.list`. Broken links and unreadable folders below are passed over.
+        """See `Storage.list`. Broken links and unreadable subfolders are skipped.
 
         Raises:
             LakeError: the root itself cannot be listed.
@@ -38,7 +38,7 @@ class FsspecStorage:
         except FileNotFoundError as e:
             if prefix:
                 return
-            raise LakeError(f"there is nothing at {redact(self.uri)}; check the URL") from e
+            raise LakeError(f"nothing exists at {redact(self.uri)}; check the URL") from e
         except self._errors as e:
             raise LakeError(
                 f"cannot list {redact(start)}: {one_line(e)}; check the URL and the network"
@@ -49,7 +49,7 @@ class FsspecStorage:
                 key = f"{below}/{name}" if below else name
                 if info.get("type") == "file" and _is_text(key):
                     size = info.get("size")
-                    if size is None:  # a web server's listing does not say
+                    if size is None:  # listings of web servers have no sizes
                         size = self._fs.size(f"{self._root}/{key}") or 0
                     yield Source(key, self.uri_of(key), _etag(info), int(size))
 
@@ -84,7 +84,7 @@ def _etag(info: dict[str, Any]) -> str:
 
 
 def _is_text(key: str) -> bool:
-    """Tell whether a key can stand in a table: file names that are not UTF-8 cannot."""
+    """Return whether a key is valid UTF-8 and can be stored in a table."""
     try:
         key.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Storage over obstore: local folders and the clouds, whose conditional PUT makes a commit."""
+"""Storage over obstore: local folders and cloud stores, with commits by conditional PUT."""
 
 import io
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ from samseg.errors import NotFoundError, StorageError, redact
 from samseg.storage.uri import client_options, normal
 from samseg.types import Source
 
-_READ_AHEAD = 4 << 20
+_BUFFER_BYTES = 4 << 20
 
 
 class ObjectStorage:
-    """Storage over obstore: local folders and the three clouds, for reading and committing."""
+    """Storage over obstore: local folders and cloud stores, for reading and committing."""
 
     def __init__(self, uri: str):
-        """Connect to `uri`; a local folder is created when it is missing."""
+        """Use the root `uri`; a missing local folder is created on first access."""
         self.uri = normal(uri)
         self._store: Any = None
 
@@ -52,7 +52,7 @@ class ObjectStorage:
             raise StorageError(f"cannot list {redact(self.uri_of(prefix))}: {_cause(e)}") from e
 
     def folders(self, prefix: str) -> set[str]:
-        """Return the names of the folders directly below `prefix`: one LIST, not a walk."""
+        """Return the names of the folders directly below `prefix`, by one LIST."""
         try:
             found = obstore.list_with_delimiter(self._client, prefix=prefix)
             return {path.rstrip("/").rsplit("/", 1)[-1] for path in found["common_prefixes"]}
@@ -73,8 +73,8 @@ class ObjectStorage:
     def stream(self, key: str) -> BinaryIO:
         """See `Storage.stream`."""
         try:
-            reader = obstore.open_reader(self._client, key, buffer_size=_READ_AHEAD)
-            return cast(BinaryIO, io.BufferedReader(_Raw(reader), _READ_AHEAD))
+            reader = obstore.open_reader(self._client, key, buffer_size=_BUFFER_BYTES)
+            return cast(BinaryIO, io.BufferedReader(_RawReader(reader), _BUFFER_BYTES))
         except FileNotFoundError as e:
             raise NotFoundError(f"no object at {redact(self.uri_of(key))}") from e
         except (obstore_errors.BaseError, OSError) as e:
@@ -84,8 +84,8 @@ class ObjectStorage:
         """Create one object in a single atomic PUT.
 
         Returns:
-            True when this call created it, False when an object stood there already (which is
-            left untouched). Never overwrites, never renames, never uploads in several parts.
+            True if this call created the object, False if one exists already and is unchanged.
+            Never overwrites, renames or uploads in several parts.
 
         Raises:
             StorageError: the store failed, or does not support conditional creation.
@@ -99,7 +99,7 @@ class ObjectStorage:
             raise StorageError(f"cannot write {redact(self.uri_of(key))}: {_cause(e)}") from e
 
     def exists(self, key: str) -> bool:
-        """Tell whether an object stands at `key`."""
+        """Return whether there is an object at `key`."""
         try:
             obstore.head(self._client, key)
             return True
@@ -113,8 +113,8 @@ class ObjectStorage:
         return f"{self.uri}/{key}" if key else self.uri
 
 
-class _Raw(io.RawIOBase):
-    """Gives obstore's reader the io interface that tarfile and pyarrow expect."""
+class _RawReader(io.RawIOBase):
+    """Adapter of obstore's reader to the `io` interface that tarfile expects."""
 
     def __init__(self, reader: Any):
         self._reader = reader
@@ -129,7 +129,7 @@ class _Raw(io.RawIOBase):
         try:
             chunk = memoryview(self._reader.read(len(buffer)))
         except (obstore_errors.BaseError, OSError) as e:
-            raise StorageError(f"the stream broke off: {_cause(e)}") from e
+            raise StorageError(f"the stream was interrupted: {_cause(e)}") from e
         buffer[: len(chunk)] = chunk
         return len(chunk)
 

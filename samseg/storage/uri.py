@@ -1,4 +1,4 @@
-"""How roots are written, how clouds are connected to, and what reading may raise."""
+"""Normal form of root URIs, client options of cloud stores, and transport errors."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ CLOUDS = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl")
 
 
 def normal(uri: str) -> str:
-    """Write local paths as absolute `file://` URIs and drop trailing slashes."""
+    """Return local paths as absolute `file://` URIs, and any URI without trailing slashes."""
     if uri.startswith("file://"):
         uri = uri.removeprefix("file://")
     elif "://" in uri or "::" in uri:
@@ -17,12 +17,12 @@ def normal(uri: str) -> str:
 
 
 def client_options() -> Any:
-    """Allow plain http where the endpoint that the environment names is plain http."""
+    """Return obstore client options: plain http is allowed if `AWS_ENDPOINT_URL` uses it."""
     return {"allow_http": os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")}
 
 
 def transport_errors() -> tuple[type[BaseException], ...]:
-    """Return what a file from `filesystem` or `open_uri` may raise while it is read."""
+    """Return the exceptions that reading a file of `filesystem` or `open_uri` may raise."""
     from aiohttp import ClientError
     from obstore.exceptions import BaseError
 

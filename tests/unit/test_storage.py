@@ -44,12 +44,12 @@ def test_every_storage_streams_and_seeks(filled):
         assert stream.read() == b"a.txt"
 
 
-def test_every_storage_says_what_is_missing(filled):
+def test_every_storage_names_a_missing_object(filled):
     with pytest.raises(NotFoundError, match=r"nope\.txt"):
         filled.get("nope.txt")
 
 
-def test_storages_travel_to_workers(filled):
+def test_storages_can_be_pickled(filled):
     assert pickle.loads(pickle.dumps(filled)).get("a.txt") == b"a.txt"
 
 
@@ -62,13 +62,13 @@ def test_put_new_never_overwrites(tmp_path):
     assert storage.folders("") == {"x"}
 
 
-def test_one_of_many_racing_creates_wins(tmp_path, race):
+def test_one_of_many_concurrent_creates_wins(tmp_path, race):
     storage = open_output(str(tmp_path))
     assert len(race(storage, "key")) == 1
     assert storage.put_new("key", b"late") is False
 
 
-def test_a_list_of_a_fresh_output_is_empty(tmp_path):
+def test_a_new_output_lists_no_objects(tmp_path):
     storage = open_output(str(tmp_path / "fresh"))
     assert list(storage.list("images/")) == []
     assert storage.folders("nights") == set()
@@ -92,7 +92,7 @@ def test_an_unknown_protocol_is_named():
 
 @pytest.fixture
 def web(tmp_path):
-    """A web server over a folder, as one that lists its folders."""
+    """A web server over a folder, with directory listings."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *arguments):
@@ -117,13 +117,13 @@ def test_a_web_server_that_lists_is_a_lake(web, tmp_path):
     assert lake.get("deep/b.jpg") == b"678"
 
 
-def test_a_web_server_that_is_not_there_is_named():
+def test_an_unreachable_web_server_is_named():
     with pytest.raises(LakeError, match=r"cannot list http://127\.0\.0\.1:9.*check the URL"):
         list(open_lake("http://127.0.0.1:9/photos").list())
 
 
-def test_an_empty_place_is_named():
-    with pytest.raises(LakeError, match="nothing at memory://no-such-lake"):
+def test_an_empty_root_is_named():
+    with pytest.raises(LakeError, match="nothing exists at memory://no-such-lake"):
         list(open_lake("memory://no-such-lake").list())
 
 
