@@ -1,7 +1,8 @@
-"""Exporters: the tables as the files that other tools read.
+"""Exporters: they write the tables in file formats that other tools read.
 
-A new one is a new file with a `Spec` that has a `kind` and the verb `write`
-(`samseg.exporters.types.Format`), and one line in the union here. The contract test then covers it.
+To add an exporter, add a file with a `Spec` that has a `kind` and the method `write`
+(`samseg.exporters.types.Format`), and add the class to the union here. The contract test then
+covers it.
 """
 
 from typing import Annotated
@@ -12,6 +13,6 @@ from samseg.exporters.coco import Coco
 from samseg.exporters.png import Png
 
 Exporter = Annotated[Coco | Png, Field(discriminator="kind")]
-"""Every exporter, told apart by `kind`."""
+"""Every exporter, discriminated by `kind`."""
 
 __all__ = ["Coco", "Exporter", "Png"]

@@ -1,7 +1,7 @@
 """COCO instance annotations: one category per class, RLE segmentations, files of bounded size.
 
-Read by pycocotools, FiftyOne, Detectron2, CVAT and most trainers. Masks overlap freely. Not for
-trainers that want one number per pixel (`png`).
+Read by pycocotools, FiftyOne, Detectron2, CVAT and most training code. Masks may overlap. Not for
+training code that needs one class per pixel; use `png` for that.
 """
 
 import io
@@ -19,14 +19,15 @@ from samseg.types import NOISE
 class Coco(Spec):
     """COCO instance JSON in files `instances-00000.json`, `instances-00001.json` ...
 
-    Every file stands alone and has the same categories. The ids of images and annotations count
-    from 1 through all files, so that files can be joined; `image_id` and `mask_id` of the tables
-    stand next to them.
+    Every file is complete and has the same categories. Ids of images and annotations count from 1
+    across all files, so files can be concatenated; each record also holds the `image_id` or
+    `mask_id` of the tables.
 
     Attributes:
-        images_per_file: bounds the size of a file and the memory to write it. With a hundred
-            masks per image, 5000 images make a file as large as COCO's own training set.
-        noise: also write the masks of no class, as category 0 `noise`.
+        images_per_file: maximum images in one file; bounds its size and the memory to write it.
+            With a hundred masks per image, 5000 images make a file as large as COCO's own training
+            set.
+        noise: also write masks of noise, as category 0 `noise`.
     """
 
     kind: Literal["coco"] = "coco"
@@ -63,7 +64,7 @@ class Coco(Spec):
 
 
 class _File:
-    """One JSON file in the making, held as text: far smaller than the objects it describes."""
+    """One unfinished JSON file, kept as text, which takes far less memory than Python objects."""
 
     def __init__(self, number: int, first_image: int, first_annotation: int):
         self.number = number

@@ -1,7 +1,8 @@
-"""Semantic index pictures: one PNG per image, each pixel the class on top, one palette for all.
+"""Semantic label maps: one PNG per image, one class per pixel, one palette for all.
 
-Read by every trainer of semantic segmentation (mmsegmentation, timm, Detectron2's `sem_seg`), and
-by eye: viewers show the palette. Not for instances or overlapping masks (`coco`).
+Read by training code for semantic segmentation (mmsegmentation, timm, Detectron2's `sem_seg`);
+image viewers show the palette's colours. Not for instances or overlapping masks; use `coco` for
+those.
 """
 
 import io
@@ -21,18 +22,18 @@ from samseg.types import NOISE, Int32
 
 _SEGMENT = r"\w[\w.+=@(), -]*"
 _FOLDER = rf"(?!_/|[^/]*\.png/){_SEGMENT}/"
-_PLAIN = re.compile(rf"(?:{_FOLDER})*{_SEGMENT}", re.IGNORECASE)
+_SAFE_KEY = re.compile(rf"(?:{_FOLDER})*{_SEGMENT}", re.IGNORECASE)
 _LONGEST_SEGMENT, _LONGEST_KEY = 240, 700
 
 
 class Png(Spec):
-    """`classes.json` and one index PNG per image: index = class id + 1, 0 where there is no class.
+    """`classes.json` and one PNG per image: pixel value = class id + 1, 0 where there is no class.
 
-    Up to 255 classes the PNGs are palette pictures of 8 bits, beyond that 16-bit grayscale. Where
-    masks overlap, the smaller lies on top. Noise and unassigned masks are 0.
+    PNGs are 8-bit with a palette if every value fits, otherwise 16-bit grayscale. Where masks
+    overlap, the smallest one is drawn. Noise and unassigned masks are 0.
 
-    The PNG of `a/b.jpg` is `images/a/b.jpg.png`. Names that could leave the folder, collide or
-    upset a file system give `images/_/{image_id}.png`.
+    The PNG of `a/b.jpg` is `images/a/b.jpg.png`. Keys that could escape the folder, collide or be
+    invalid on some file system give `images/_/{image_id}.png`.
     """
 
     kind: Literal["png"] = "png"
@@ -43,12 +44,12 @@ class Png(Spec):
         """See `samseg.exporters.types.Format`.
 
         Raises:
-            ConfigError: more class ids than 16 bits can number.
+            ConfigError: a class id does not fit in 16 bits.
         """
         indices = max((c.class_id for c in classes), default=NOISE) + 2
         if indices > 1 << 16:
             raise ConfigError(
-                f"exporters.png: class id {indices - 2} does not fit a 16-bit picture (at most "
+                f"exporters.png: class id {indices - 2} does not fit a 16-bit PNG (at most "
                 f"{(1 << 16) - 2}); use `kind: coco`"
             )
         target.put("classes.json", _legend(classes))
@@ -68,10 +69,10 @@ class Png(Spec):
 
 
 def _name(image: LabelledImage) -> str:
-    """Name the PNG of an image: one to one, and safe whatever the key is."""
+    """Return the name of an image's PNG: unique, and a safe path for any key."""
     segments = [len(segment.encode()) for segment in image.key.split("/")]
     short = max(segments) <= _LONGEST_SEGMENT and sum(segments) <= _LONGEST_KEY
-    if short and _PLAIN.fullmatch(image.key):
+    if short and _SAFE_KEY.fullmatch(image.key):
         return f"images/{image.key}.png"
     return f"images/_/{image.image_id}.png"
 
@@ -81,11 +82,11 @@ def _encode(index: Int32, indices: int) -> bytes:
 
     sink = io.BytesIO()
     if indices <= 256:
-        picture = PillowImage.fromarray(index.astype(np.uint8)).convert("L")
-        picture.putpalette(table_of(indices).tobytes())
+        png = PillowImage.fromarray(index.astype(np.uint8)).convert("L")
+        png.putpalette(table_of(indices).tobytes())
     else:
-        picture = PillowImage.fromarray(index.astype(np.uint16))
-    picture.save(sink, "PNG")
+        png = PillowImage.fromarray(index.astype(np.uint16))
+    png.save(sink, "PNG")
     return sink.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""What exporters are given and what they give back; the formats have a file each."""
+"""Input and result types of exporters, and the protocol that an exporter implements."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ class ClassRow:
     """One class of the codebook.
 
     Attributes:
-        class_id: never `NOISE`; noise is no class.
-        name: what people call it.
+        class_id: never `NOISE`.
+        name: display name.
     """
 
     class_id: int
@@ -24,7 +24,7 @@ class MaskRow:
 
     Attributes:
         mask_id: its id in the table `masks`.
-        class_id: its class, `NOISE`, or None when no codebook has been asked yet.
+        class_id: its class, `NOISE`, or None if it has not been assigned yet.
         bbox: (x, y, w, h), px of the upright original image.
         area: px.
         predicted_iou: the decoder's own estimate.
@@ -41,14 +41,14 @@ class MaskRow:
 
 @dataclass(frozen=True, slots=True)
 class LabelledImage:
-    """One image that was segmented, with all its masks (possibly none).
+    """One segmented image with all its masks, possibly none.
 
     Attributes:
         image_id: its id in the table `images`.
-        key: its name in the lake. Anyone who can add an image chooses it: never a safe path.
+        key: its name in the lake. Untrusted: not a safe path.
         width: px, upright.
         height: px, upright.
-        masks: in the order of the table.
+        masks: its masks, in the order of the table.
     """
 
     image_id: str
@@ -60,14 +60,14 @@ class LabelledImage:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What one exporter wrote.
+    """Counts of what one exporter wrote.
 
     Attributes:
         kind: the exporter's kind.
-        uri: folder of the export.
+        uri: the folder of the export.
         images: images written.
         masks: masks written.
-        left_out: masks of noise or without a class that were left out.
+        left_out: masks of noise or without a class, which were not written.
         objects: objects in the folder.
     """
 
@@ -80,43 +80,43 @@ class Written:
 
 
 class Target(Protocol):
-    """The folder that one export goes to."""
+    """The destination folder of one export."""
 
     @property
     def uri(self) -> str:
-        """Where the folder is."""
+        """URI of the folder."""
         ...
 
     @property
     def stamp(self) -> str:
-        """Name of this export among those of its kind: that of the night."""
+        """Name of this export among those of its kind: the name of the night."""
         ...
 
     @property
     def objects(self) -> int:
-        """Objects put so far."""
+        """Number of objects put so far."""
         ...
 
     def put(self, name: str, payload: bytes) -> None:
         """Create one object. Putting the same bytes again changes nothing and is no error.
 
         Args:
-            name: `/`-separated, below the folder. Never text from outside.
-            payload: the whole object; it must depend on the export's input alone, so that a
-                second run gives the same bytes.
+            name: path below the folder, `/`-separated. Never untrusted text.
+            payload: the whole object. It must depend on the export's input only, so that a second
+                run writes the same bytes.
 
         Raises:
-            StorageError: other bytes stand there, or the store failed.
+            StorageError: the object exists with other bytes, or the store failed.
         """
         ...
 
 
 class Format(Protocol):
-    """The plug point: a spec with a `kind` and this verb."""
+    """The interface of an exporter: a spec with a `kind` and `write`."""
 
     @property
     def kind(self) -> str:
-        """Name of the format; also of the folder below `exports/`."""
+        """Name of the format and of its folder below `exports/`."""
         ...
 
     def write(
@@ -125,8 +125,8 @@ class Format(Protocol):
         """Write `images` in this format, consuming them once, in bounded memory.
 
         Args:
-            images: in a fixed order; every class of a mask is in `classes`.
-            classes: ascending by id.
-            target: where to.
+            images: the images, in a fixed order; every class of a mask is in `classes`.
+            classes: the classes, ascending by id.
+            target: the destination folder.
         """
         ...

@@ -46,8 +46,8 @@ def test_pycocotools_reads_every_mask_back(tmp_path: Path, capsys: pytest.Captur
         1: "apples",
         5: "crates",
     }
-    (picture,) = loaded.loadImgs(loaded.getImgIds())
-    assert (picture["file_name"], picture["width"], picture["height"]) == ("a/ü.jpg", 50, 40)
+    (record,) = loaded.loadImgs(loaded.getImgIds())
+    assert (record["file_name"], record["width"], record["height"]) == ("a/ü.jpg", 50, 40)
     for category, pixels, mask in ((5, big_pixels, big), (1, small_pixels, small)):
         (annotation,) = loaded.loadAnns(loaded.getAnnIds(catIds=[category]))
         assert np.array_equal(loaded.annToMask(annotation).astype(bool), pixels)
@@ -68,7 +68,7 @@ def test_noise_is_category_0_when_wanted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("images", "per_file", "sizes"), [(5, 2, [2, 2, 1]), (4, 2, [2, 2])])
-def test_files_split_and_join_again(
+def test_files_split_and_concatenate(
     tmp_path: Path, images: int, per_file: int, sizes: list[int]
 ) -> None:
     made = [

@@ -45,22 +45,22 @@ def write(masks: list[MaskRow], classes: list[ClassRow], key: str = "a.jpg") -> 
     return target.kept
 
 
-def test_smaller_masks_lie_on_top_and_noise_is_0() -> None:
+def test_smaller_masks_are_drawn_on_top_and_noise_is_0() -> None:
     masks = [square(5, 5, 6, 0), square(0, 0, 20, 2), square(30, 30, 4, -1), square(25, 0, 4, None)]
-    picture = Image.open(
+    png = Image.open(
         io.BytesIO(write(masks, [ClassRow(0, "a"), ClassRow(2, "b")])["images/a.jpg.png"])
     )
-    wanted = np.zeros((40, 50), dtype=np.uint8)
-    wanted[:20, :20] = 3
-    wanted[5:11, 5:11] = 1
-    assert picture.mode == "P"
-    assert np.array_equal(np.asarray(picture), wanted)
+    expected = np.zeros((40, 50), dtype=np.uint8)
+    expected[:20, :20] = 3
+    expected[5:11, 5:11] = 1
+    assert png.mode == "P"
+    assert np.array_equal(np.asarray(png), expected)
 
 
-def test_palette_is_that_of_every_other_view() -> None:
+def test_palette_has_the_shared_class_colours() -> None:
     kept = write([square(0, 0, 9, 1)], [ClassRow(0, "a"), ClassRow(1, "b")])
-    picture = Image.open(io.BytesIO(kept["images/a.jpg.png"])).convert("RGB")
-    assert picture.getpixel((3, 3)) == color_of(1)
+    png = Image.open(io.BytesIO(kept["images/a.jpg.png"])).convert("RGB")
+    assert png.getpixel((3, 3)) == color_of(1)
     legend = json.loads(kept["classes.json"])
     assert [row["index"] for row in legend] == [0, 1, 2]
     assert legend[2] == {
@@ -74,12 +74,12 @@ def test_palette_is_that_of_every_other_view() -> None:
 @pytest.mark.parametrize(
     ("largest", "mode"), [(254, "P"), (255, "I;16"), (65_534, "I;16")], ids=str
 )
-def test_depth_follows_the_largest_class_id(largest: int, mode: str) -> None:
+def test_bit_depth_depends_on_the_largest_class_id(largest: int, mode: str) -> None:
     masks = [square(0, 0, 9, largest)]
     kept = write(masks, [ClassRow(0, "a"), ClassRow(largest, "b")])
-    picture = Image.open(io.BytesIO(kept["images/a.jpg.png"]))
-    assert picture.mode == mode
-    assert np.asarray(picture)[4, 4] == largest + 1
+    png = Image.open(io.BytesIO(kept["images/a.jpg.png"]))
+    assert png.mode == mode
+    assert np.asarray(png)[4, 4] == largest + 1
 
 
 def test_more_classes_than_16_bits_are_refused() -> None:
