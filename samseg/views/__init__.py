@@ -1,1 +1,1 @@
-"""Views: pictures, pages and text for people, from values already read. They touch no storage."""
+"""Views: figures, the report page and text tables, from values in memory; no storage access."""

@@ -1,7 +1,6 @@
-"""Small pictures for pages: one mask in its surroundings, encoded anew.
+"""Thumbnails for HTML pages: crops around one mask, and scaled images, re-encoded as WebP.
 
-Encoding anew is what makes a picture of unknown origin safe to embed: nothing of the file survives
-but pixels.
+Re-encoding makes an image of unknown origin safe to embed: only its pixels are kept.
 """
 
 import base64
@@ -15,7 +14,7 @@ from samseg.masks.painting import dense
 from samseg.types import Bool, Pixels
 from samseg.views.overlay import outline
 
-_LEAST_SIDE = 24
+_MIN_SIDE = 24
 
 
 def exemplar(
@@ -25,34 +24,33 @@ def exemplar(
     side: int = 144,
     context: float = 0.3,
 ) -> Pixels:
-    """Cut a square around one mask, with the mask outlined and its surroundings dimmed.
+    """Crop a square around one mask, with the mask outlined and its surroundings dimmed.
 
     Args:
         pixels: (h, w, 3) uint8 RGB.
-        rle: COCO compressed RLE of that size.
+        rle: COCO compressed RLE of the same size.
         color: RGB of the outline.
-        side: px of the result.
-        context: margin on each side, in parts of the mask's longer side.
+        side: side of the result, px.
+        context: margin on each side, as a fraction of the mask's longer side.
 
     Returns:
-        (side, side, 3) uint8 RGB. A mask longer than the picture's shorter side is not shown
-        whole.
+        (side, side, 3) uint8 RGB. A mask longer than the image's shorter side is cropped.
     """
     mask = dense(rle)
     square = _square(mask, context)
     inside = mask[square].astype(np.float32)
-    fine = cv2.INTER_AREA if len(inside) > side else cv2.INTER_CUBIC
-    part = cv2.resize(pixels[square], (side, side), interpolation=fine)
+    method = cv2.INTER_AREA if len(inside) > side else cv2.INTER_CUBIC
+    crop = cv2.resize(pixels[square], (side, side), interpolation=method)
     soft = cv2.resize(inside, (side, side), interpolation=cv2.INTER_LINEAR)
-    gray = part.mean(axis=2, keepdims=True)
-    dimmed = (0.4 * part + 0.6 * gray) * 0.55 + 26
-    result = np.where(soft[..., None] > 0.5, part, dimmed).astype(np.uint8)
+    gray = crop.mean(axis=2, keepdims=True)
+    dimmed = (0.4 * crop + 0.6 * gray) * 0.55 + 26
+    result = np.where(soft[..., None] > 0.5, crop, dimmed).astype(np.uint8)
     outline(result, soft > 0.5, color, 2)
     return result
 
 
 def shrunk(pixels: Pixels, longest: int) -> Pixels:
-    """Scale a picture down so that no side is longer than `longest` px; never up."""
+    """Scale an image down so that no side exceeds `longest` px; never enlarge it."""
     h, w = pixels.shape[:2]
     scale = longest / max(h, w)
     if scale >= 1:
@@ -69,13 +67,13 @@ def data_uri(pixels: Pixels, quality: int = 72) -> str:
 
 
 def _square(mask: Bool, context: float) -> tuple[slice, slice]:
-    """Return rows and columns of a square around a mask, as large as the picture allows."""
+    """Return rows and columns of a square around a mask, limited by the image."""
     h, w = mask.shape
     ys, xs = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(ys):
         ys, xs = np.arange(h), np.arange(w)
     longest = max(ys[-1] - ys[0], xs[-1] - xs[0]) + 1
-    side = min(max(_LEAST_SIDE, round(longest * (1 + 2 * context))), h, w)
+    side = min(max(_MIN_SIDE, round(longest * (1 + 2 * context))), h, w)
 
     def centred(along: Any, limit: int) -> slice:
         start = int(along[0] + along[-1] + 1 - side) // 2

@@ -1,6 +1,6 @@
-"""Figures of one picture: every mask, the map of one class, that class cut out.
+"""Figures of one image: every mask, the map of one class, the pixels of one class.
 
-For notebooks and READMEs. The pictures of many classes at once are made by `overlay`.
+For notebooks and READMEs. `overlay` shows all classes at once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,13 +15,13 @@ from samseg.types import Bool, Pixels
 from samseg.views.overlay import tinted
 
 _GAP = 12
-_PAPER, _INK = (255, 255, 255), (40, 40, 44)
+_BACKGROUND, _INK = (255, 255, 255), (40, 40, 44)
 
 
 def every_mask(
     pixels: Pixels, rles: Sequence[Mapping[str, Any]], areas: Sequence[int], alpha: float = 0.6
 ) -> Pixels:
-    """Show each mask in a colour of its own, whatever its class: (h, w, 3) uint8 RGB."""
+    """Draw each mask in its own colour, regardless of class: (h, w, 3) uint8 RGB."""
     h, w = pixels.shape[:2]
     return tinted(pixels, painted((h, w), rles, areas, range(len(rles)), background=-1), alpha)
 
@@ -41,12 +41,12 @@ def class_mask(
 
 
 def class_map(mask: Bool, class_id: int) -> Pixels:
-    """Show an (h, w) bool mask in the colour of a class on black: (h, w, 3) uint8 RGB."""
+    """Draw an (h, w) bool mask in the colour of a class on black: (h, w, 3) uint8 RGB."""
     return np.where(mask[..., None], np.array(color_of(class_id), np.uint8), np.uint8(0))
 
 
 def cut_out(pixels: Pixels, mask: Bool) -> Pixels:
-    """Keep the picture where the (h, w) bool mask is, black elsewhere: (h, w, 3) uint8 RGB."""
+    """Set the pixels outside an (h, w) bool mask to black: (h, w, 3) uint8 RGB."""
     return np.where(mask[..., None], pixels, np.uint8(0))
 
 
@@ -57,14 +57,14 @@ def triptych(
     class_id: int,
     name: str = "",
 ) -> Pixels:
-    """Show input, semantic map of one class, and that class extracted, side by side.
+    """Draw the input, the semantic map of one class, and that class extracted, side by side.
 
     Args:
         pixels: (h, w, 3) uint8 RGB.
-        rles: n COCO compressed RLEs of that size.
+        rles: n COCO compressed RLEs of the same size.
         class_ids: n class ids.
         class_id: the class to show.
-        name: what to call it; ASCII, for want of other letters in the drawing font.
+        name: the class's caption; ASCII, because the font has no other letters.
 
     Returns:
         (h + caption, 3 w + gaps, 3) uint8 RGB on white.
@@ -79,7 +79,7 @@ def triptych(
     }
     scale = max(0.4, min(w / 600, 1.2))
     band = round(34 * scale) + _GAP
-    page = np.full((h + band + _GAP, 3 * w + 4 * _GAP, 3), _PAPER, np.uint8)
+    page = np.full((h + band + _GAP, 3 * w + 4 * _GAP, 3), _BACKGROUND, np.uint8)
     for i, (title, panel) in enumerate(panels.items()):
         x = _GAP + i * (w + _GAP)
         page[band : band + h, x : x + w] = panel

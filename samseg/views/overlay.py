@@ -1,7 +1,7 @@
-"""Masks over their picture, in the colours of their classes.
+"""Masks drawn over their image, in the colours of their classes.
 
-Plain numpy in, plain numpy out, to look at in a notebook or to save. The RLEs come from the column
-`rle` of `masks`, or from `Masks.rles`. For one class at a time see `figures`.
+Takes and returns numpy arrays, to show in a notebook or to save. The RLEs come from the column
+`rle` of `masks`, or from `Masks.rles`. `figures` shows one class at a time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from samseg.masks.painting import dense, painted
 from samseg.masks.palette import color_of
 from samseg.types import NOISE, Int32, Pixels
 
-_NOTHING = NOISE - 1
+_NO_MASK = NOISE - 1
 
 
 def overlay(
@@ -25,23 +25,23 @@ def overlay(
     alpha: float = 0.45,
     contours: bool = True,
 ) -> Pixels:
-    """Tint every mask with the colour of its class; the smaller masks lie on top.
+    """Tint every mask with the colour of its class; smaller masks are drawn on top.
 
-    Noise is left as it is, but for a thin grey line around it.
+    Noise is not tinted; it has a thin grey outline.
 
     Args:
         pixels: (h, w, 3) uint8 RGB.
-        rles: n COCO compressed RLEs of that size.
+        rles: n COCO compressed RLEs of the same size.
         areas: n areas in px.
         class_ids: n class ids, `NOISE` for none.
-        alpha: 0 shows the picture alone, 1 the colours alone.
-        contours: draw a line around every mask.
+        alpha: opacity of the colours, 0 to 1.
+        contours: outline every mask.
 
     Returns:
         (h, w, 3) uint8 RGB, a new array.
     """
     h, w = pixels.shape[:2]
-    shown = painted((h, w), rles, areas, class_ids, background=_NOTHING)
+    shown = painted((h, w), rles, areas, class_ids, background=_NO_MASK)
     result = tinted(pixels, shown, alpha)
     if contours:
         thick = max(1, round(max(h, w) / 500))
@@ -53,7 +53,7 @@ def overlay(
 
 
 def tinted(pixels: Pixels, shown: Int32, alpha: float) -> Pixels:
-    """Mix the colours of an (h, w) map of class ids into a picture; negative ids change nothing."""
+    """Blend the colours of an (h, w) map of class ids into an image, except negative ids."""
     colors = np.array([color_of(i) for i in range(int(shown.max(initial=-1)) + 1)], np.uint8)
     result = pixels.copy()
     where = shown >= 0
@@ -64,6 +64,6 @@ def tinted(pixels: Pixels, shown: Int32, alpha: float) -> Pixels:
 
 
 def outline(pixels: Pixels, mask: Any, color: tuple[int, int, int], thickness: int) -> None:
-    """Draw a smooth line around an (h, w) bool mask, in place."""
+    """Draw an anti-aliased outline of an (h, w) bool mask, in place."""
     found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(pixels, found, -1, color, thickness, cv2.LINE_AA)

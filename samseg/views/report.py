@@ -1,7 +1,7 @@
-"""The page of a night: one self-contained HTML file, from values already read.
+"""The report page of a night: one self-contained HTML file, from values in memory.
 
-It asks nothing of the network and runs no script; its policy forbids both. Keys, names and errors
-are text from outside: the template escapes them, and `plain` makes what cannot be seen visible.
+The page uses no network and no script; its content security policy forbids both. Keys, names and
+errors are untrusted text: the template escapes them, and `plain` replaces invisible characters.
 """
 
 import unicodedata
@@ -14,19 +14,19 @@ from samseg.masks.palette import color_of
 from samseg.types import NOISE
 
 _LARGE_CLASSES = 24
-"""Classes shown with a card; smaller ones are folded away."""
+"""Number of classes shown as cards; the smaller ones are collapsed."""
 
 _CHART_W, _CHART_H, _CHART_PAD = 460, 190, 34
 
 
 @dataclass(frozen=True, slots=True)
 class PageImage:
-    """A picture on the page.
+    """An image on the page.
 
     Attributes:
-        src: `data:` URI, None when the image could not be fetched.
+        src: `data:` URI, or None if the image could not be fetched.
         key: the image's name.
-        note: what else to say of it.
+        note: alternative text, or why `src` is None.
     """
 
     src: str | None
@@ -36,15 +36,15 @@ class PageImage:
 
 @dataclass(frozen=True, slots=True)
 class ClassCard:
-    """One class, or the noise.
+    """One class, or noise.
 
     Attributes:
-        class_id: its id, `NOISE` for the noise.
-        name: what people call it.
-        masks: masks in it.
-        images: images that have one.
+        class_id: its id, or `NOISE`.
+        name: its display name.
+        masks: number of its masks.
+        images: number of images with at least one of them.
         crops: exemplars, the most typical first.
-        born_in: codebook version that found it first.
+        born_in: the codebook version that first contains the class.
     """
 
     class_id: int
@@ -56,7 +56,7 @@ class ClassCard:
 
     @property
     def color(self) -> str:
-        """The class's colour in CSS."""
+        """The class's CSS colour."""
         return css_color(self.class_id)
 
 
@@ -65,9 +65,9 @@ class ExampleImage:
     """An example image.
 
     Attributes:
-        plain: the picture alone.
-        labelled: the same with its masks in the colours of their classes.
-        classes: (class id, name, masks) of the classes on it, most masks first.
+        plain: the image without masks.
+        labelled: the image with its masks in the colours of their classes.
+        classes: (class id, name, number of masks) of its classes, most masks first.
     """
 
     plain: PageImage
@@ -86,26 +86,26 @@ class FailedImage:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Everything the page shows.
+    """The contents of the page.
 
     Attributes:
-        lake: where the images are.
+        lake: URI of the lake.
         output: URI of the output folder.
         stamp: the night's name.
-        images: images labelled.
-        masks: masks on them.
-        classes: largest first, without the noise.
-        noise: the masks of no class; None before any clustering.
+        images: number of labelled images.
+        masks: number of their masks.
+        classes: largest first, without noise.
+        noise: masks of no class; None before the first clustering.
         scenes: example images.
-        failures: the first of them.
+        failures: the first failures.
         failed: number of images and shards that failed.
         stage_seconds: wall seconds per stage of this night.
         worker_seconds: seconds that the workers spent per step, over all nights.
-        codebook: figures of the codebook by their names; empty before any clustering.
-        curve: one row per radius that was tried: `eps`, `classes` and `information`.
+        codebook: properties of the codebook by name; empty before the first clustering.
+        curve: one row per radius tried: `eps`, `classes` and `information`.
         eps: the radius in use.
-        commands: (what it does, command) to go on with.
-        version: of samseg.
+        commands: (description, command) of suggested next commands.
+        version: samseg's version.
     """
 
     lake: str
@@ -128,7 +128,7 @@ class Page:
 
 
 def render(page: Page) -> str:
-    """Write the page as HTML."""
+    """Return the page as HTML."""
     known = sum(c.masks for c in page.classes) + (page.noise.masks if page.noise else 0)
     return str(
         _template().render(
@@ -144,18 +144,18 @@ def render(page: Page) -> str:
 
 
 def plain(text: object) -> str:
-    """Make control and direction characters visible, so that no name can pose as another."""
+    """Replace control and direction characters, so that no name can imitate another."""
     hidden = ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")
     return "".join("\ufffd" if unicodedata.category(c) in hidden else c for c in str(text))
 
 
 def css_color(class_id: int) -> str:
-    """Return the colour of a class in CSS."""
+    """Return the CSS colour of a class."""
     return "#{:02x}{:02x}{:02x}".format(*color_of(class_id))
 
 
 def duration(seconds: float) -> str:
-    """Write seconds for people."""
+    """Format seconds for display."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -167,7 +167,7 @@ def duration(seconds: float) -> str:
 
 
 def percent(share: float) -> str:
-    """Write a share for people: never 0 % of something, never 100 % of less than all."""
+    """Format a share for display; only exact 0 and 1 are shown as 0 % and 100 %."""
     if 0 < share < 0.005:
         return "<1 %"
     if 0.995 <= share < 1:
@@ -198,7 +198,7 @@ def _template() -> Any:
 
 
 def _chart(curve: Sequence[Mapping[str, Any]], eps: float | None) -> dict[str, Any] | None:
-    """Lay out eps against the number of classes and the score, in px of the drawing."""
+    """Lay out the curves of classes and information over eps, in px of the drawing."""
     rows = [r for r in curve if r.get("eps") is not None and r.get("classes") is not None]
     rows.sort(key=lambda r: float(r["eps"]))
     if len(rows) < 2:
@@ -212,9 +212,9 @@ def _chart(curve: Sequence[Mapping[str, Any]], eps: float | None) -> dict[str, A
     def line(name: str) -> tuple[str, float]:
         top = max(float(r.get(name) or 0) for r in rows)
         heights = (float(r.get(name) or 0) / (top or 1) for r in rows)
-        dots = zip(rows, heights, strict=True)
+        points = zip(rows, heights, strict=True)
         return " ".join(
-            f"{x_of(float(r['eps']))},{round(_CHART_PAD + height * (1 - h), 1)}" for r, h in dots
+            f"{x_of(float(r['eps']))},{round(_CHART_PAD + height * (1 - h), 1)}" for r, h in points
         ), top
 
     classes, most = line("classes")

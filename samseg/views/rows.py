@@ -1,4 +1,4 @@
-"""Rows of a query for people and programs: a table, CSV, or one JSON object per line."""
+"""Query results as text: a table, CSV, or one JSON object per line."""
 
 import io
 import json
@@ -14,10 +14,10 @@ _MANY_COLUMNS = 6
 
 
 def render(table: pa.Table, format: Literal["table", "csv", "json"] = "table") -> str:
-    """Write rows as text, without a newline at the end.
+    """Return rows as text, without a trailing newline.
 
-    `table` shows the first 200 rows and shortens long lists; `csv` and `json` are complete (nested
-    values are JSON within CSV).
+    `table` shows the first 200 rows and shortens long lists; `csv` and `json` are complete. CSV
+    holds nested values as JSON.
     """
     if format == "csv":
         sink = io.BytesIO()
@@ -25,10 +25,10 @@ def render(table: pa.Table, format: Literal["table", "csv", "json"] = "table") -
         return sink.getvalue().decode().rstrip("\n")
     if format == "json":
         return "\n".join(json.dumps(row, default=str) for row in table.to_pylist())
-    return _drawn(table)
+    return _table(table)
 
 
-def _drawn(table: pa.Table) -> str:
+def _table(table: pa.Table) -> str:
     from rich.console import Console
 
     width = None if os.isatty(1) else 160
@@ -61,7 +61,7 @@ def _grid(columns: pa.Schema, cells: list[list[str]]) -> Any:
 
 
 def _records(names: list[str], cells: list[list[str]]) -> str:
-    """One value per line: for rows too wide to stand side by side."""
+    """Format one value per line, for rows wider than the terminal."""
     wide = max(map(len, names))
     rows = [
         "\n".join(f"{n:<{wide}}  {c}" for n, c in zip(names, row, strict=True)) for row in cells

@@ -33,7 +33,7 @@ def test_the_mask_is_bright_and_its_surroundings_dim() -> None:
     box=st.tuples(*[st.integers(0, 89)] * 4),
     context=st.floats(0, 2),
 )
-def test_any_mask_of_any_picture_can_be_shown(h: int, w: int, box: tuple, context: float) -> None:
+def test_any_mask_of_any_image_can_be_cropped(h: int, w: int, box: tuple, context: float) -> None:
     pixels = np.full((h, w, 3), 90, np.uint8)
     mask = np.zeros((h, w), bool)
     mask[box[0] % h : box[1] % h + 1, box[2] % w : box[3] % w + 1] = True
@@ -42,11 +42,11 @@ def test_any_mask_of_any_picture_can_be_shown(h: int, w: int, box: tuple, contex
 
 
 @pytest.mark.parametrize(
-    ("size", "longest", "wanted"),
+    ("size", "longest", "expected"),
     [((100, 50), 20, (20, 10)), ((50, 100), 100, (50, 100)), ((1, 9000), 100, (1, 100))],
 )
-def test_shrunk(size: tuple, longest: int, wanted: tuple) -> None:
-    assert shrunk(np.zeros((*size, 3), np.uint8), longest).shape[:2] == wanted
+def test_shrunk_never_enlarges(size: tuple, longest: int, expected: tuple) -> None:
+    assert shrunk(np.zeros((*size, 3), np.uint8), longest).shape[:2] == expected
 
 
 def test_data_uri_holds_a_webp_of_the_pixels() -> None:

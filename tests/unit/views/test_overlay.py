@@ -31,7 +31,7 @@ def test_dense_reads_counts_as_text_or_bytes(as_text: bool) -> None:
 
 
 @pytest.mark.parametrize("order", [[0, 1], [1, 0]])
-def test_the_smaller_mask_is_on_top_in_any_order(order: list[int]) -> None:
+def test_smaller_masks_are_drawn_on_top_in_any_order(order: list[int]) -> None:
     rles, areas, values = [BIG, SMALL], [900, 64], [3, 7]
     pick = [[x[i] for i in order] for x in (rles, areas, values)]
     found = painted((H, W), *pick, background=-5)
@@ -40,22 +40,22 @@ def test_the_smaller_mask_is_on_top_in_any_order(order: list[int]) -> None:
     assert (found[~BIG_MASK] == -5).all()
 
 
-def test_of_two_equal_masks_the_later_is_on_top() -> None:
+def test_the_later_of_two_equal_masks_is_drawn_on_top() -> None:
     assert painted((H, W), [SMALL, SMALL], [64, 64], [1, 2])[12, 12] == 2
 
 
-def test_overlay_mixes_class_colours_and_leaves_the_rest() -> None:
+def test_overlay_blends_class_colours_inside_masks_only() -> None:
     before = GREY.copy()
     found = overlay(GREY, [BIG, SMALL], [900, 64], [0, 5], alpha=0.5, contours=False)
     for mask, class_id in ((BIG_MASK & ~SMALL_MASK, 0), (SMALL_MASK, 5)):
-        wanted = (100 + np.array(color_of(class_id))) / 2
-        assert np.abs(found[mask] - wanted).max() <= 1
+        expected = (100 + np.array(color_of(class_id))) / 2
+        assert np.abs(found[mask] - expected).max() <= 1
     assert (found[~BIG_MASK] == 100).all()
     assert np.array_equal(GREY, before)
 
 
 def near(pixel: np.ndarray, color: tuple[int, int, int]) -> bool:
-    """Tell whether a pixel has a colour, up to the softness of a line's edge."""
+    """Return whether a pixel has a colour, up to anti-aliasing."""
     return bool(np.abs(pixel.astype(int) - color).max() < 30)
 
 
@@ -65,14 +65,14 @@ def test_contours_are_lines_in_the_class_colour() -> None:
     assert not near(found[15, 15], color_of(4))
 
 
-def test_noise_is_a_line_around_an_untouched_picture() -> None:
+def test_noise_is_outlined_and_not_tinted() -> None:
     found = overlay(GREY, [BIG], [900], [NOISE])
     assert (found[5:29, 5:29] == 100).all()
     assert near(found[2, 15], color_of(NOISE))
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
-def test_alpha_ends(alpha: float) -> None:
+def test_alpha_0_and_1(alpha: float) -> None:
     found = overlay(GREY, [BIG], [900], [2], alpha=alpha, contours=False)
     assert tuple(found[15, 15]) == (color_of(2) if alpha else (100, 100, 100))
 
@@ -90,7 +90,7 @@ def test_cut_out_keeps_one_class() -> None:
     assert (shown[mask] == color_of(5)).all() and (shown[~mask] == 0).all()
 
 
-def test_every_mask_gets_a_colour_of_its_own() -> None:
+def test_every_mask_has_its_own_colour() -> None:
     found = figures.every_mask(GREY, [BIG, SMALL], [900, 64], alpha=1.0)
     assert len(np.unique(found.reshape(-1, 3), axis=0)) == 3
 

@@ -22,8 +22,8 @@ DOT = "data:image/webp;base64,AAAA"
 
 
 def card(class_id: int, masks: int = 5, name: str = "") -> ClassCard:
-    pictures = [PageImage(DOT, "a.jpg", "mask m"), PageImage(None, "b.jpg", "gone")]
-    return ClassCard(class_id, name or f"class {class_id}", masks, 2, pictures, 1)
+    crops = [PageImage(DOT, "a.jpg", "mask m"), PageImage(None, "b.jpg", "gone")]
+    return ClassCard(class_id, name or f"class {class_id}", masks, 2, crops, 1)
 
 
 EMPTY = Page(lake="s3://lake", output="s3://out", stamp="n1", images=0, masks=0)
@@ -70,7 +70,7 @@ class Reader(HTMLParser):
 
 
 @pytest.mark.parametrize("page", [EMPTY, FULL], ids=["empty", "full"])
-def test_asks_for_nothing_and_runs_nothing(page: Page) -> None:
+def test_the_page_has_no_scripts_and_no_external_resources(page: Page) -> None:
     found = Reader(render(page))
     assert not {"script", "link", "iframe", "object", "embed", "base"} & {t for t, _ in found.tags}
     for _, attrs in found.tags:
@@ -82,7 +82,7 @@ def test_asks_for_nothing_and_runs_nothing(page: Page) -> None:
     assert "url(" not in render(page) and "@import" not in render(page)
 
 
-def test_text_from_outside_stays_text() -> None:
+def test_untrusted_text_is_escaped() -> None:
     evil = PageImage(DOT, EVIL, EVIL)
     page = replace(
         FULL,
@@ -99,14 +99,14 @@ def test_text_from_outside_stays_text() -> None:
         codebook={EVIL: EVIL},
         commands=[(EVIL, EVIL)],
     )
-    found, calm = Reader(render(page)), Reader(render(FULL))
-    assert {t for t, _ in found.tags} <= {t for t, _ in calm.tags}
+    found, harmless = Reader(render(page)), Reader(render(FULL))
+    assert {t for t, _ in found.tags} <= {t for t, _ in harmless.tags}
     assert not [a for _, attrs in found.tags for a in attrs if a.startswith("on")]
     assert "<script" not in render(page) and "49" not in found.text
     assert "\u202e" not in re.sub(r"<pre>.*?</pre>", "", render(page), flags=re.DOTALL)
 
 
-def test_small_classes_are_folded_but_all_are_there() -> None:
+def test_small_classes_are_collapsed_but_present() -> None:
     found = Reader(render(FULL))
     ids = [a["id"] for _, a in found.tags if (a.get("id") or "").startswith("class-")]
     assert ids == [f"class-{i}" for i in range(30)]
@@ -115,24 +115,24 @@ def test_small_classes_are_folded_but_all_are_there() -> None:
     assert links <= {a.get("id") for _, a in found.tags}
 
 
-def test_numbers_agree() -> None:
+def test_numbers_are_shown() -> None:
     text = Reader(render(FULL)).text
     assert "1\u202f234" in text and "99" in text and "3 min 22 s" in text
     assert "The first 1 of 99" in text
-    assert "7 masks on 2 images are like no class" in text
+    assert "7 masks on 2 images belong to no class" in text
 
 
 @pytest.mark.parametrize(
-    ("page", "says"),
+    ("page", "text"),
     [
         (EMPTY, "Nothing is clustered yet"),
         (replace(EMPTY, noise=ClassCard(NOISE, "noise", 0, 0)), "No class was found"),
-        (replace(FULL, failures=[], failed=0), "Every image that was read has been labelled"),
+        (replace(FULL, failures=[], failed=0), "Every image was labelled"),
         (replace(FULL, curve=[]), "v3"),
     ],
 )
-def test_what_is_missing_is_said(page: Page, says: str) -> None:
-    assert says in Reader(render(page)).text
+def test_empty_sections_are_explained(page: Page, text: str) -> None:
+    assert text in Reader(render(page)).text
 
 
 @pytest.mark.parametrize(
@@ -159,5 +159,5 @@ def test_percent(share: float, text: str) -> None:
     assert percent(share) == text
 
 
-def test_plain_shows_what_hides() -> None:
+def test_plain_replaces_invisible_characters() -> None:
     assert plain("a\u202eb\x00c\nd é 日") == "a\ufffdb\ufffdc\ufffdd é 日"

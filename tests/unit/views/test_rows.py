@@ -14,13 +14,13 @@ TABLE = pa.table(
 )
 
 
-def test_a_table_for_people_is_short_and_takes_names_literally():
+def test_a_table_is_shortened_and_shows_markup_literally():
     text = render(TABLE)
     assert "0.1235" in text and 'odd [red]"name"' in text and "… 256]" in text
     assert max(len(line) for line in text.split("\n")) <= 160
 
 
-def test_rows_too_wide_for_a_table_are_shown_one_value_a_line():
+def test_wide_rows_are_shown_one_value_per_line():
     row = {f"column_{i}": "x" * 30 for i in range(8)} | {
         "seconds": {"read": 0.00171261, "pool": 1.0}
     }
@@ -30,7 +30,7 @@ def test_rows_too_wide_for_a_table_are_shown_one_value_a_line():
     assert lines[9] == "" and len(lines) == 19
 
 
-def test_a_long_table_says_what_it_leaves_out():
+def test_a_long_table_reports_omitted_rows():
     assert "50 more rows" in render(pa.table({"n": range(250)}))
 
 
