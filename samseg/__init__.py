@@ -1,11 +1,11 @@
-"""samseg labels image lakes with the Segment Anything Model.
+"""Label image lakes with the Segment Anything Model.
 
     samseg.load_model("tiny")                       -> segment_anything.modeling.Sam
     samseg.load_segmenter("tiny").segment(image)    -> masks, features
     samseg.pool(features, masks)                    -> (n, 256) embeddings
     samseg.open("labels/")                          -> the tables of an output folder
 
-Names are resolved on first use: `import samseg` loads neither torch nor ray.
+Names are imported on first use: `import samseg` loads neither torch nor ray.
 """
 
 from importlib import import_module
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_HOMES = {
+_MODULES = {
     "load_model": "samseg.sam.weights.load",
     "load_segmenter": "samseg.sam.segmenter",
     "pool": "samseg.pooling",
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'samseg' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

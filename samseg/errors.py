@@ -1,20 +1,20 @@
 """The error tree.
 
-Every message says what went wrong, with which object, what was found and wanted, and what to
-do next. `retry` tells the engine whether trying again can help; `exit_code` is what the command
-line returns when the error ends a night.
+Every message names the problem, the object, the value found and the value wanted, and what to do
+next. `retry` tells the engine whether a retry can succeed; `exit_code` is the exit code of the
+command line when the error ends a night.
 
     SamsegError
     |-- ConfigError              a mistake in a config file or on the command line
-    |   `-- RecipeError          the output folder holds rows of another recipe
+    |   `-- RecipeError          the output folder was written with another recipe
     |-- LakeError                the lake cannot be listed, or holds no images
-    |-- StorageError             the object store refused or failed
+    |-- StorageError             a request to the object store failed
     |   `-- NotFoundError        no object at that key
     |-- CheckpointError          weights missing, damaged or of an unknown architecture
-    |-- DeviceError              the device that was asked for is not there
-    |-- WorkersError             workers keep failing to start
+    |-- DeviceError              the requested device is not available
+    |-- WorkersError             workers repeatedly fail to start
     |-- ShardError               a shard cannot be read to its end (a truncated tar)
-    |-- CodebookError            no codebook, or one that does not fit these embeddings
+    |-- CodebookError            no codebook, or one that does not match these embeddings
     `-- ImageError               one image cannot be labelled; becomes a row of `images`
 """
 
@@ -26,7 +26,7 @@ _USERINFO = re.compile(r"(\w+://)[^\s/@'\"]+@")
 
 
 class SamsegError(Exception):
-    """Base of all errors that samseg raises on purpose."""
+    """Base class of all errors that samseg raises."""
 
     retry: ClassVar[bool] = False
     exit_code: ClassVar[int] = 3
@@ -47,7 +47,7 @@ class LakeError(SamsegError):
 
 
 class StorageError(SamsegError):
-    """The object store refused or failed."""
+    """A request to the object store failed."""
 
     retry = True
 
@@ -63,11 +63,11 @@ class CheckpointError(SamsegError):
 
 
 class DeviceError(SamsegError):
-    """The device that was asked for is not there."""
+    """The requested device is not available."""
 
 
 class WorkersError(SamsegError):
-    """Workers keep failing to start, so the night cannot go on."""
+    """Workers repeatedly fail to start, so the night cannot continue."""
 
 
 class ShardError(SamsegError):
@@ -77,16 +77,16 @@ class ShardError(SamsegError):
 
 
 class CodebookError(SamsegError):
-    """There is no codebook, or it does not fit these embeddings."""
+    """There is no codebook, or it does not match these embeddings."""
 
 
 class ImageError(SamsegError):
     """One image cannot be labelled.
 
     Args:
-        status: the value of the `status` column of its row in `images`
+        status: value of the `status` column of the image's row in `images`
             (one of `samseg.types.STATUSES`).
-        message: why, in one line.
+        message: the reason, in one line.
     """
 
     def __init__(self, status: str, message: str):
@@ -104,7 +104,7 @@ def redact(text: str) -> str:
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:
-    """Describe `error` in one bounded line without credentials, for tables and logs."""
+    """Format `error` as one line of at most `limit` characters, without credentials."""
     text = " ".join(redact(str(error)).split())
     text = text if isinstance(error, SamsegError) else f"{type(error).__name__}: {text}"
     return text if len(text) <= limit else text[: limit - 1] + "…"

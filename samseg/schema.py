@@ -1,8 +1,8 @@
-"""The Arrow schemas of every table, and how a table becomes the bytes of one Parquet object.
+"""Arrow schemas of all tables, and encoding of a table as one Parquet object.
 
-Each schema carries its version in the Parquet metadata (`samseg.schema`). A changed meaning gets a
-new version; readers name the versions they know. Tables are written for people who have DuckDB,
-Polars, Spark or Athena and not samseg: plain column types, statistics, zstd.
+Each schema carries its version in the Parquet metadata (`samseg.schema`). A change of meaning gets
+a new version, and readers check for the versions that they support. Tables are readable without
+samseg, from DuckDB, Polars, Spark or Athena: plain column types, statistics, zstd.
 """
 
 from typing import Any, BinaryIO
@@ -34,7 +34,7 @@ PLAN = _table(
         ("uri", pa.string()),
         ("etag", pa.string()),
         ("bytes", pa.int64()),
-        ("images", pa.int32()),  # images in this source; null where only reading can tell
+        ("images", pa.int32()),  # images in this source; null if unknown until it is read
     ],
 )
 
@@ -49,14 +49,14 @@ MASKS = _table(
         ("area", pa.int64()),  # px
         ("predicted_iou", pa.float32()),
         ("stability_score", pa.float32()),
-        ("point", POINT),  # the prompt that found the mask, px
+        ("point", POINT),  # the prompt of the mask, px
         ("crop", BOX),
         ("prompt_kind", pa.string()),
         ("prompt_id", pa.int32()),
         ("rle", RLE),  # COCO compressed
         ("coverage", pa.float32()),  # patches of the 64 x 64 grid, fractional
-        ("parent_mask_id", pa.string()),  # smallest mask that contains this one; null at the top
-        ("depth", pa.int32()),  # 0 at the top
+        ("parent_mask_id", pa.string()),  # smallest mask that contains this one; null for a root
+        ("depth", pa.int32()),  # in the mask hierarchy; 0 for a root
         ("status", pa.string()),  # ok | empty (no patch to pool: embedding is null)
         ("embedding", EMBEDDING),
     ],
@@ -69,14 +69,14 @@ IMAGES = _table(
         ("key", pa.string()),
         ("uri", pa.string()),
         ("shard_id", pa.string()),
-        ("sha256", pa.string()),  # of the file's bytes; null when they could not be read
+        ("sha256", pa.string()),  # of the file's bytes; null if they could not be read
         ("bytes", pa.int64()),
         ("format", pa.string()),
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("status", pa.string()),
         ("error", pa.string()),
-        ("note", pa.string()),  # what the decode policy changed
+        ("note", pa.string()),  # changes made by the decode policy
         ("masks", pa.int32()),
         ("seconds", pa.struct([(s, pa.float32()) for s in ("read", "decode", "segment", "pool")])),
     ],
@@ -87,8 +87,8 @@ ASSIGNMENTS = _table(
     [
         ("mask_id", pa.string()),
         ("class_id", pa.int32()),  # -1: noise
-        ("distance", pa.float32()),  # cosine distance to the nearest core mask; null when unknown
-        ("margin", pa.float32()),  # how much farther the nearest other class is
+        ("distance", pa.float32()),  # cosine distance to the nearest core mask; null if unknown
+        ("margin", pa.float32()),  # distance to the nearest other class minus `distance`
         ("codebook", pa.int32()),
     ],
 )
@@ -99,12 +99,12 @@ CLASSES = _table(
         ("class_id", pa.int32()),
         ("name", pa.string()),
         ("status", pa.string()),  # active | retired
-        ("size", pa.int64()),  # masks of the fit that the class was found in
+        ("size", pa.int64()),  # masks of the class in the fit that found it
         ("radius", pa.float32()),  # cosine distance within which a mask is assigned
         ("medoid_mask_id", pa.string()),
         ("centroid", EMBEDDING),
         ("born_in", pa.int32()),  # codebook version
-        ("parents", pa.list_(pa.int32())),  # classes that this one was merged or split from
+        ("parents", pa.list_(pa.int32())),  # earlier classes merged or split into this one
     ],
 )
 
@@ -119,7 +119,7 @@ CORE = _table(
 
 
 def encode(table: pa.Table) -> bytes:
-    """Write a table as the bytes of one Parquet object."""
+    """Encode a table as one Parquet object."""
     sink = pa.BufferOutputStream()
     pq.write_table(
         table, sink, compression="zstd", row_group_size=_ROW_GROUP, write_page_index=True
@@ -128,13 +128,13 @@ def encode(table: pa.Table) -> bytes:
 
 
 def decode(source: bytes | BinaryIO, columns: list[str] | None = None) -> pa.Table:
-    """Read a Parquet object, or only some columns of it (a stream is read by ranges)."""
+    """Decode a Parquet object, or only `columns` of it (a stream is read by ranges)."""
     file = pa.BufferReader(source) if isinstance(source, bytes) else source
     return pq.read_table(file, columns=columns, use_threads=False)
 
 
 def table_of(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
-    """Build a table from rows; a missing field is null, an unknown one an error."""
+    """Build a table from rows; a missing field is null, an unknown field raises KeyError."""
     known = set(schema.names)
     for row in rows:
         if not row.keys() <= known:
@@ -143,14 +143,14 @@ def table_of(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
 
 
 def embeddings_of(matrix: Any, valid: Any = None) -> pa.Array:
-    """Turn an (n, 256) float32 matrix into an embedding column, null where not `valid`."""
+    """Convert an (n, 256) float32 matrix to an embedding column, null where not `valid`."""
     flat = pa.array(matrix.reshape(-1), type=pa.float32())
     mask = None if valid is None else pa.array(~valid)
     return pa.FixedSizeListArray.from_arrays(flat, DIMENSION, mask=mask)
 
 
 def matrix_of(column: Any) -> Any:
-    """Turn an embedding column without nulls into an (n, 256) float32 matrix."""
+    """Convert an embedding column without nulls to an (n, 256) float32 matrix."""
     import numpy as np
 
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column

@@ -1,7 +1,7 @@
-"""The values that travel between the parts of samseg: the lake, images, masks, embeddings.
+"""Value types shared by all packages: the lake, images, masks, embeddings.
 
-Plain frozen dataclasses over numpy arrays: no behaviour beyond what the value itself knows.
-This module imports nothing else of samseg.
+Frozen dataclasses over numpy arrays, with no behaviour beyond their own fields. This module
+imports no other samseg module.
 """
 
 import hashlib
@@ -40,12 +40,12 @@ STATUSES = (
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One object of the lake: a photo, or a tar of photos.
+    """One object of the lake: an image file or a tar of images.
 
     Attributes:
-        key: path below the root of the lake, `/`-separated: the stable name.
-        uri: where it can be opened.
-        etag: the store's version tag, or modification time and size where there is none.
+        key: stable name: `/`-separated path below the root of the lake.
+        uri: address to open it at.
+        etag: the store's version tag; modification time and size if it has none.
         bytes: size of the object.
     """
 
@@ -60,9 +60,9 @@ class Shard:
     """The unit of reading, work, commit, retry and resume.
 
     Attributes:
-        id: hash of the content list, never a rank or a position.
+        id: hash of the content list; independent of rank and position.
         sources: the objects of this shard, in reading order.
-        images: images planned, or None where only reading can tell (a tar).
+        images: number of planned images; None if unknown until it is read (a tar).
     """
 
     id: str
@@ -71,7 +71,7 @@ class Shard:
 
     @classmethod
     def of(cls, sources: Iterable[Source], images: int | None) -> "Shard":
-        """Make a shard; its id depends on key, etag and size of its sources only."""
+        """Create a shard; its id depends only on key, etag and size of its sources."""
         kept = tuple(sources)
         digest = hashlib.blake2b(digest_size=10)
         for s in kept:
@@ -85,7 +85,7 @@ class Shard:
 
 
 def image_id_of(key: str) -> str:
-    """Return the image id, 20 hex digits of BLAKE2b of the image's key in the lake."""
+    """Return the image id: 20 hex digits of the BLAKE2b hash of the image's key in the lake."""
     return hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=10).hexdigest()
 
 
@@ -96,13 +96,13 @@ def mask_id_of(image_id: str, mask_index: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RawImage:
-    """One image as its reader found it, not yet decoded.
+    """One image as returned by a reader, not decoded.
 
     Attributes:
-        key: name of the image in the lake; its id derives from it.
-        uri: where this image can be opened again (fsspec syntax, `tar://member::uri` in a tar).
-        payload: the file's bytes, or the error that kept them from being read
-            (an `ImageError`, typed loosely because this module imports nothing of ours).
+        key: name of the image in the lake; its id is derived from it.
+        uri: address to open this image at (fsspec syntax, `tar://member::uri` in a tar).
+        payload: the file's bytes, or the error that occurred when reading them
+            (an `ImageError`, typed loosely because this module imports no other samseg module).
     """
 
     key: str
@@ -117,13 +117,13 @@ class RawImage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Image:
-    """One decoded picture.
+    """One decoded image.
 
     Attributes:
         pixels: (h, w, 3) uint8 RGB, upright (EXIF orientation applied), C-contiguous.
-        format: container format as decoded, upper case (`JPEG`, `PNG` ...).
-        note: what the decode policy changed (`exif_rotated`, `first_frame`, `16_bit` ...),
-            comma-separated, empty when nothing.
+        format: container format, upper case (`JPEG`, `PNG` ...).
+        note: changes made by the decode policy (`exif_rotated`, `first_frame`, `16_bit` ...),
+            comma-separated; empty if none.
     """
 
     pixels: Pixels
@@ -143,14 +143,14 @@ class Masks:
         boxes: (n, 4) int32, xyxy, px of the original image; both corners lie inside the mask
             (the convention of `segment_anything.utils.amg.batched_mask_to_box`).
         areas: (n,) int64, px.
-        predicted_iou: (n,) float32, the decoder's own estimate.
+        predicted_iou: (n,) float32, the decoder's estimate.
         stability_score: (n,) float32, in [0, 1].
-        points: (n, 2) float32, xy, px of the original image: the prompt that found the mask
+        points: (n, 2) float32, xy, px of the original image: the prompt of the mask
             (the box centre for box prompts).
-        crops: (n, 4) int32, xyxy, px: the crop that the mask was found in.
+        crops: (n, 4) int32, xyxy, px of the original image: the crop that was segmented.
         rles: n COCO compressed RLEs, `{"size": [h, w], "counts": bytes}`.
         prompt_kind: `grid`, `points`, `boxes` or `masks`.
-        prompt_ids: (n,) int32, index of the prompt that gave the mask.
+        prompt_ids: (n,) int32, index of the prompt.
     """
 
     size: tuple[int, int]
@@ -184,7 +184,7 @@ class Masks:
         )
 
     def to_dense(self) -> Bool:
-        """Decode to (n, h, w) bool. n x h x w bytes: mind the memory on large images."""
+        """Decode to (n, h, w) bool. Takes n x h x w bytes of memory."""
         from pycocotools import mask as coco
 
         h, w = self.size
@@ -194,10 +194,10 @@ class Masks:
 
 
 class Segmentation(NamedTuple):
-    """What one image yields: `masks, features = segmenter.segment(image)`.
+    """The result for one image: `masks, features = segmenter.segment(image)`.
 
     Attributes:
-        masks: the masks, best first within a crop as the reference generator orders them.
+        masks: the masks in the order of the reference generator: best first within a crop.
         features: (256, 64, 64) float32, SAM's image embedding over the padded 1024 x 1024 square.
     """
 
@@ -211,8 +211,8 @@ class Pooled:
 
     Attributes:
         embeddings: (n, 256) float32, raw (unnormalised); a zero row where `empty`.
-        coverage: (n,) float32, patches of the 64 x 64 grid that the mask covers, fractional.
-        empty: (n,) bool, True where no patch could be pooled.
+        coverage: (n,) float32, patches of the 64 x 64 grid covered by the mask, fractional.
+        empty: (n,) bool, True where there was no patch to pool.
     """
 
     embeddings: Float32
