@@ -1,1 +1,1 @@
-"""Masks as run-length encodings: runs, containment, painting, colours. No torch, no storage."""
+"""Operations on run-length encoded masks, and class colours. No torch, no storage."""

@@ -1,7 +1,7 @@
-"""Which mask is part of which: a wheel belongs to a car, a car to nothing.
+"""The mask hierarchy of one image: which mask contains which (a car contains its wheels).
 
-Works on run-length encodings alone, so it needs no pixels and no torch. It says nothing about
-masks that merely overlap.
+Uses only run-length encodings, so it needs no pixels and no torch. Masks that overlap without
+containment are unrelated.
 """
 
 import numpy as np
@@ -10,18 +10,18 @@ from samseg.types import Int32, Masks
 
 
 def parents(masks: Masks, inside: float = 0.9) -> tuple[Int32, Int32]:
-    """Find for each mask the smallest mask that it is a part of.
+    """Find the parent of each mask: the smallest mask that contains it.
 
-    A parent is at least `1 / inside` times as large and contains at least the fraction `inside`
-    of the part.
+    A parent is at least `1 / inside` times as large as its child and contains at least the
+    fraction `inside` of it.
 
     Args:
         masks: n masks of one image.
-        inside: in (0, 1].
+        inside: contained fraction, in (0, 1].
 
     Returns:
-        (n,) int32 position of the parent or -1, and (n,) int32 depth: 0 without parent, else one
-        more than the parent's.
+        (n,) int32 position of the parent or -1, and (n,) int32 depth: 0 for a root, otherwise the
+        parent's depth + 1.
     """
     from pycocotools import mask as coco
 
@@ -31,15 +31,15 @@ def parents(masks: Masks, inside: float = 0.9) -> tuple[Int32, Int32]:
     if n < 2:
         return parent, depth
     areas = masks.areas
-    # with `iscrowd` the "IoU" is the intersection over the area of the first mask
+    # with `iscrowd`, pycocotools returns the intersection over the area of the first mask
     contained = coco.iou(list(masks.rles), list(masks.rles), [1] * n)
     by_area = np.argsort(areas, kind="stable")
     larger = (areas[None, :] > areas[:, None]) & (areas[None, :] * inside >= areas[:, None])
-    holds = larger & (contained >= inside) & (areas[:, None] > 0)
-    ordered = holds[:, by_area]
-    has = ordered.any(axis=1)
-    parent[has] = by_area[ordered.argmax(axis=1)][has]
-    for i in by_area[::-1]:  # a parent is larger, so its depth is known before its parts'
+    is_parent = larger & (contained >= inside) & (areas[:, None] > 0)
+    ordered = is_parent[:, by_area]
+    has_parent = ordered.any(axis=1)
+    parent[has_parent] = by_area[ordered.argmax(axis=1)][has_parent]
+    for i in by_area[::-1]:  # largest first, so a parent's depth is set before its children's
         if parent[i] >= 0:
             depth[i] = depth[parent[i]] + 1
     return parent, depth

@@ -1,7 +1,7 @@
-"""Paint the masks of one image into a map of numbers, the smaller masks over the larger.
+"""Rasterise the masks of one image into one map, smaller masks on top of larger ones.
 
-For whatever needs one number per pixel (index pictures, coloured views). A pixel keeps only the
-topmost of the masks that overlap on it: where every mask counts, read the RLEs instead.
+For outputs with one value per pixel (index images, coloured views). A pixel keeps only the topmost
+of the masks that cover it; use the RLEs where all masks matter.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,11 +31,11 @@ def painted(
     Args:
         size: (h, w) of the image in px.
         rles: n COCO compressed RLEs of that size.
-        areas: n areas in px. Of two masks of one area the later lies on top.
-        values: what each mask writes.
-        background: what stands where no mask is.
+        areas: n areas in px. Of two masks with the same area the later one is on top.
+        values: n values, one per mask.
+        background: value of the pixels without a mask.
 
-    One mask is decoded at a time: the memory is that of a few images, whatever n is.
+    Decodes one mask at a time, so memory does not grow with n.
     """
     canvas = np.full(size, background, dtype=np.int32)
     for i in sorted(range(len(rles)), key=lambda i: -areas[i]):

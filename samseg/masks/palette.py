@@ -1,6 +1,6 @@
-"""The colour of a class: the same in every image, export, figure and page.
+"""Class colours, the same in all images, exports, figures and reports.
 
-Colours depend on the class id alone, so a class keeps its colour from night to night.
+A colour depends only on the class id, so a class keeps its colour from night to night.
 """
 
 import colorsys
@@ -10,11 +10,11 @@ import numpy as np
 from samseg.types import NOISE, Pixels
 
 _GOLDEN = 0.618033988749895
-"""Fraction of the hue circle between successive ids; spreads any prefix of ids evenly."""
+"""Hue step between successive ids, fraction of the circle; spreads any number of ids evenly."""
 
 
 def color_of(class_id: int) -> tuple[int, int, int]:
-    """Return the RGB colour, 0 to 255, of a class; noise is grey."""
+    """Return the RGB colour of a class, 0 to 255; noise is grey."""
     if class_id == NOISE:
         return (128, 128, 128)
     hue = (0.02 + class_id * _GOLDEN) % 1.0
@@ -24,6 +24,6 @@ def color_of(class_id: int) -> tuple[int, int, int]:
 
 
 def table_of(count: int) -> Pixels:
-    """Return (count, 3) uint8 RGB: row 0 is black for `no class`, row i + 1 is class i."""
+    """Return (count, 3) uint8 RGB: row 0 is black (no class), row i + 1 is class i."""
     rows = [(0, 0, 0), *(color_of(i) for i in range(count - 1))]
     return np.array(rows[:count], dtype=np.uint8)

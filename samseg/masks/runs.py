@@ -1,7 +1,8 @@
-"""Masks as runs: where a mask switches on and off along its columns, without making a picture.
+"""Read masks as runs: the positions at which they switch on and off, without rasterising them.
 
-A COCO RLE counts pixels column by column, alternating off and on, beginning with off. Its running
-sum, the *flips*, is all that geometry needs: a mask of 12 megapixels is a few thousand numbers.
+A COCO RLE counts pixels in column-major order, alternately off and on, starting with off. Its
+cumulative sum, the *flips*, is sufficient for geometry: a few thousand numbers for a mask of
+12 megapixels.
 """
 
 from collections.abc import Iterator
@@ -16,13 +17,13 @@ _SIGN = 0x10
 
 
 def flips_of(masks: Masks | Bool) -> Iterator[Int64]:
-    """Yield, for each mask, where it switches: off before the first flip, on until the second ...
+    """Yield the flips of each mask: off before the first flip, on up to the second, and so on.
 
     Args:
         masks: masks, or a dense (n, h, w) bool array.
 
     Yields:
-        (k,) int64, ascending positions `x * h + y` of the original image.
+        (k,) int64, ascending positions `x * h + y` in the original image.
     """
     if isinstance(masks, Masks):
         for rle in masks.rles:
@@ -33,11 +34,12 @@ def flips_of(masks: Masks | Bool) -> Iterator[Int64]:
 
 
 def _flips_of_counts(counts: bytes | str | list[int]) -> Int64:
-    """Read a COCO RLE, compressed or not.
+    """Decode the counts of a COCO RLE, compressed or not.
 
-    The compressed form is `rleFrString` of pycocotools' `maskApi.c`: five bits per character,
-    least significant first, 0x20 for "more follow", sign in the last 0x10; from the fourth number
-    on each is a difference to the number two before.
+    The compressed format is that of `rleFrString` in pycocotools' `maskApi.c`: five bits per
+    character, least significant first; bit 0x20 is set if more characters follow, bit 0x10 of the
+    last character is the sign. From the fourth number on, each is the difference to the number two
+    positions before.
     """
     if isinstance(counts, list):
         return np.cumsum(np.asarray(counts, dtype=np.int64))

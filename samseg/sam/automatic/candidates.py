@@ -129,7 +129,7 @@ def to_masks(
     rles: list[Rle] = []
     for i, (upsampler, cutout) in enumerate(candidates.cutouts):
         x0, y0 = candidates.crops[i, :2]
-        flips = flips_of(upsampler.draw(cutout, threshold).moved(x0, y0), size[0])
+        flips = flips_of(upsampler.draw(cutout, threshold).translated(x0, y0), size[0])
         boxes[i], areas[i] = box_of(flips, size[0]), area_of(flips)
         rles.append(encode(flips, size))
     return Masks(

@@ -9,7 +9,7 @@ from samseg.types import Masks
 
 
 def masks_of(boxes, size=(40, 60)) -> Masks:
-    """Rectangles as masks; xyxy, half open."""
+    """Masks of rectangles, given as half-open xyxy boxes."""
     rles = []
     for x0, y0, x1, y1 in boxes:
         dense = np.zeros(size, dtype=np.uint8, order="F")
@@ -35,24 +35,24 @@ def masks_of(boxes, size=(40, 60)) -> Masks:
     [
         ([], [], []),
         ([(0, 0, 9, 9)], [-1], [0]),
-        # the smallest container, wherever it stands
+        # the smallest containing mask, in any order
         ([(2, 2, 4, 4), (0, 0, 40, 40), (1, 1, 20, 20)], [2, -1, 1], [2, 0, 1]),
         ([(0, 0, 10, 10), (20, 0, 40, 10)], [-1, -1], [0, 0]),
-        # nine tenths inside is a part, eight tenths is not
+        # nine tenths inside is contained, eight tenths is not
         ([(0, 0, 20, 30), (11, 0, 21, 10)], [-1, 0], [0, 1]),
         ([(0, 0, 20, 30), (12, 0, 22, 10)], [-1, -1], [0, 0]),
-        # duplicates, and nearly so, are nobody's part
+        # duplicates and near duplicates are unrelated
         ([(0, 0, 10, 10), (0, 0, 10, 10)], [-1, -1], [0, 0]),
         ([(0, 0, 10, 10), (0, 0, 10, 11)], [-1, -1], [0, 0]),
-        # an empty mask has no parent and no parts
+        # an empty mask has no parent and no children
         ([(0, 0, 10, 10), (3, 3, 3, 3)], [-1, -1], [0, 0]),
     ],
 )
 def test_parents(boxes, parent, depth):
-    found, how_deep = parents(masks_of(boxes))
-    assert found.tolist() == parent
-    assert how_deep.tolist() == depth
-    assert found.dtype == how_deep.dtype == np.int32
+    found_parent, found_depth = parents(masks_of(boxes))
+    assert found_parent.tolist() == parent
+    assert found_depth.tolist() == depth
+    assert found_parent.dtype == found_depth.dtype == np.int32
 
 
 corner = st.tuples(st.integers(0, 50), st.integers(0, 30), st.integers(1, 30), st.integers(1, 30))
@@ -69,6 +69,6 @@ def test_a_parent_is_larger_and_one_level_up(boxes):
             assert depth[i] == depth[p] + 1
 
 
-def test_inside_one_asks_for_all_of_it():
+def test_inside_one_requires_full_containment():
     boxes = [(0, 0, 20, 30), (11, 0, 21, 10), (0, 0, 5, 5)]
     assert parents(masks_of(boxes), inside=1.0)[0].tolist() == [-1, -1, 0]

@@ -2,7 +2,7 @@ from samseg.masks.palette import color_of, table_of
 from samseg.types import NOISE
 
 
-def test_the_first_classes_are_told_apart():
+def test_colours_of_the_first_classes_are_distinct():
     colors = [color_of(i) for i in range(24)]
     gaps = [
         sum(abs(x - y) for x, y in zip(a, b, strict=True))
@@ -12,7 +12,7 @@ def test_the_first_classes_are_told_apart():
     assert min(gaps) >= 30
 
 
-def test_a_table_begins_with_black_and_follows_the_classes():
+def test_table_is_black_followed_by_the_classes():
     table = table_of(5)
     assert table.tolist() == [[0, 0, 0], *(list(color_of(i)) for i in range(4))]
     assert len(set(color_of(NOISE))) == 1

@@ -27,7 +27,7 @@ def test_flips_rebuild_the_mask(mask):
 
 
 @pytest.mark.parametrize("run", [1, 15, 16, 31, 32, 511, 512, 40_000, 3_000_000])
-def test_numbers_of_every_length(run):
+def test_encoded_numbers_of_all_lengths(run):
     mask = np.zeros((2, 2 * run + 10), dtype=np.uint8, order="F")
     mask[:, 3 : 3 + run] = 1
     mask[:, 5 + run : 6 + run] = 1  # much shorter than the run before: a negative difference
