@@ -1,8 +1,7 @@
-"""Poolings: how the features under a mask become one embedding.
+"""Poolings: reduce the features under a mask to one embedding.
 
-A new one is a new file with a `Spec` that has a `kind` and the verb
-`pool(features, masks) -> Pooled`, and one line in the union here. The contract test then covers
-it.
+To add one, write a file with a `Spec` that has a `kind` and the method
+`pool(features, masks) -> Pooled`, and add it to the union here. The contract test then covers it.
 """
 
 from typing import Annotated, Literal
@@ -15,7 +14,7 @@ from samseg.pooling.mask_mean import MaskMean
 from samseg.types import Bool, Float32, Masks
 
 Pooling = Annotated[Coverage | MaskMean, Field(discriminator="kind")]
-"""Every pooling, told apart by `kind`."""
+"""Union of all poolings, discriminated by `kind`."""
 
 _KINDS = {"coverage": Coverage, "mask_mean": MaskMean}
 
@@ -25,19 +24,19 @@ def pool(
     masks: Masks | Bool,
     kind: Literal["coverage", "mask_mean"] = "coverage",
 ) -> Float32:
-    """Turn SAM's features and masks into one embedding per mask.
+    """Pool SAM's features to one embedding per mask.
 
     Args:
         features: (256, 64, 64) float32, SAM's image embedding of one image.
         masks: n masks of that image, or a dense (n, h, w) bool array in px of the original image.
-        kind: `coverage` weighs each patch by the fraction that the mask covers; `mask_mean` takes
-            every patch that the mask touches by more than one pixel.
+        kind: `coverage` weights each patch by the fraction that the mask covers; `mask_mean`
+            averages all patches that contain more than one pixel of the mask.
 
     Returns:
         (n, 256) float32, unnormalised; a zero row for a mask that covers no patch.
 
     Raises:
-        ValueError: an unknown kind, or arrays of other shapes.
+        ValueError: `kind` is unknown, or an array has the wrong shape.
     """
     if kind not in _KINDS:
         raise ValueError(f"kind is {kind!r}, wanted one of {sorted(_KINDS)}")

@@ -1,8 +1,8 @@
-"""The default pooling: each patch counts by how much of it the mask covers.
+"""The default pooling: weight each patch by the fraction that the mask covers.
 
-A small mask is dominated by the patches it fills, not by the many it merely touches, and nothing
-of the padding enters. Use `mask_mean` instead to reproduce embeddings of the notebook that this
-method comes from.
+The embedding of a small mask is dominated by the patches that it fills, not by the many at its
+border, and the padding has no weight. To reproduce the embeddings of the notebook that samseg
+started from, use `mask_mean`.
 """
 
 from typing import Literal
@@ -14,7 +14,7 @@ from samseg.types import Bool, Float32, Masks, Pooled
 
 
 class Coverage(Spec):
-    """Mean of the patches under a mask, weighted by the fraction of each that it covers."""
+    """Mean of the patches under a mask, weighted by the covered fraction."""
 
     kind: Literal["coverage"] = "coverage"
 

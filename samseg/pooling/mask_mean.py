@@ -1,7 +1,8 @@
 """The pooling of the notebook "Meta-AI SAM: Automatic Semantic Segmentation" (Y. Yatnalkar, 2023).
 
-Every patch with more than one mask pixel counts, and all count the same. Rims weigh as much as the
-inside, so embeddings of small and thin masks take up their surroundings; `coverage` does not.
+All patches with more than one mask pixel have the same weight. Patches at the border weigh as much
+as those inside, so embeddings of small and thin masks mix with their surroundings; `coverage`
+avoids this.
 """
 
 from typing import Literal
@@ -14,15 +15,15 @@ from samseg.spec import Spec
 from samseg.types import Bool, Float32, Masks, Pooled
 
 _ROUNDING = 1e-4
-"""One pixel is one pixel, whatever float32 made of 1/256 on the way."""
+"""Tolerance in px for the float32 rounding of coverage, so that one pixel is not more than one."""
 
 
 class MaskMean(Spec):
-    """Plain mean of the patches that hold more than one pixel of a mask.
+    """Unweighted mean of the patches that contain more than one pixel of a mask.
 
-    Pixels are those of the 1024 x 1024 frame that SAM encodes. The notebook stretches every image
-    to a square of that size before anything else; here the frame keeps the aspect ratio, as SAM
-    itself does. On square images the rule is the notebook's own.
+    Pixels are those of the 1024 x 1024 frame that SAM encodes. The notebook first stretches each
+    image to a square of that size; here the aspect ratio is kept, as in SAM. On square images both
+    rules are the same.
     """
 
     kind: Literal["mask_mean"] = "mask_mean"
@@ -32,9 +33,9 @@ class MaskMean(Spec):
 
         Args:
             features: (256, 64, 64) float32, SAM's image embedding.
-            masks: n masks, or a dense (n, h, w) bool array. A mask that covers no patch by more
-                than one pixel is `empty`.
+            masks: n masks, or a dense (n, h, w) bool array. A mask without more than one pixel in
+                any patch is `empty`.
         """
         covered = patch_coverage(masks)
-        counts = covered * PATCH**2 > 1 + _ROUNDING
-        return weighted_mean(features, counts.astype(np.float32), covered)
+        selected = covered * PATCH**2 > 1 + _ROUNDING
+        return weighted_mean(features, selected.astype(np.float32), covered)

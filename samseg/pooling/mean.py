@@ -1,4 +1,4 @@
-"""The mean that every pooling ends in: patch weights and features to one vector per mask."""
+"""Weighted mean of features, the last step of every pooling."""
 
 import numpy as np
 
@@ -13,11 +13,11 @@ def weighted_mean(features: Float32, weights: Float32, coverage: Float32) -> Poo
 
     Args:
         features: (256, 64, 64) float32, SAM's image embedding.
-        weights: (n, 64, 64) float32, at least 0; a mask with no weight at all is `empty`.
+        weights: (n, 64, 64) float32, non-negative; a mask whose weights are all 0 is `empty`.
         coverage: (n, 64, 64) float32, fraction of each patch that the mask covers.
 
     Raises:
-        ValueError: features of another shape.
+        ValueError: `features` has another shape.
     """
     features = np.asarray(features, dtype=np.float32)
     if features.shape != (CHANNELS, GRID, GRID):
@@ -28,9 +28,9 @@ def weighted_mean(features: Float32, weights: Float32, coverage: Float32) -> Poo
     n = len(weights)
     total = weights.sum(axis=(1, 2))
     empty = total <= 0
-    shares = weights.reshape(n, GRID * GRID) / np.where(empty, np.float32(1), total)[:, None]
+    normalised = weights.reshape(n, GRID * GRID) / np.where(empty, np.float32(1), total)[:, None]
     return Pooled(
-        embeddings=np.asarray(shares @ features.reshape(CHANNELS, -1).T, dtype=np.float32),
+        embeddings=np.asarray(normalised @ features.reshape(CHANNELS, -1).T, dtype=np.float32),
         coverage=coverage.sum(axis=(1, 2)),
         empty=empty,
     )

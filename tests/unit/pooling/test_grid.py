@@ -1,15 +1,15 @@
-"""Coverage of patches against direct computations."""
+"""Patch coverage compared with direct computations."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samseg.pooling.grid import GRID, PATCH, patch_coverage, rulers
+from samseg.pooling.grid import GRID, PATCH, patch_borders, patch_coverage
 
 
 def _overlaps(length, borders):
-    """(64, length): how much of each pixel [i, i + 1) lies in each patch, one pair at a time."""
+    """(64, length): the fraction of each pixel [i, i + 1) that lies in each patch."""
     low, high = borders[:-1, None], borders[1:, None]
     pixel = np.arange(length)[None]
     return np.clip(np.minimum(high, pixel + 1) - np.maximum(low, pixel), 0, None)
@@ -35,7 +35,7 @@ def test_equals_the_direct_sum(h, w, seed, density):
 @pytest.mark.parametrize(
     "size", [(1024, 1024), (480, 640), (333, 517), (1, 1), (1, 9000), (9000, 1), (2000, 3000)]
 )
-def test_a_full_mask_fills_the_image_and_nothing_of_the_padding(size):
+def test_full_mask_covers_the_image_and_not_the_padding(size):
     h, w = size
     covered = patch_coverage(np.ones((1, h, w), dtype=bool))[0]
     np.testing.assert_allclose(covered, _naive(np.ones((h, w))), atol=2e-6)
@@ -46,14 +46,14 @@ def test_a_full_mask_fills_the_image_and_nothing_of_the_padding(size):
     assert not covered[:, -(-frame_w // PATCH) :].any()
 
 
-def test_on_the_frame_itself_it_counts_pixels():
+def test_counts_pixels_of_an_image_of_the_frame_s_size():
     rng = np.random.default_rng(1)
     mask = rng.random((1024, 1024)) < 0.3
     counts = mask.reshape(GRID, PATCH, GRID, PATCH).sum(axis=(1, 3))
     np.testing.assert_array_equal(patch_coverage(mask[None])[0] * 256, counts)
 
 
-def test_masks_at_every_edge_and_the_empty_one():
+def test_masks_at_all_edges_and_an_empty_mask():
     masks = np.zeros((6, 37, 53), dtype=bool)
     masks[1, 0, :] = masks[2, -1, :] = masks[3, :, 0] = masks[4, :, -1] = True
     masks[5, 0, 0] = masks[5, -1, -1] = True
@@ -66,6 +66,6 @@ def test_no_masks():
 
 
 def test_borders_of_the_padding_have_no_extent():
-    borders = rulers((100, 200))
+    borders = patch_borders((100, 200))
     assert (np.diff(borders.rows)[32:] == 0).all()
     assert borders.columns[-1] == 200

@@ -1,4 +1,4 @@
-"""The notebook's rule, derived again from its description."""
+"""Poolings compared with a direct implementation of the notebook's rule."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from samseg.pooling import Coverage, MaskMean, pool
 
 
 def _notebook(mask, features):
-    """Patches of a 1024 x 1024 mask with more than one pixel, features averaged plainly."""
+    """Unweighted mean over the patches with more than one pixel of a 1024 x 1024 mask."""
     chosen = [
         features[:, y, x]
         for y in range(64)
@@ -22,12 +22,12 @@ def features():
     return np.random.default_rng(0).standard_normal((256, 64, 64)).astype(np.float32)
 
 
-def test_equals_the_notebook_on_its_frame(features):
+def test_equals_the_notebook_on_square_images(features):
     rng = np.random.default_rng(3)
     masks = np.zeros((4, 1024, 1024), dtype=bool)
     masks[0, 100:300, 417:420] = True
     masks[1, rng.integers(0, 1024, 60), rng.integers(0, 1024, 60)] = True
-    masks[1, 640:642, 15:17] = True  # four patches, one pixel in each column: two and two
+    masks[1, 640:642, 15:17] = True  # two pixels in each of two patches
     masks[2] = True
     masks[3, 7, 7:9] = True
     got = MaskMean().pool(features, masks)
@@ -35,7 +35,7 @@ def test_equals_the_notebook_on_its_frame(features):
         np.testing.assert_allclose(row, _notebook(mask, features), atol=2e-6)
 
 
-def test_one_pixel_of_a_patch_does_not_count(features):
+def test_single_pixel_in_a_patch_does_not_count(features):
     masks = np.zeros((2, 1024, 1024), dtype=bool)
     masks[0, 5, 5] = True
     masks[1, 5, 5:7] = True
@@ -46,7 +46,7 @@ def test_one_pixel_of_a_patch_does_not_count(features):
     np.testing.assert_allclose(got.embeddings[1], features[:, 0, 0], atol=1e-6)
 
 
-def test_a_pixel_of_a_small_image_is_many_of_the_frame(features):
+def test_single_pixel_of_a_small_image_fills_a_patch(features):
     mask = np.zeros((1, 64, 64), dtype=bool)
     mask[0, 9, 4] = True
     for pooling in (MaskMean(), Coverage()):
@@ -65,13 +65,13 @@ def test_coverage_weighs_by_fraction(features):
 
 
 @pytest.mark.parametrize(
-    ("features_shape", "masks", "kind", "said"),
+    ("features_shape", "masks", "kind", "message"),
     [
         ((1, 256, 64, 64), np.ones((1, 4, 4), bool), "coverage", "without a batch axis"),
         ((256, 64, 64), np.ones((4, 4), bool), "coverage", r"masks\[None\]"),
         ((256, 64, 64), np.ones((1, 4, 4), bool), "coverag", "wanted one of"),
     ],
 )
-def test_wrong_arguments_are_named(features_shape, masks, kind, said):
-    with pytest.raises(ValueError, match=said):
+def test_wrong_arguments_are_reported(features_shape, masks, kind, message):
+    with pytest.raises(ValueError, match=message):
         pool(np.zeros(features_shape, np.float32), masks, kind)
