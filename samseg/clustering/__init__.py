@@ -1,8 +1,8 @@
-"""Clustering: from embeddings to classes that keep their ids from night to night.
+"""Clustering of embeddings into classes whose ids persist across nights.
 
-A new strategy is a new file with a `Spec` that has a `kind` and the verb `fit`
-(`samseg.clustering.fit.Fit` says what it returns), and one line in the union here. The contract
-test then covers it. Importing this package loads neither scikit-learn nor scipy.
+To add a strategy, write a file with a `Spec` that has a `kind` and a method `fit` that returns a
+`samseg.clustering.fit.Fit`, and add one line to the union here. The contract test then covers it.
+Importing this package loads neither scikit-learn nor scipy.
 """
 
 from typing import Annotated
@@ -13,6 +13,6 @@ from samseg.clustering.dbscan import DBSCAN
 from samseg.clustering.kmeans import KMeans
 
 Clustering = Annotated[DBSCAN | KMeans, Field(discriminator="kind")]
-"""Every clustering strategy, told apart by `kind`."""
+"""Every clustering strategy, discriminated by `kind`."""
 
 __all__ = ["DBSCAN", "Clustering", "KMeans"]

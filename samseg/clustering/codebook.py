@@ -1,7 +1,7 @@
 """A codebook: a fitted, versioned set of classes, and how masks are assigned to them.
 
-An immutable value built by `samseg.clustering.build`; `samseg.stages.cluster.codebook_store` reads
-and writes it.
+An immutable value: `samseg.clustering.build` builds it, `samseg.stages.cluster.codebook_store`
+reads and writes it.
 """
 
 from dataclasses import dataclass, field
@@ -22,14 +22,14 @@ class Class:
     """One class.
 
     Attributes:
-        class_id: never reused; its name is `class {class_id}` until a person names it.
-        status: `active` or `retired`: no fit since finds it, nothing is assigned to it.
-        size: masks of the reference in it, at the fit that last found it.
+        class_id: never reused; the name is `class {class_id}` until a person sets one.
+        status: `active`, or `retired`: not found by the newest fit, never assigned.
+        size: masks of the fit sample in it, at the last fit that found it.
         radius: cosine distance within which a mask is assigned.
-        medoid_mask_id: the mask nearest to the middle of the class.
+        medoid_mask_id: the mask with the highest cosine to the mean of the class.
         centroid: (256,) float32, mean of the raw embeddings.
-        born_in: version of the codebook that found it first.
-        parents: earlier classes that went into it.
+        born_in: version of the codebook that first contained it.
+        parents: other earlier classes it derives from (`samseg.clustering.align`).
     """
 
     class_id: int
@@ -49,8 +49,8 @@ class Assigned:
     Attributes:
         class_ids: (n,) int32, -1 for noise.
         distances: (n,) float32, cosine distance to the nearest prototype; NaN where unknown.
-        margins: (n,) float32, how much farther the nearest prototype of another class is; NaN where
-            there is no other class.
+        margins: (n,) float32, distance to the nearest prototype of another class minus `distances`;
+            NaN where there is no other class.
         valid: (n,) bool, False for embeddings without a direction; they are noise.
     """
 
@@ -70,11 +70,11 @@ class Codebook:
         parent: version that class ids were carried over from, None for the first.
         transform: from raw embeddings to points.
         eps: cosine distance within which a mask is assigned.
-        prototypes: the points that classes are recognised by.
-        classes: every class there ever was, by id.
-        settings: what determined the fit.
+        prototypes: the points that masks are compared with.
+        classes: all classes, retired ones included, by id.
+        settings: settings that determined the fit.
         notes: figures of the fit (`masks`, `masks_bytes`, `reference`, `invalid`, `noise`).
-        curve: one row per radius tried, when eps was chosen.
+        curve: one row per radius evaluated, where eps was chosen automatically.
     """
 
     version: int
@@ -95,11 +95,11 @@ class Codebook:
 
     @property
     def next_id(self) -> int:
-        """The first class id never used."""
+        """The lowest class id never used."""
         return max((c.class_id for c in self.classes), default=-1) + 1
 
     def assign(self, embeddings: Float32) -> Assigned:
-        """Give each mask the class of its nearest prototype, or none where that is beyond eps.
+        """Assign each mask to the class of its nearest prototype, or to noise beyond eps.
 
         Args:
             embeddings: (n, 256) float32, raw, any positive scale per row.
@@ -113,6 +113,6 @@ class Codebook:
             nearest_id = self.prototypes.class_ids[found.index]
             ids[valid] = np.where(found.distance <= self.eps, nearest_id, NOISE)
             distances[valid] = found.distance
-            several = np.isfinite(found.other)
-            margins[valid] = np.where(several, found.other - found.distance, np.nan)
+            has_other = np.isfinite(found.other)
+            margins[valid] = np.where(has_other, found.other - found.distance, np.nan)
         return Assigned(ids, distances, margins, valid)

@@ -1,12 +1,12 @@
 """DBSCAN by cosine distance: classes are dense regions of any shape, the rest is noise.
 
-Exact, in memory that grows with the number of points and not with the pairs: two passes of
-float64 tiles, so time is quadratic (20,000 points of 256 dimensions: some 15 s on one core,
-50,000: 2 min). Not for more: fit on a reference and assign the others to it.
+Exact. Memory is linear in the number of points, time quadratic: two passes of float64 tiles
+(20,000 points of 256 dimensions take about 15 s on one core, 50,000 about 2 min). For more points,
+fit a sample and assign the rest.
 
-Ester, Kriegel, Sander, Xu, 1996. Core points and their classes are scikit-learn's; a border point
-takes the class of its nearest core point, so that, other than there, the order of the rows does
-not matter. Two points whose distance equals eps to the last bit may fall on either side.
+Ester, Kriegel, Sander, Xu, 1996. Core points and their classes equal scikit-learn's. A border
+point takes the class of its nearest core point, so unlike scikit-learn's the result does not depend
+on the order of the rows. Pairs whose distance equals eps to the last bit may fall on either side.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,10 +29,10 @@ class DBSCAN(Spec):
     """Density-based classes.
 
     Attributes:
-        eps: cosine distance within which two masks are neighbours; `auto` chooses the one whose
+        eps: cosine distance within which two masks are neighbours; `auto` chooses the value whose
             classes are best reproduced by two halves of the masks (`samseg.clustering.eps`).
-        min_samples: neighbours, itself included, that make a mask core: a class needs at least
-            this many masks.
+        min_samples: neighbours, itself included, that make a mask a core point; a class needs at
+            least this many masks.
     """
 
     kind: Literal["dbscan"] = "dbscan"
@@ -44,26 +44,26 @@ class DBSCAN(Spec):
 
         Args:
             points: (n, d) float32; only directions matter.
-            keys: what each row comes from (its image). Rows of one key stay in the same half when
-                eps is chosen, so that a class counts only when it recurs; rows are taken one by
-                one where None.
+            keys: group of each row (its image). Rows of one group stay in the same half when eps
+                is chosen, so that a class counts only if it recurs across groups. None treats
+                every row as its own group.
         """
         vectors, valid = unit(points)
-        inside = np.flatnonzero(valid)
-        vectors = vectors[inside]
+        rows = np.flatnonzero(valid)
+        vectors = vectors[rows]
         curve: tuple[dict[str, Any], ...] = ()
         if self.eps == "auto":
             from samseg.clustering import eps as radius
 
-            kept = None if keys is None else [keys[int(i)] for i in inside]
-            eps, curve = radius.choose(vectors, self.min_samples, kept)
+            valid_keys = None if keys is None else [keys[int(i)] for i in rows]
+            eps, curve = radius.choose(vectors, self.min_samples, valid_keys)
         else:
             eps = self.eps
         found, is_core = dbscan(vectors, eps, self.min_samples)
         labels = np.full(len(points), NOISE, np.int64)
         core = np.zeros(len(points), np.bool_)
-        labels[inside], core[inside] = found, is_core
-        return Fit(labels, core, eps, invalid=len(points) - len(inside), curve=curve)
+        labels[rows], core[rows] = found, is_core
+        return Fit(labels, core, eps, invalid=len(points) - len(rows), curve=curve)
 
 
 def dbscan(vectors: Float32, eps: float, min_samples: int) -> tuple[Int64, Bool]:
@@ -72,10 +72,11 @@ def dbscan(vectors: Float32, eps: float, min_samples: int) -> tuple[Int64, Bool]
     Args:
         vectors: (n, d) float32 unit rows.
         eps: cosine distance.
-        min_samples: neighbours, itself included, that make a point core.
+        min_samples: neighbours, itself included, that make a point a core point.
 
     Returns:
-        (n,) int64 labels, -1 for noise, numbered by first core row; and (n,) bool, core.
+        (n,) int64 labels, -1 for noise, numbered by first core row; and (n,) bool, True for core
+        points.
     """
     degree = np.zeros(len(vectors), np.int64)
     for rows, within in _neighbours(vectors, eps):

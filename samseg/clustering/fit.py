@@ -12,13 +12,14 @@ class Fit:
 
     Attributes:
         labels: (n,) int64, 0 to k - 1 without gaps, -1 for noise.
-        core: (n,) bool, the points that a class is known by: whatever lies within `eps` of one
-            belongs to its class. Empty classes of core points do not occur.
+        core: (n,) bool, core points: any point within `eps` of one belongs to its class. Every
+            class has at least one.
         eps: cosine distance within which a mask belongs to a class.
         invalid: points without a direction (zero or not finite); they are noise.
-        centers: (k, d) float32, unit length, for strategies whose classes are known by centres
-            rather than by core points; None otherwise.
-        curve: one row per radius tried, when `eps` was chosen (`samseg.clustering.eps`).
+        centers: (k, d) float32, unit length, for strategies that define classes by centres rather
+            than core points; None otherwise.
+        curve: one row per radius evaluated, where `eps` was chosen automatically
+            (`samseg.clustering.eps`).
     """
 
     labels: Int64

@@ -1,8 +1,8 @@
-"""Nearest prototypes by cosine: tiled matrix products in float32, decided in float64.
+"""Nearest prototypes by cosine distance: tiled float32 products, near ties resolved in float64.
 
-A float32 product differs from the true cosine by rounding that depends on the shape of the tile,
-the BLAS and the threads. Every prototype within that band of the best is therefore compared again
-in float64, pair by pair, so that results are the same for any tile.
+The rounding of a float32 product depends on the tile shape, the BLAS and the number of threads.
+Every prototype within the rounding error of the best is therefore compared again in float64, pair
+by pair, so that results are identical for any tile.
 """
 
 from dataclasses import dataclass
@@ -23,10 +23,11 @@ class Nearest:
     """The nearest prototype of each of n points.
 
     Attributes:
-        index: (n,) int64, position of the prototype, the first of equally near ones; -1 without
-            any.
-        distance: (n,) float64, cosine distance to it; inf without any.
-        other: (n,) float64, distance to the nearest prototype of another class; inf without any.
+        index: (n,) int64, position of the prototype, the first of equally near ones; -1 if there
+            are no prototypes.
+        distance: (n,) float64, cosine distance to it; inf if there are no prototypes.
+        other: (n,) float64, distance to the nearest prototype of another class; inf if there is
+            none.
     """
 
     index: Int64
@@ -37,13 +38,13 @@ class Nearest:
 def nearest(
     points: Float32, prototypes: Float32, classes: NDArray[np.integer], tile: int = _TILE
 ) -> Nearest:
-    """Find the nearest prototype of each point, and how near the next class is.
+    """Find the nearest prototype of each point, and the distance to the nearest other class.
 
     Args:
         points: (n, d) float32 unit rows.
         prototypes: (m, d) float32 unit rows.
         classes: (m,) class of each prototype.
-        tile: cosines held in memory at a time; changes nothing but memory and speed.
+        tile: cosines held in memory at a time; affects memory and speed only.
     """
     n, m = len(points), len(prototypes)
     index = np.full(n, -1, np.int64)
@@ -65,7 +66,7 @@ def nearest(
 def _decide(
     points: Float32, prototypes: Float32, cosine: Float32
 ) -> tuple[Int64, NDArray[np.float64]]:
-    """Return position and distance of the nearest prototype, ties to the first."""
+    """Return position and distance of the nearest prototype; ties go to the first."""
     near = cosine >= cosine.max(axis=1, keepdims=True) - np.float32(_BAND)
     row, column = np.nonzero(near)
     exact = np.empty(len(row))

@@ -1,4 +1,4 @@
-"""The `cluster` section of a config: how classes are found, and when they are found anew."""
+"""The `cluster` section of a config: how classes are fitted, and when they are refitted."""
 
 from typing import Any
 
@@ -9,17 +9,17 @@ from samseg.spec import Spec
 
 
 class ClusterSettings(Spec):
-    """How classes are found and kept.
+    """How classes are fitted and when.
 
     Attributes:
-        fit: the strategy that finds classes in the reference masks.
-        reference: masks that a fit looks at, chosen by a hash of their ids. A fixed number keeps
-            the meaning of `min_samples` while the lake grows, and bounds the time of a fit, which
-            is quadratic in it: 20,000 take about half a minute, 50,000 a few minutes.
-        center: subtract the mean embedding first. What all masks have in common says nothing of
-            classes, and without it distances are too small to tell masks apart.
-        refit_growth: fit anew when the lake's masks have grown by this factor since the last fit;
-            every other night only assigns new masks to the classes there are.
+        fit: the clustering strategy.
+        reference: size of the fit sample, masks chosen by a hash of their ids. A fixed number keeps
+            `min_samples` meaningful while the lake grows, and bounds the time of a fit, which is
+            quadratic in it: 20,000 take about half a minute, 50,000 a few minutes.
+        center: subtract the mean embedding first. The component that all masks share carries no
+            class information and makes all distances too small to separate classes.
+        refit_growth: refit when the lake's masks have grown by this factor since the last fit; all
+            other nights only assign new masks to the existing classes.
     """
 
     fit: Clustering = DBSCAN()
@@ -28,5 +28,5 @@ class ClusterSettings(Spec):
     refit_growth: float = Field(default=2.0, gt=1)
 
     def of_fit(self) -> dict[str, Any]:
-        """Return what determines a fit; a codebook of other values is out of date."""
+        """Return the settings that determine a fit; a codebook with others is out of date."""
         return self.model_dump(mode="json", exclude={"refit_growth"})

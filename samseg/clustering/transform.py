@@ -1,8 +1,8 @@
-"""The transform between raw embeddings and the unit vectors that classes live in.
+"""The transform from raw embeddings to the unit vectors that are clustered.
 
-Fitted once with a codebook and frozen in it: a new mean would change every distance, and with it
-the meaning of every class. The tables keep raw embeddings. Box position is left in: regressing it
-out lowers the agreement with true classes on photos.
+Fitted with a codebook and stored in it, never updated: a new mean would change every distance and
+so the meaning of every class. The tables hold raw embeddings. Box position is not regressed out,
+because doing so lowers the agreement with true classes on photos.
 """
 
 import io
@@ -15,14 +15,14 @@ from samseg.types import Bool, Float32
 
 _BLOCK = 8192
 _TINY = 1e-6
-"""Shorter vectors than this (of unit vectors' differences) are rounding noise, not directions."""
+"""Differences of unit vectors shorter than this are rounding errors and have no direction."""
 
 
 def unit(points: NDArray[np.floating]) -> tuple[Float32, Bool]:
-    """Scale rows to unit length; each row depends on itself alone.
+    """Scale rows to unit length, each row independently.
 
-    Rows that are unit vectors to within float32 precision are returned bit for bit, so that
-    applying this twice is applying it once.
+    Rows that are unit vectors within float32 precision are returned bit for bit, so the function is
+    idempotent.
 
     Args:
         points: (n, d) floating.
@@ -50,7 +50,7 @@ def _unit(block: NDArray[np.float64], shortest: float = 0.0) -> tuple[Float32, B
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Transform:
-    """Unit length, minus a frozen mean, unit length again.
+    """Normalise, subtract a stored mean, normalise again.
 
     Attributes:
         mean: (d,) float64, the mean of unit embeddings; zeros when not centred.
@@ -60,14 +60,14 @@ class Transform:
 
     @classmethod
     def fit(cls, embeddings: Float32, center: bool = True) -> "Transform":
-        """Take the mean direction of raw embeddings, (n, d); invalid rows do not count."""
+        """Take the mean direction of raw embeddings, (n, d); invalid rows are ignored."""
         points, valid = unit(embeddings)
         if not center or not valid.any():
             return cls(np.zeros(embeddings.shape[1]))
         return cls(points[valid].mean(axis=0, dtype=np.float64))
 
     def apply(self, embeddings: Float32) -> tuple[Float32, Bool]:
-        """Turn raw embeddings into points.
+        """Transform raw embeddings into points.
 
         Args:
             embeddings: (n, d) float32, any positive scale per row.
@@ -86,13 +86,13 @@ class Transform:
         return points, valid
 
     def to_bytes(self) -> bytes:
-        """Write as the bytes of an `.npz`; equal transforms give equal bytes."""
+        """Serialise as an `.npz`; equal transforms yield equal bytes."""
         sink = io.BytesIO()
         np.savez(sink, mean=self.mean)
         return sink.getvalue()
 
     @classmethod
     def from_bytes(cls, payload: bytes) -> "Transform":
-        """Read what `to_bytes` wrote."""
+        """Deserialise the output of `to_bytes`."""
         with np.load(io.BytesIO(payload), allow_pickle=False) as stored:
             return cls(stored["mean"])

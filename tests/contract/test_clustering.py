@@ -1,4 +1,4 @@
-"""What holds for every clustering strategy."""
+"""Properties of every clustering strategy."""
 
 import subprocess
 import sys
@@ -18,8 +18,8 @@ STRATEGIES = [
 ]
 
 
-def world(seed: int = 0):
-    """Four directions, 20 points each, of 12 images, with 15 strangers."""
+def clusters(seed: int = 0):
+    """Return four clusters of 20 points and 15 noise points, spread over 12 images."""
     g = np.random.default_rng(seed)
     truth = np.concatenate([np.repeat(np.arange(4), 20), np.full(15, -1)])
     points = g.standard_normal((len(truth), 40))
@@ -41,8 +41,8 @@ def test_the_union_is_covered():
     assert all(kind in str(caught.value) for kind in kinds)
 
 
-def test_every_mask_has_a_class_or_none(strategy):
-    points, _, keys = world()
+def test_labels_and_core_points_are_consistent(strategy):
+    points, _, keys = clusters()
     fit = strategy.fit(points, keys)
     assert fit.labels.shape == fit.core.shape == (len(points),)
     assert fit.labels.dtype == np.int64
@@ -54,16 +54,16 @@ def test_every_mask_has_a_class_or_none(strategy):
     assert fit.centers is None or len(fit.centers) == fit.classes
 
 
-def test_it_finds_what_is_there(strategy):
-    points, truth, keys = world()
+def test_finds_the_true_classes(strategy):
+    points, truth, keys = clusters()
     fit = strategy.fit(points, keys)
     inside = truth >= 0
     wanted = 1.0 if getattr(strategy, "classes", 4) == 4 else 0.0
     assert adjusted_rand_score(truth[inside], fit.labels[inside]) >= wanted - 0.05
 
 
-def test_the_same_points_give_the_same_classes(strategy):
-    points, _, keys = world()
+def test_is_deterministic(strategy):
+    points, _, keys = clusters()
     first, second = strategy.fit(points, keys), strategy.fit(points, keys)
     assert (first.labels == second.labels).all()
     assert first.eps == second.eps
@@ -71,7 +71,7 @@ def test_the_same_points_give_the_same_classes(strategy):
 
 
 def test_neither_order_nor_length_of_rows_matters(strategy):
-    points, _, keys = world()
+    points, _, keys = clusters()
     g = np.random.default_rng(1)
     order = g.permutation(len(points))
     lengths = 2.0 ** g.integers(-9, 9, len(points)).astype(np.float32)
@@ -83,7 +83,7 @@ def test_neither_order_nor_length_of_rows_matters(strategy):
 
 
 def test_rows_without_direction_are_noise_and_counted(strategy):
-    points, _, keys = world()
+    points, _, keys = clusters()
     bad = np.stack([np.zeros(40), np.full(40, np.nan), np.full(40, np.inf)]).astype(np.float32)
     fit = strategy.fit(points, keys)
     mixed = strategy.fit(np.concatenate([bad, points]), ["x", "y", "z", *keys])
@@ -94,7 +94,7 @@ def test_rows_without_direction_are_noise_and_counted(strategy):
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])
-def test_hardly_any_points(strategy, n):
+def test_very_few_points(strategy, n):
     fit = strategy.fit(np.eye(2, 40, dtype=np.float32)[:n], ["a", "b"][:n])
     assert len(fit.labels) == n
     assert fit.classes <= n
@@ -105,7 +105,7 @@ def test_equal_points_are_in_one_class(strategy):
     assert fit.labels.tolist() == [0] * 30
 
 
-def test_importing_the_strategies_is_light():
+def test_importing_the_strategies_loads_no_heavy_package():
     code = (
         "import sys, samseg.clustering.settings; "
         "print(sorted({'torch', 'ray', 'sklearn', 'scipy', 'pandas'} & set(sys.modules)))"

@@ -16,27 +16,27 @@ def fit_sample(classes: int = 3, each: int = 10, noise: int = 20, seed: int = 0)
     ids = [f"image{i % 7}-{i:04d}" for i in range(len(rows))]
     order = sorted(range(len(ids)), key=lambda i: ids[i])
     ids = [ids[i] for i in order]
-    before = np.full(len(ids), -1, np.int32)
-    return FitSample(ids, [i.split("-")[0] for i in ids], rows[order], before)
+    parent_class_ids = np.full(len(ids), -1, np.int32)
+    return FitSample(ids, [i.split("-")[0] for i in ids], rows[order], parent_class_ids)
 
 
-def codebook(settings=EPS, parent=None, version=1, **world) -> Codebook:
+def codebook(settings=EPS, parent=None, version=1, **sample) -> Codebook:
     notes = {"masks": 50, "masks_bytes": 5000}
-    return build(fit_sample(**world), settings, parent, version, "recipe", notes)
+    return build(fit_sample(**sample), settings, parent, version, "recipe", notes)
 
 
-def test_classes_are_numbered_from_the_largest_and_know_their_middle():
+def test_classes_are_numbered_by_size_and_own_their_medoid_and_centroid():
     found = codebook(each=12)
     assert [c.class_id for c in found.classes] == [0, 1, 2]
     assert [c.size for c in found.classes] == sorted((c.size for c in found.classes), reverse=True)
-    world = fit_sample(each=12)
+    sample = fit_sample(each=12)
     for c in found.classes:
-        row = world.embeddings[world.mask_ids.index(c.medoid_mask_id)]
+        row = sample.embeddings[sample.mask_ids.index(c.medoid_mask_id)]
         assert found.assign(row[None]).class_ids.tolist() == [c.class_id]
         assert found.assign(c.centroid[None]).class_ids.tolist() == [c.class_id]
 
 
-def test_margin_is_how_much_farther_the_next_class_is():
+def test_margin_is_the_extra_distance_to_the_nearest_other_class():
     several, one = codebook(classes=3), codebook(classes=1)
     rows = fit_sample().embeddings
     assert (several.assign(rows).margins >= 0).all()
@@ -44,7 +44,7 @@ def test_margin_is_how_much_farther_the_next_class_is():
     assert np.isfinite(one.assign(rows).distances).all()
 
 
-def test_masks_without_direction_belong_nowhere():
+def test_masks_without_direction_are_noise():
     rows = fit_sample().embeddings[:3].copy()
     rows[0], rows[1, 5] = 0, np.nan
     found = codebook().assign(rows)
@@ -53,7 +53,7 @@ def test_masks_without_direction_belong_nowhere():
     assert np.isnan(found.distances[:2]).all()
 
 
-def test_classes_that_end_stay_as_retired_rows_and_their_ids_do_not_come_back():
+def test_ended_classes_are_kept_as_retired_and_their_ids_are_not_reused():
     first = codebook(classes=3)
     second = codebook(parent=first, version=2, classes=2, seed=9)
     assert {c.class_id: c.status for c in second.classes} == {

@@ -11,7 +11,7 @@ from samseg.clustering.transform import unit
 
 
 def cloud(seed: int, n: int = 120, d: int = 6) -> np.ndarray:
-    """A few tight directions among scattered ones, with duplicates."""
+    """Return tight clusters of directions among scattered ones, with duplicates."""
     g = np.random.default_rng(seed)
     centers = g.standard_normal((4, d))
     tight = centers[g.integers(0, 4, n)] + 0.15 * g.standard_normal((n, d))
@@ -25,7 +25,7 @@ def same_partition(a: np.ndarray, b: np.ndarray) -> bool:
 
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize(("eps", "min_samples"), [(0.01, 3), (0.04, 8), (0.1, 5), (0.3, 1)])
-def test_core_points_classes_and_noise_are_those_of_scikit_learn(seed, eps, min_samples):
+def test_core_points_classes_and_noise_equal_scikit_learns(seed, eps, min_samples):
     points = unit(cloud(seed))[0]
     oracle = Oracle(eps=eps, min_samples=min_samples, metric="cosine")
     oracle.fit(points.astype(np.float64))
@@ -76,9 +76,9 @@ def test_labels_do_not_depend_on_the_tile(monkeypatch, tile):
 def recurring(classes: int, each: int, noise: int, seed: int = 0, d: int = 256) -> tuple:
     g = np.random.default_rng(seed)
     truth = np.concatenate([np.repeat(np.arange(classes), each), np.full(noise, -1)])
-    shape = g.standard_normal((30, d))  # embeddings fill a few dozen dimensions
-    points = g.standard_normal((len(truth), 30)) @ shape
-    centers = g.standard_normal((classes, 30)) @ shape
+    basis = g.standard_normal((30, d))  # embeddings span a few dozen dimensions
+    points = g.standard_normal((len(truth), 30)) @ basis
+    centers = g.standard_normal((classes, 30)) @ basis
     points[truth >= 0] = (centers[truth] + 0.3 * points)[truth >= 0]
     order = g.permutation(len(truth))
     return points[order].astype(np.float32), truth[order]
@@ -88,7 +88,7 @@ def recurring(classes: int, each: int, noise: int, seed: int = 0, d: int = 256) 
     ("classes", "each", "noise"), [(1, 8, 60), (5, 8, 60), (12, 8, 150), (10, 18, 120), (3, 40, 0)]
 )
 @pytest.mark.parametrize("seed", [0, 1])
-def test_auto_finds_objects_that_recur_in_a_small_lake(classes, each, noise, seed):
+def test_auto_finds_recurring_objects_in_a_small_lake(classes, each, noise, seed):
     points, truth = recurring(classes, each, noise, seed)
     fit = DBSCAN().fit(points)
     assert adjusted_rand_score(truth, fit.labels) > 0.9
@@ -98,7 +98,7 @@ def test_auto_finds_objects_that_recur_in_a_small_lake(classes, each, noise, see
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 5])
-def test_auto_survives_too_few_masks(n):
+def test_auto_finds_no_class_in_too_few_masks(n):
     fit = DBSCAN().fit(np.eye(8, dtype=np.float32)[:n])
     assert fit.classes == 0
     assert (fit.labels == -1).all()

@@ -14,7 +14,7 @@ def vectors(seed: int = 0, n: int = 150) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dense", [0, 1 << 20])
-def test_a_cut_of_the_tree_is_dbscan_at_that_radius(monkeypatch, dense):
+def test_a_cut_of_the_tree_equals_dbscan_at_that_radius(monkeypatch, dense):
     monkeypatch.setattr(radius, "_DENSE", dense)
     points = vectors()
     tree = radius._Tree.of(points, 4)
@@ -25,18 +25,18 @@ def test_a_cut_of_the_tree_is_dbscan_at_that_radius(monkeypatch, dense):
         assert not core.any() or adjusted_rand_score(cut[core], labels[core]) == 1.0
 
 
-def test_a_walk_labels_by_the_nearest_core_point_within_the_radius():
+def test_a_sweep_labels_by_the_nearest_core_point_within_the_radius():
     points = vectors()
     half = points[::2]
     tree = radius._Tree.of(half, 3)
-    walk = radius._Walk(points, half, tree)
+    sweep = radius._Sweep(points, half, tree)
     for eps in (0.05, 0.1, 0.2):
         cut = tree.cut(eps)
         core = np.flatnonzero(cut >= 0)
         distance = 1 - points @ half[core].T if len(core) else np.full((len(points), 1), 9.0)
         near = distance.min(axis=1) <= eps
         want = np.where(near, cut[core][distance.argmin(axis=1)] if len(core) else -1, -1)
-        assert (walk.to(eps) == want).all()
+        assert (sweep.labels_at(eps) == want).all()
 
 
 def test_rows_of_one_key_stay_in_one_half():
@@ -50,11 +50,11 @@ def test_rows_of_one_key_stay_in_one_half():
 
 
 @pytest.mark.parametrize("keys", [None, ["one"] * 9, ["big"] * 8 + ["small"]])
-def test_rows_are_dealt_in_turn_where_keys_cannot_split_them(keys):
+def test_rows_alternate_where_keys_cannot_split_them(keys):
     assert radius.halves(9, keys).sum() == 4
 
 
-def test_what_is_all_noise_or_all_one_class_tells_nothing():
+def test_all_noise_or_a_single_class_scores_zero():
     none, one = np.full(40, -1), np.zeros(40, np.int64)
     two = np.arange(40) % 2
     assert radius._agreement(none, none)["information"] == 0
@@ -63,23 +63,23 @@ def test_what_is_all_noise_or_all_one_class_tells_nothing():
     assert radius._agreement(two, two)["stability"] == 1
 
 
-def test_more_reproduced_classes_and_more_coverage_tell_more():
+def test_score_grows_with_reproduced_classes():
     few, many = np.repeat([0, 1], 60), np.repeat([0, 1, 2, 3], 30)
     partly = np.where(np.arange(120) % 3 == 0, -1, many)
     chance = np.random.default_rng(0).integers(0, 4, 120)
-    told = {
+    score = {
         name: radius._agreement(a, b)["information"]
         for name, a, b in [
             ("few", few, few),
             ("many", many, many),
-            ("shaky", many, np.where(np.arange(120) % 2, chance, many)),
+            ("unstable", many, np.where(np.arange(120) % 2, chance, many)),
             ("chance", many, chance),
         ]
     }
-    assert told["many"] > told["few"] > told["shaky"] > told["chance"]
+    assert score["many"] > score["few"] > score["unstable"] > score["chance"]
     assert radius._agreement(partly, partly)["coverage"] == pytest.approx(2 / 3)
 
 
-def test_the_score_is_free_of_where_a_class_number_comes_from():
+def test_the_score_does_not_depend_on_class_numbers():
     a = np.repeat([0, 1, 2], 20)
     assert radius._agreement(a, a) == radius._agreement(a, (a + 1) % 3)

@@ -19,19 +19,19 @@ def fitted(seed: int, eps: float, min_samples: int = 5, n: int = 160, spread: fl
 
 @given(seed=st.integers(0, 500), eps=st.sampled_from([0.01, 0.02, 0.04, 0.08]))
 @settings(max_examples=40, deadline=None)
-def test_every_mask_of_the_fit_is_assigned_to_its_own_class_again(seed, eps):
+def test_assigning_the_masks_of_the_fit_reproduces_their_classes(seed, eps):
     points, ids, fit = fitted(seed, eps)
     class_ids = np.arange(fit.classes) + 10
     prototypes = prototypes_of(fit, points, ids, class_ids)
     found = nearest(points, prototypes.vectors, prototypes.class_ids)
     inside = found.distance <= fit.eps
-    again = np.full(len(points), -1)
-    again[inside] = prototypes.class_ids[found.index[inside]] - 10
-    assert (again == fit.labels).all()
+    assigned = np.full(len(points), -1)
+    assigned[inside] = prototypes.class_ids[found.index[inside]] - 10
+    assert (assigned == fit.labels).all()
     assert found.distance[fit.core] == pytest.approx(0, abs=eps / 2 + 1e-9)
 
 
-def test_prototypes_are_core_masks_of_their_class_and_fewer():
+def test_prototypes_are_a_subset_of_the_core_points():
     points, ids, fit = fitted(1, 0.04, spread=0.15)
     prototypes = prototypes_of(fit, points, ids, np.arange(fit.classes))
     rows = [ids.index(mask_id) for mask_id in prototypes.mask_ids]
@@ -50,7 +50,7 @@ def test_the_order_of_rows_does_not_matter():
     assert set(same.mask_ids) == set(other.mask_ids)
 
 
-def test_centres_stand_for_themselves():
+def test_centres_are_their_own_prototypes():
     points, ids, _ = fitted(3, 0.04)
     fit = KMeans(classes=3).fit(points)
     prototypes = prototypes_of(fit, points, ids, np.array([4, 5, 9]))
@@ -58,7 +58,7 @@ def test_centres_stand_for_themselves():
     assert prototypes.class_ids.tolist() == [4, 5, 9]
 
 
-def test_no_class_has_no_anchor():
+def test_no_class_has_no_prototype():
     points, ids, fit = fitted(4, 1e-6)
     assert fit.classes == 0
     assert len(prototypes_of(fit, points, ids, np.zeros(0))) == 0

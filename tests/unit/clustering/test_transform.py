@@ -15,7 +15,7 @@ def rows(n: int = 40, d: int = 8) -> np.ndarray:
 
 @given(ROWS)
 @settings(deadline=None)
-def test_unit_twice_is_unit_once(points):
+def test_unit_is_idempotent(points):
     once, valid = unit(points)
     twice, again = unit(once)
     assert (once == twice).all()
@@ -24,7 +24,7 @@ def test_unit_twice_is_unit_once(points):
 
 
 @pytest.mark.parametrize("bad", [0.0, np.nan, np.inf, -np.inf])
-def test_a_row_without_direction_is_invalid_and_does_not_touch_the_others(bad):
+def test_a_row_without_direction_is_invalid_and_does_not_affect_others(bad):
     embeddings = rows()
     broken = embeddings.copy()
     broken[3] = bad
@@ -37,7 +37,7 @@ def test_a_row_without_direction_is_invalid_and_does_not_touch_the_others(bad):
 
 
 @pytest.mark.parametrize("scale", [1e-30, 0.3, 1e30])
-def test_the_length_of_a_row_changes_nothing(scale):
+def test_the_length_of_a_row_does_not_matter(scale):
     embeddings = rows()
     transform = Transform.fit(embeddings)
     scaled, valid = transform.apply((embeddings * scale).astype(np.float32))
@@ -45,7 +45,7 @@ def test_the_length_of_a_row_changes_nothing(scale):
     assert scaled == pytest.approx(transform.apply(embeddings)[0], abs=2e-6)
 
 
-def test_each_row_depends_on_itself_alone():
+def test_rows_are_transformed_independently():
     embeddings = rows()
     transform = Transform.fit(embeddings)
     whole = transform.apply(embeddings)[0]
@@ -53,7 +53,7 @@ def test_each_row_depends_on_itself_alone():
     assert (np.array(single) == whole).all()
 
 
-def test_the_mean_is_gone_and_what_equals_it_has_no_direction():
+def test_the_mean_is_removed_and_rows_equal_to_it_have_no_direction():
     embeddings = rows()
     points, _ = Transform.fit(embeddings).apply(embeddings)
     assert np.abs(points.mean(axis=0)).max() < 0.1 < np.abs(unit(embeddings)[0].mean(axis=0)).max()
@@ -61,14 +61,14 @@ def test_the_mean_is_gone_and_what_equals_it_has_no_direction():
     assert not Transform.fit(same).apply(same)[1].any()
 
 
-def test_without_centring_it_is_unit():
+def test_without_centring_only_the_length_changes():
     embeddings = rows()
     assert (
         Transform.fit(embeddings, center=False).apply(embeddings)[0] == unit(embeddings)[0]
     ).all()
 
 
-def test_its_bytes_are_the_same_each_time_and_give_it_back():
+def test_serialisation_is_deterministic_and_round_trips():
     transform = Transform.fit(rows())
     assert transform.to_bytes() == Transform.fit(rows()).to_bytes()
     assert (Transform.from_bytes(transform.to_bytes()).mean == transform.mean).all()
