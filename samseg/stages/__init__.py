@@ -1,4 +1,4 @@
-"""The stages of a night: plain functions of an output folder and, for embed, an engine.
+"""Pipeline stages: plain functions over an output folder and, for embed, an engine.
 
 One file per stage; a stage with helpers is a folder whose `stage.py` holds it.
 """

@@ -1,7 +1,7 @@
-"""The export stage: from the tables, shard by shard, to the files that other tools read.
+"""The export stage: write the tables, shard by shard, in the formats of other tools.
 
-Reads tables only, never an image. Everything an export writes depends on the committed tables
-alone, so running it again with the same stamp writes the same bytes.
+Reads tables only, no images. The output depends on the committed tables alone, so another run with
+the same stamp writes the same bytes.
 """
 
 import json
@@ -25,21 +25,22 @@ def export(
 ) -> list[Written]:
     """Write every segmented image in every format, with the classes of the newest codebook.
 
-    Without a codebook the masks have no class yet, and the formats say so in their own way.
+    Without a codebook the masks have no class, which each format represents in its own way.
 
     Args:
         output: the output folder.
         exporters: the formats.
-        stamp: names the folder `exports/{kind}/{stamp}/`. `export.json` in it is written last and
-            tells that the export is whole.
-        on_progress: told the number of images written so far, over all formats, after each shard.
+        stamp: names the folder `exports/{kind}/{stamp}/`. Its `export.json` is written last and
+            marks the export as complete.
+        on_progress: called after each shard with the number of images written so far, over all
+            formats.
 
     Returns:
-        One account per exporter, in order.
+        One summary per exporter, in order.
 
     Raises:
-        StorageError: the folder holds another export of this stamp; use another stamp.
-        CodebookError: an assignment names a class that the codebook does not have.
+        StorageError: the folder holds another export with this stamp; use another stamp.
+        CodebookError: an assignment refers to a class that the codebook does not have.
     """
     version = max(output.codebook_versions(), default=None)
     classes = list(_classes(output, version))
@@ -80,8 +81,8 @@ class _ExportFolder:
         storage, key = self._output.storage, self._key(name)
         if not storage.put_new(key, payload) and storage.get(key) != payload:
             raise StorageError(
-                f"{storage.uri_of(key)} stands from another export with the stamp {self.stamp} "
-                "and would now be different; export with another stamp"
+                f"{storage.uri_of(key)} exists from another export with the stamp {self.stamp} "
+                "and has different content; export with another stamp"
             )
         self.objects += 1
 
@@ -117,11 +118,12 @@ def _images(
             class_of = dict(
                 zip(*(rows[c].to_pylist() for c in ("mask_id", "class_id")), strict=True)
             )
-            strange = sorted(set(class_of.values()) - known)
-            if strange:
+            unknown = sorted(set(class_of.values()) - known)
+            if unknown:
                 raise CodebookError(
-                    f"the assignments of shard {shard} name the classes {strange[:5]}, which "
-                    f"codebook {version} of {output.uri} does not have; cluster again"
+                    f"the assignments of shard {shard} refer to the classes {unknown[:5]}, which "
+                    f"codebook {version} of {output.uri} does not have; "
+                    "run `samseg cluster --refit`"
                 )
         masks = _masks(output.read(output.masks_key(shard), _MASK_COLUMNS), class_of)
         for row in output.read(output.images_key(shard), _IMAGE_COLUMNS).to_pylist():
@@ -135,7 +137,7 @@ def _images(
 
 def _masks(table: pa.Table, class_of: dict[str, int]) -> dict[str, list[MaskRow]]:
     """Group the masks of a shard by image."""
-    found: dict[str, list[MaskRow]] = {}
+    by_image: dict[str, list[MaskRow]] = {}
     for row in table.to_pylist():
         box = row["bbox"]
         mask = MaskRow(
@@ -146,5 +148,5 @@ def _masks(table: pa.Table, class_of: dict[str, int]) -> dict[str, list[MaskRow]
             predicted_iou=row["predicted_iou"],
             rle=row["rle"],
         )
-        found.setdefault(row["image_id"], []).append(mask)
-    return found
+        by_image.setdefault(row["image_id"], []).append(mask)
+    return by_image

@@ -1,6 +1,6 @@
-"""The plan stage: list the lake, drop what earlier plans hold, commit the rest as new shards.
+"""The plan stage: list the lake and commit objects not yet planned as new shards.
 
-Plans are append-only, so a growing lake never reshuffles the shards of earlier nights.
+Plans are append-only, so a growing lake does not change the shards of earlier nights.
 """
 
 from dataclasses import dataclass
@@ -9,19 +9,19 @@ from samseg.errors import StorageError
 from samseg.output import Output
 from samseg.readers import Reader
 
-_RACES = 5
+_MAX_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class PlanReport:
-    """What one planning found.
+    """Result of one run of the stage.
 
     Attributes:
-        shards: shards planned now.
+        shards: newly planned shards.
         sources: objects in them.
-        known: objects that earlier plans hold.
-        changed: objects whose version differs from the planned one; they stay as first seen.
-        ignored: objects that are no images.
+        known: objects in earlier plans.
+        changed: objects whose version differs from the planned one; they are not planned again.
+        ignored: objects that are not images.
     """
 
     shards: int
@@ -32,13 +32,13 @@ class PlanReport:
 
 
 def plan(output: Output, reader: Reader) -> PlanReport:
-    """Plan what is new in the lake.
+    """Plan the new objects of the lake.
 
     Raises:
-        LakeError: the lake cannot be listed, or holds no image at all.
+        LakeError: the lake cannot be listed or contains no images.
         StorageError: the output folder cannot be written.
     """
-    for _ in range(_RACES):
+    for _ in range(_MAX_ATTEMPTS):
         table = output.plan_table(["key", "etag"])
         known = dict(zip(table["key"].to_pylist(), table["etag"].to_pylist(), strict=True))
         found = reader.plan(known)
@@ -52,5 +52,6 @@ def plan(output: Output, reader: Reader) -> PlanReport:
                 ignored=found.ignored,
             )
     raise StorageError(
-        f"other runs kept adding plans to {output.uri} at the same moment; run again when they end"
+        f"other runs added plans to {output.uri} during each of {_MAX_ATTEMPTS} attempts; "
+        "run again when they have finished"
     )

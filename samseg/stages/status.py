@@ -1,7 +1,7 @@
-"""Counts what an output folder holds: planned, committed, failed, given up, classified.
+"""Counts of an output folder: planned, committed, failed, given up, classified.
 
-The completeness check: every planned image has exactly one row in `images`. Reads narrow columns
-of every part, so its cost grows with the lake; not for a hot loop.
+Complete means that every planned image has exactly one row in `images`. Narrow columns of every
+part are read, so the cost grows with the lake; do not call it in a loop.
 """
 
 from collections import Counter
@@ -22,14 +22,14 @@ class Status:
         committed: shards with an images part.
         quarantined: shards given up.
         sources: planned objects.
-        images_planned: images in them, None where only reading can tell (tars).
+        images_planned: images in them, None if unknown before reading (tars).
         images: rows of `images`.
         statuses: images per status.
-        masks: rows of `masks`, by the images' own counts.
-        codebook: version of the newest codebook, None before the first.
-        classes: its classes.
+        masks: rows of `masks`, as counted in `images`.
+        codebook: version of the newest codebook, None if there is none.
+        classes: its active classes.
         assigned: masks with a class under it.
-        noise: masks without.
+        noise: masks without a class.
         nights: nights run.
     """
 
@@ -49,14 +49,14 @@ class Status:
 
     @property
     def pending(self) -> int:
-        """Shards still to be labelled."""
+        """Shards neither committed nor quarantined."""
         return self.shards - self.committed - self.quarantined
 
     @property
     def complete(self) -> bool:
-        """Every planned image has its row."""
-        whole = self.images_planned is None or self.images_planned == self.images
-        return self.committed == self.shards and whole
+        """Whether every planned image has a row."""
+        all_images = self.images_planned is None or self.images_planned == self.images
+        return self.committed == self.shards and all_images
 
 
 def status_of(output: Output) -> Status:
@@ -73,13 +73,13 @@ def status_of(output: Output) -> Status:
     versions = output.codebook_versions()
     classes = assigned = noise = 0
     if versions:
-        found = output.read(output.codebook_key(versions[-1], "classes.parquet"), ["status"])
-        classes = found["status"].to_pylist().count("active")
+        table = output.read(output.codebook_key(versions[-1], "classes.parquet"), ["status"])
+        classes = table["status"].to_pylist().count("active")
         for shard_id in output.assigned(versions[-1]):
             part = output.read(output.assignments_key(versions[-1], shard_id), ["class_id"])
-            here = pc.sum(pc.equal(part["class_id"], NOISE)).as_py() or 0
-            noise += here
-            assigned += part.num_rows - here
+            in_part = pc.sum(pc.equal(part["class_id"], NOISE)).as_py() or 0
+            noise += in_part
+            assigned += part.num_rows - in_part
     unknown = plan["images"].null_count > 0
     return Status(
         shards=len(pc.unique(plan["shard_id"])),

@@ -1,1 +1,1 @@
-"""The cluster stage: draw the fit sample, fit or assign, store the codebook."""
+"""The cluster stage: read the fit sample, fit or assign, store the codebook."""

@@ -1,7 +1,7 @@
 """Reads and writes codebooks in an output folder.
 
-A codebook is written object by object and exists for readers once `codebook.json` does. Its bytes
-contain no times and no host names, so writing the same codebook again produces identical objects.
+A codebook is written object by object, `codebook.json` last; readers ignore it until then. Its
+objects contain no times or host names, so writing the same codebook again produces identical bytes.
 """
 
 import json
@@ -17,14 +17,14 @@ from samseg.errors import CodebookError
 from samseg.output import Output
 
 MANIFEST = "codebook.json"
-_NOTES = ("masks", "masks_bytes", "reference", "invalid", "noise")
+_NOTE_KEYS = ("masks", "masks_bytes", "reference", "invalid", "noise")
 
 
 def write_codebook(output: Output, codebook: Codebook) -> bool:
-    """Write everything but the manifest.
+    """Write all objects except the manifest.
 
     Returns:
-        False when the objects of another codebook stand at this version: take the next one.
+        False if this version holds objects of another codebook; use the next version.
     """
     objects = {
         "transform.npz": codebook.transform.to_bytes(),
@@ -35,10 +35,10 @@ def write_codebook(output: Output, codebook: Codebook) -> bool:
 
 
 def commit_codebook(output: Output, codebook: Codebook) -> bool:
-    """Write the manifest: from now on readers see this codebook.
+    """Write the manifest, which makes the codebook visible to readers.
 
     Returns:
-        False when the manifest of another codebook stands at this version.
+        False if this version holds the manifest of another codebook.
     """
     manifest = {
         "version": codebook.version,
@@ -55,25 +55,25 @@ def commit_codebook(output: Output, codebook: Codebook) -> bool:
 
 
 def load_codebook(output: Output, recipe: str, version: int | None = None) -> Codebook:
-    """Read a codebook, the newest where no version is named.
+    """Read a codebook, the newest if `version` is None.
 
     Raises:
-        CodebookError: there is none, or it was fitted to embeddings of another recipe.
+        CodebookError: it does not exist, or was fitted to embeddings of another recipe.
     """
     versions = output.codebook_versions()
     wanted = versions[-1] if version is None and versions else version
     if wanted not in versions or wanted is None:
         what = "no codebook" if wanted is None else f"no codebook v{wanted}"
-        there = ", ".join(f"v{v}" for v in versions) or "none"
+        available = ", ".join(f"v{v}" for v in versions) or "none"
         raise CodebookError(
-            f"{output.uri} has {what} (there: {there}); run `samseg cluster` to fit one"
+            f"{output.uri} has {what} (available: {available}); run `samseg cluster` to fit one"
         )
     manifest = json.loads(output.storage.get(output.codebook_key(wanted, MANIFEST)))
     if manifest["recipe"] != recipe:
         raise CodebookError(
             f"codebook v{wanted} of {output.uri} was fitted to embeddings of recipe "
-            f"{manifest['recipe']}, these are of recipe {recipe}; distances between them mean "
-            "nothing. Use the config it was fitted with, or a new output folder."
+            f"{manifest['recipe']}, but the config has recipe {recipe}; their distances are not "
+            "comparable. Use the config it was fitted with, or a new output folder."
         )
     core = output.read(output.codebook_key(wanted, "core.parquet"))
     transform = output.storage.get(output.codebook_key(wanted, "transform.npz"))
@@ -90,7 +90,7 @@ def load_codebook(output: Output, recipe: str, version: int | None = None) -> Co
         ),
         classes=_classes_in(output.read(output.codebook_key(wanted, "classes.parquet"))),
         settings=manifest["settings"],
-        notes={key: manifest[key] for key in _NOTES},
+        notes={key: manifest[key] for key in _NOTE_KEYS},
         curve=tuple(manifest["curve"]),
     )
 

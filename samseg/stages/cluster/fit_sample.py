@@ -1,8 +1,8 @@
-"""Reads the masks that a fit looks at.
+"""Reads the fit sample: the masks that a fit uses.
 
-The masks whose ids have the smallest hashes: the same ones whatever the order of nights, however
-masks are packed into shards, and most of them again when the lake has grown. One shard is in memory
-at a time, and of all others only what is chosen.
+The sample consists of the masks whose ids have the smallest hashes. It depends neither on the order
+of nights nor on how masks are packed into shards, and changes little as the lake grows. Only one
+shard and the chosen rows are in memory at a time.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ _FIT_SAMPLE = pa.schema(
         ("mask_id", pa.string()),
         ("image_id", pa.string()),
         ("embedding", schema.EMBEDDING),
-        ("before", pa.int32()),
+        ("parent_class_id", pa.int32()),
     ]
 )
 
@@ -34,17 +34,17 @@ def read_fit_sample(
     parent: Codebook | None,
     assigned: set[str],
 ) -> tuple[FitSample, int]:
-    """Choose and read the reference.
+    """Choose and read the fit sample.
 
     Args:
-        output: the folder.
+        output: the output folder.
         shards: ids of the shards to choose from.
-        size: masks to choose, or all where there are fewer.
-        parent: the codebook whose classes the masks are to be compared with.
+        size: masks to choose; all if there are fewer.
+        parent: the codebook that `parent_class_ids` refer to.
         assigned: the shards that have assignments under it; masks of others are assigned here.
 
     Returns:
-        The reference, and the number of masks with an embedding that it was chosen from.
+        The sample, and the number of masks with an embedding that it was chosen from.
     """
     chosen, total = _choose(output, shards, size)
     parts = [
@@ -57,32 +57,32 @@ def read_fit_sample(
             rows["mask_id"].to_pylist(),
             rows["image_id"].to_pylist(),
             schema.matrix_of(rows["embedding"]),
-            rows["before"].to_numpy().astype(np.int32),
+            rows["parent_class_id"].to_numpy().astype(np.int32),
         ),
         total,
     )
 
 
 def _choose(output: Output, shards: list[str], size: int) -> tuple[dict[str, Int64], int]:
-    """Return the chosen rows of each shard, and the number of masks to choose from."""
+    """Return the chosen rows of each shard, and the number of masks chosen from."""
     hashes = np.zeros(0, np.uint64)
-    places = np.zeros((0, 2), np.int64)
+    positions = np.zeros((0, 2), np.int64)  # (shard number, row)
     total = 0
     for number, shard in enumerate(shards):
         part = output.read(output.masks_key(shard), ["mask_id", "status"])
         rows = np.flatnonzero(pc.equal(part["status"], "ok").to_numpy())
         total += len(rows)
         ids = part["mask_id"].to_pylist()
-        found = np.array([_hash(ids[row]) for row in rows], dtype=np.uint64)
-        hashes = np.concatenate([hashes, found])
-        where = np.stack([np.full(len(rows), number), rows], axis=1)
-        places = np.concatenate([places, where])
+        new_hashes = np.array([_hash(ids[row]) for row in rows], dtype=np.uint64)
+        hashes = np.concatenate([hashes, new_hashes])
+        new_positions = np.stack([np.full(len(rows), number), rows], axis=1)
+        positions = np.concatenate([positions, new_positions])
         if len(hashes) > size:
             smallest = np.argpartition(hashes, size)[:size]
-            hashes, places = hashes[smallest], places[smallest]
+            hashes, positions = hashes[smallest], positions[smallest]
     chosen = {
-        shards[number]: np.sort(places[places[:, 0] == number, 1])
-        for number in np.unique(places[:, 0])
+        shards[number]: np.sort(positions[positions[:, 0] == number, 1])
+        for number in np.unique(positions[:, 0])
     }
     return chosen, total
 
@@ -98,10 +98,11 @@ def _read_fit_sample(
     columns = ["mask_id", "image_id", "embedding"]
     part = output.read(output.masks_key(shard), columns).take(rows)
     if parent is None:
-        before = np.full(len(rows), NOISE, np.int32)
+        class_ids = np.full(len(rows), NOISE, np.int32)
     elif assigned:
         key = output.assignments_key(parent.version, shard)
-        before = output.read(key, ["class_id"])["class_id"].to_numpy()[rows]
+        class_ids = output.read(key, ["class_id"])["class_id"].to_numpy()[rows]
     else:
-        before = parent.assign(schema.matrix_of(part["embedding"])).class_ids
-    return part.append_column("before", pa.array(before, pa.int32())).cast(_FIT_SAMPLE)
+        class_ids = parent.assign(schema.matrix_of(part["embedding"])).class_ids
+    column = pa.array(class_ids, pa.int32())
+    return part.append_column("parent_class_id", column).cast(_FIT_SAMPLE)

@@ -1,14 +1,13 @@
-"""The cluster stage: assign new masks to classes, and now and then find the classes anew.
+"""The cluster stage: assign new masks to classes, and occasionally refit the classes.
 
-An ordinary night only assigns: it reads the masks of shards that have no assignments yet and
-writes one part for each. A refit night fits a reference of masks from the whole lake, carries class
-ids over from the codebook before, writes assignments for every shard under the new version, and
-commits that codebook last: readers change over from one complete set of assignments to the next.
+An ordinary night only assigns: it reads the masks of shards without assignments and writes one part
+for each. A refit night fits a sample of the whole lake, carries class ids over from the parent
+codebook, writes assignments of every shard under the new version, and commits the codebook last, so
+that readers switch from one complete set of assignments to the next.
 
-Every object is created once and follows from what is committed, so a night that was killed is
-finished by the same command. If the lake grew in between, a half-written codebook may no longer be
-the one to write; it is then passed over and the next version taken. Masks are read one shard at a
-time; only the reference is held.
+Every object is created once and depends on committed objects alone, so the same command resumes an
+interrupted run. If the lake has grown since, a half-written codebook may be out of date; its
+version is then skipped. Masks are read one shard at a time; only the fit sample is held in memory.
 """
 
 import time
@@ -34,25 +33,26 @@ OnProgress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class ClusterReport:
-    """What one night did.
+    """Result of one run of the stage.
 
     Attributes:
-        version: the codebook that is now the newest.
-        refitted: whether this night fitted it.
-        reason: why: `first`, `asked`, `settings` (they differ from the last fit's) or `growth`;
-            empty when nothing was fitted.
-        masks: masks given an assignment, `assigned + noise`: all of the lake on a refit night, the
-            new ones on any other.
-        new_masks: those that had none before.
+        version: the newest codebook.
+        refitted: whether this run fitted it.
+        reason: why it was fitted: `first`, `asked` (on request), `settings` (changed since the last
+            fit) or `growth`; empty if nothing was fitted.
+        masks: masks that got an assignment, `assigned + noise`: those of the whole lake after a
+            refit, otherwise the new ones.
+        new_masks: those of shards that had no assignments.
         assigned: masks with a class.
-        noise: masks without.
-        invalid: masks without an embedding that has a direction; part of `noise`.
+        noise: masks without a class.
+        invalid: masks with no embedding, or one without a direction; part of `noise`.
         classes: active classes.
-        born: classes that are new tonight.
-        retired: classes that ended tonight.
+        born: classes added by this run.
+        retired: classes retired by this run.
         eps: cosine distance within which a mask is assigned.
         seconds: wall seconds.
-        curve: one row per radius tried when eps was chosen (`samseg.clustering.eps`).
+        curve: one row per radius evaluated where eps was chosen automatically
+            (`samseg.clustering.eps`).
     """
 
     version: int
@@ -79,38 +79,39 @@ def cluster(
     recipe_fingerprint: str,
     on_progress: OnProgress | None = None,
 ) -> ClusterReport:
-    """Bring the classes of every committed shard up to date.
+    """Assign the masks of every committed shard, after a refit if one is due.
 
     Args:
-        output: the folder.
-        settings: how classes are found, and when anew.
-        refit: find them anew now.
-        recipe_fingerprint: names the recipe of the embeddings.
+        output: the output folder.
+        settings: how classes are fitted and when they are refitted.
+        refit: refit now.
+        recipe_fingerprint: fingerprint of the embeddings' recipe.
         on_progress: called with the number of masks assigned so far.
 
     Raises:
         CodebookError: the newest codebook belongs to another recipe, or another run committed a
-            codebook while this one was fitting.
+            codebook during the fit.
         StorageError: the output folder cannot be read or written.
     """
-    began = time.perf_counter()
+    started = time.perf_counter()
     committed = sorted(output.committed())
     stored = _stored_bytes(output, committed)
     versions = output.codebook_versions()
     parent = load_codebook(output, recipe_fingerprint, versions[-1]) if versions else None
     reason = _reason(parent, settings, refit, stored)
     assigned = output.assigned(parent.version) if parent else set()
-    report = on_progress or (lambda done: None)
+    on_progress = on_progress or (lambda done: None)
     if parent is not None and not reason:
         codebook = parent
-        tally = _assign(output, codebook, [s for s in committed if s not in assigned], report)
+        unassigned = [shard for shard in committed if shard not in assigned]
+        counts = _assign(output, codebook, unassigned, on_progress)
     else:
-        reference, masks = read_fit_sample(output, committed, settings.reference, parent, assigned)
+        sample, masks = read_fit_sample(output, committed, settings.reference, parent, assigned)
         notes = {"masks": masks, "masks_bytes": stored}
         version = parent.version + 1 if parent else 1
-        codebook = build(reference, settings, parent, version, recipe_fingerprint, notes)
-        codebook = _place(output, codebook)
-        tally = _assign(output, codebook, committed, report, assigned)
+        codebook = build(sample, settings, parent, version, recipe_fingerprint, notes)
+        codebook = _write_at_free_version(output, codebook)
+        counts = _assign(output, codebook, committed, on_progress, assigned)
         _commit(output, codebook)
     before = {c.class_id for c in parent.active} if parent else set()
     after = {c.class_id for c in codebook.active}
@@ -118,27 +119,28 @@ def cluster(
         version=codebook.version,
         refitted=bool(reason),
         reason=reason,
-        masks=tally.masks,
-        new_masks=tally.new,
-        assigned=tally.masks - tally.noise,
-        noise=tally.noise,
-        invalid=tally.invalid,
+        masks=counts.masks,
+        new_masks=counts.new,
+        assigned=counts.masks - counts.noise,
+        noise=counts.noise,
+        invalid=counts.invalid,
         classes=len(after),
         born=len(after - before),
         retired=len(before - after),
         eps=codebook.eps,
-        seconds=round(time.perf_counter() - began, 3),
+        seconds=round(time.perf_counter() - started, 3),
         curve=codebook.curve,
     )
 
 
 def _stored_bytes(output: Output, shards: Iterable[str]) -> int:
-    """Return the size of the shards' masks parts: one LIST says how much the lake has grown."""
+    """Return the total size of the shards' masks parts: one LIST, the measure of growth."""
     wanted = {output.masks_key(shard) for shard in shards}
     return sum(source.bytes for source in output.storage.list("masks/") if source.key in wanted)
 
 
 def _reason(parent: Codebook | None, settings: ClusterSettings, refit: bool, stored: int) -> str:
+    """Return the reason for a refit as in `ClusterReport.reason`."""
     if parent is None:
         return "first"
     if refit:
@@ -152,15 +154,15 @@ def _reason(parent: Codebook | None, settings: ClusterSettings, refit: bool, sto
 # --------------------------------------------------------------------------- fitting
 
 
-def _place(output: Output, codebook: Codebook) -> Codebook:
-    """Write all but the manifest, at the first version where nothing else stands."""
+def _write_at_free_version(output: Output, codebook: Codebook) -> Codebook:
+    """Write all but the manifest, at the first version without objects of another codebook."""
     while not write_codebook(output, codebook):
         version = codebook.version + 1
-        moved = [
+        classes = [
             replace(c, born_in=version) if c.born_in == codebook.version else c
             for c in codebook.classes
         ]
-        codebook = replace(codebook, version=version, classes=tuple(moved))
+        codebook = replace(codebook, version=version, classes=tuple(classes))
     return codebook
 
 
@@ -169,7 +171,7 @@ def _commit(output: Output, codebook: Codebook) -> None:
     if newest not in (codebook.parent, codebook.version) or not commit_codebook(output, codebook):
         raise CodebookError(
             f"another run committed codebook v{newest} to {output.uri} while v{codebook.version} "
-            f"was being fitted to follow {codebook.parent}; run `samseg cluster` again"
+            f"was being fitted with parent {codebook.parent}; run `samseg cluster` again"
         )
 
 
@@ -191,39 +193,39 @@ def _assign(
     on_progress: OnProgress,
     known: Iterable[str] = (),
 ) -> _AssignCounts:
-    """Write the assignments of `shards`; those in `known` had some under the codebook before."""
-    tally, known = _AssignCounts(), set(known)
+    """Write the assignments of `shards`; those in `known` had some under the parent codebook."""
+    counts, known = _AssignCounts(), set(known)
     for shard in shards:
         part = output.read(output.masks_key(shard), ["mask_id", "embedding"])
         table, invalid = _assignments(codebook, part)
         key = output.assignments_key(codebook.version, shard)
         output.storage.put_new(key, schema.encode(table))
-        tally.masks += table.num_rows
-        tally.new += 0 if shard in known else table.num_rows
-        tally.noise += int((table["class_id"].to_numpy() == NOISE).sum())
-        tally.invalid += invalid
-        on_progress(tally.masks)
-    return tally
+        counts.masks += table.num_rows
+        counts.new += 0 if shard in known else table.num_rows
+        counts.noise += int((table["class_id"].to_numpy() == NOISE).sum())
+        counts.invalid += invalid
+        on_progress(counts.masks)
+    return counts
 
 
 def _assignments(codebook: Codebook, part: pa.Table) -> tuple[pa.Table, int]:
-    """Return the assignments of one masks part, row for row, and how many had no direction."""
-    pooled = part["embedding"].is_valid().to_numpy()
-    found = codebook.assign(schema.matrix_of(part["embedding"].filter(pa.array(pooled))))
+    """Return the assignments of one masks part, row for row, and the number of invalid masks."""
+    present = part["embedding"].is_valid().to_numpy()
+    found = codebook.assign(schema.matrix_of(part["embedding"].filter(pa.array(present))))
     class_ids = np.full(part.num_rows, NOISE, np.int32)
-    class_ids[pooled] = found.class_ids
+    class_ids[present] = found.class_ids
     columns = [
         part["mask_id"],
         pa.array(class_ids),
-        _scatter(found.distances, pooled),
-        _scatter(found.margins, pooled),
+        _scatter(found.distances, present),
+        _scatter(found.margins, present),
         pa.array(np.full(part.num_rows, codebook.version, np.int32)),
     ]
     return pa.table(columns, schema=schema.ASSIGNMENTS), part.num_rows - int(found.valid.sum())
 
 
-def _scatter(values: Float32, where: Any) -> pa.Array:
-    """Spread values over the rows they belong to; null elsewhere and where NaN."""
-    full = np.full(len(where), np.nan, np.float32)
-    full[where] = values
+def _scatter(values: Float32, mask: Any) -> pa.Array:
+    """Place values at the rows where `mask` is True; null elsewhere and where NaN."""
+    full = np.full(len(mask), np.nan, np.float32)
+    full[mask] = values
     return pa.array(full, from_pandas=True)

@@ -1,9 +1,9 @@
-"""Reads and decodes ahead of the model, so that neither waits for the other.
+"""Prefetch: reads and decodes images in the background while the model runs.
 
-A producer thread walks the shard's images in order and hands their bytes to decoding threads; a
-bounded queue keeps memory flat. When the producer reaches the end of its shard it starts on the
-`upcoming` one, which will probably be asked for next. Not for exact attempts: with reading ahead,
-the image being worked on is not the one being decoded.
+A producer thread reads the shard's images in order and submits their bytes to decoding threads; a
+bounded queue limits memory. When all images of a shard are read, the `upcoming` one is started,
+which will probably be requested next. Exact attempts do not prefetch, because the image being
+segmented would not be the one being decoded.
 """
 
 import hashlib
@@ -22,52 +22,53 @@ from samseg.types import Image, RawImage, Shard
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedImage:
-    """One image, decoded or not decodable.
+    """One image, or the error that prevented reading or decoding it.
 
     Attributes:
-        encoded: the image as its reader found it.
-        image: the picture, or why there is none.
+        raw: the image as read.
+        image: the decoded image, or the error.
         sha256: hex digest of the file's bytes, None when they could not be read.
         read_s: seconds spent reading it.
         decode_s: seconds spent decoding it.
     """
 
-    encoded: RawImage
+    raw: RawImage
     image: Image | ImageError
     sha256: str | None
     read_s: float
     decode_s: float
 
 
-def decode_one(policy: DecodePolicy, encoded: RawImage, read_s: float) -> DecodedImage:
-    """Decode one image; what cannot be decoded becomes an `ImageError` value."""
-    if not isinstance(encoded.payload, bytes):
-        error = encoded.payload
+def decode_one(policy: DecodePolicy, raw: RawImage, read_s: float) -> DecodedImage:
+    """Decode one image; an `ImageError` is returned as a value, not raised."""
+    if not isinstance(raw.payload, bytes):
+        error = raw.payload
         if not isinstance(error, ImageError):
             raise error
-        return DecodedImage(encoded, error, None, read_s, 0.0)
-    began = time.perf_counter()
-    digest = hashlib.sha256(encoded.payload).hexdigest()
+        return DecodedImage(raw, error, None, read_s, 0.0)
+    started = time.perf_counter()
+    digest = hashlib.sha256(raw.payload).hexdigest()
     image: Image | ImageError
     try:
-        image = policy.decode(encoded.payload)
+        image = policy.decode(raw.payload)
     except ImageError as e:
         image = e
-    return DecodedImage(encoded, image, digest, read_s, time.perf_counter() - began)
+    return DecodedImage(raw, image, digest, read_s, time.perf_counter() - started)
 
 
 class Prefetcher:
-    """The images of one shard after another, read and decoded in the background."""
+    """Reads and decodes the images of one shard after another in the background."""
 
     def __init__(self, reader: Reader, policy: DecodePolicy, threads: int, ahead: int):
-        """Prepare; nothing is read yet.
+        """Create the decoding threads; nothing is read yet.
 
         Args:
-            reader: where images come from.
-            policy: how they are decoded.
-            threads: decoding threads.
-            ahead: images of one shard that may wait, decoded; one more waits to join them. At the
-                end of a shard as many of the upcoming one wait too, so peak memory counts twice.
+            reader: reads the images.
+            policy: decodes them.
+            threads: number of decoding threads.
+            ahead: capacity of the queue of decoded images of one shard; one more image waits to
+                enter it. At the end of a shard the upcoming one has a queue too, which doubles
+                the peak memory.
         """
         self._reader = reader
         self._policy = policy
@@ -76,10 +77,10 @@ class Prefetcher:
         self._next: _Stream | None = None
 
     def images(self, shard: Shard, upcoming: Shard | None) -> Iterator[DecodedImage]:
-        """Yield the images of `shard` in reading order, then start on `upcoming`.
+        """Yield the images of `shard` in reading order, then start to read `upcoming`.
 
         Raises:
-            SamsegError: the shard cannot be read (a store that fails; retrying can help).
+            SamsegError: the shard cannot be read; a retry may help if the store failed.
         """
         stream, self._next = self._next, None
         if stream is None or stream.shard.id != shard.id:
@@ -124,30 +125,31 @@ class _Stream:
         producer.shutdown(wait=False)
 
     def __iter__(self) -> Iterator["Future[DecodedImage]"]:
-        while (found := self._queue.get()) is not None:
-            yield found
-        self._produced.result()  # raises what ended the reading early
+        while (future := self._queue.get()) is not None:
+            yield future
+        self._produced.result()  # raises the producer's error
 
     def stop(self) -> None:
-        """Let the producer end at its next step."""
+        """Tell the producer to stop before its next image."""
         self._stopped.set()
 
     def _produce(self, reader: Reader, policy: DecodePolicy, pool: ThreadPoolExecutor) -> None:
         try:
-            began = time.perf_counter()
-            for encoded in reader.read(self.shard, policy.max_bytes):
-                read_s = time.perf_counter() - began
-                if not self._put(pool.submit(decode_one, policy, encoded, read_s)):
+            started = time.perf_counter()
+            for raw in reader.read(self.shard, policy.max_bytes):
+                read_s = time.perf_counter() - started
+                if not self._put(pool.submit(decode_one, policy, raw, read_s)):
                     return
-                began = time.perf_counter()
+                started = time.perf_counter()
         finally:
             self.drained = True
             self._put(None)
 
-    def _put(self, found: "Future[DecodedImage] | None") -> bool:
+    def _put(self, future: "Future[DecodedImage] | None") -> bool:
+        """Put `future` into the queue; False if stopped before there was room."""
         while not self._stopped.is_set():
             try:
-                self._queue.put(found, timeout=0.2)
+                self._queue.put(future, timeout=0.2)
                 return True
             except queue.Full:
                 continue

@@ -1,8 +1,8 @@
-"""The rows of one shard while it is in work, and their commit.
+"""The rows of one shard, collected image by image, and their commit.
 
-The commit is two create-only PUTs: the masks part, then the images part, whose presence is the
-commit. When another attempt has already put its masks part, that part stands, and the images part
-is written to agree with it: counts and statuses are taken from what is stored.
+Two create-only PUTs: the masks part, then the images part, whose presence is the commit. If another
+attempt has already written the masks part, that part is kept, and the images part is adapted to it:
+mask counts and statuses are taken from the stored part.
 """
 
 from collections import Counter, defaultdict
@@ -24,13 +24,13 @@ _ERROR_LENGTH = 300
 
 @dataclass(frozen=True, slots=True)
 class ShardResult:
-    """What a worker reports of a finished shard.
+    """What a worker returns for a finished shard.
 
     Attributes:
         statuses: number of images per status.
         masks: masks committed.
         seconds: worker seconds per step (read, decode, segment, pool).
-        committed: False when another attempt had committed the same shard before.
+        committed: False if another attempt had already committed the shard.
     """
 
     statuses: Mapping[str, int]
@@ -52,7 +52,7 @@ class ShardRows:
 
     def add(
         self,
-        ready: DecodedImage,
+        decoded: DecodedImage,
         image: Image,
         masks: Masks,
         pooled: Pooled,
@@ -64,18 +64,18 @@ class ShardRows:
         """Add one labelled image.
 
         Args:
-            ready: the image as read.
-            image: the picture.
+            decoded: the image as read and decoded.
+            image: its pixels, `decoded.image`.
             masks: its n masks.
             pooled: their embeddings.
-            parent: (n,) index of the mask that contains each one, -1 at the top.
-            depth: (n,) 0 at the top.
+            parent: (n,) int32, index of the mask that contains each one, -1 if none does.
+            depth: (n,) int32, number of masks above each one in the mask hierarchy.
             segment_s: seconds spent segmenting.
             pool_s: seconds spent pooling.
         """
         h, w = masks.size
         self._add_image(
-            ready,
+            decoded,
             status="ok" if len(masks) else "no_masks",
             format=image.format,
             width=w,
@@ -86,14 +86,14 @@ class ShardRows:
             pool_s=pool_s,
         )
         if len(masks):
-            self._parts.append(_mask_table(ready, masks, pooled, parent, depth))
+            self._parts.append(_mask_table(decoded, masks, pooled, parent, depth))
             self.masks += len(masks)
 
-    def add_failure(self, ready: DecodedImage, error: ImageError) -> None:
+    def add_failure(self, decoded: DecodedImage, error: ImageError) -> None:
         """Add one image that could not be labelled."""
-        image = ready.image if isinstance(ready.image, Image) else None
+        image = decoded.image if isinstance(decoded.image, Image) else None
         self._add_image(
-            ready,
+            decoded,
             status=error.status,
             error=" ".join(error.message.split())[:_ERROR_LENGTH],
             format=image.format if image else None,
@@ -103,11 +103,11 @@ class ShardRows:
         )
 
     def commit(self, output: Output) -> ShardResult:
-        """Write both parts; see the module's docstring for what happens on a race."""
+        """Write both parts; see the module docstring for concurrent attempts."""
         parts = pa.concat_tables([schema.MASKS.empty_table(), *self._parts])
         masks_key = output.masks_key(self.shard.id)
         if not output.storage.put_new(masks_key, schema.encode(parts)):
-            self._agree_with(output.read(masks_key, ["image_id", "rle"]))
+            self._adapt_to(output.read(masks_key, ["image_id", "rle"]))
         images = schema.table_of(self._images, schema.IMAGES)
         committed = output.storage.put_new(output.images_key(self.shard.id), schema.encode(images))
         return ShardResult(
@@ -117,42 +117,42 @@ class ShardRows:
             committed=committed,
         )
 
-    def _agree_with(self, stored: pa.Table) -> None:
-        """Take mask counts, and the statuses that follow from them, from a stored masks part."""
+    def _adapt_to(self, stored: pa.Table) -> None:
+        """Take mask counts and the resulting statuses from a stored masks part."""
         sizes: dict[str, list[int]] = {}
         counts: dict[str, int] = defaultdict(int)
         for row in stored.to_pylist():
             counts[row["image_id"]] += 1
             sizes[row["image_id"]] = row["rle"]["size"]
         for row in self._images:
-            found = counts.get(row["image_id"], 0)
-            if found and row["status"] != "ok":
+            masks = counts.get(row["image_id"], 0)
+            if masks and row["status"] != "ok":
                 height, width = sizes[row["image_id"]]
                 row.update(status="ok", error=None, width=width, height=height)
-            elif not found and row["status"] == "ok":
+            elif not masks and row["status"] == "ok":
                 row.update(status="no_masks")
-            row["masks"] = found
+            row["masks"] = masks
         self.masks = stored.num_rows
 
     def _add_image(
-        self, ready: DecodedImage, segment_s: float = 0.0, pool_s: float = 0.0, **columns: Any
+        self, decoded: DecodedImage, segment_s: float = 0.0, pool_s: float = 0.0, **columns: Any
     ) -> None:
-        encoded = ready.encoded
+        raw = decoded.raw
         seconds = {
-            "read": ready.read_s,
-            "decode": ready.decode_s,
+            "read": decoded.read_s,
+            "decode": decoded.decode_s,
             "segment": segment_s,
             "pool": pool_s,
         }
         self._seconds.update(seconds)
-        size = len(encoded.payload) if isinstance(encoded.payload, bytes) else None
+        size = len(raw.payload) if isinstance(raw.payload, bytes) else None
         self._images.append(
             {
-                "image_id": encoded.image_id,
-                "key": encoded.key,
-                "uri": encoded.uri,
+                "image_id": raw.image_id,
+                "key": raw.key,
+                "uri": raw.uri,
                 "shard_id": self.shard.id,
-                "sha256": ready.sha256,
+                "sha256": decoded.sha256,
                 "bytes": size,
                 "seconds": seconds,
                 **columns,
@@ -161,17 +161,17 @@ class ShardRows:
 
 
 def _mask_table(
-    ready: DecodedImage, masks: Masks, pooled: Pooled, parent: Int32, depth: Int32
+    decoded: DecodedImage, masks: Masks, pooled: Pooled, parent: Int32, depth: Int32
 ) -> pa.Table:
     """Build the rows of `masks` for one image."""
     n = len(masks)
-    image_id = ready.encoded.image_id
+    image_id = decoded.raw.image_id
     ids = [mask_id_of(image_id, i) for i in range(n)]
     counts = [rle["counts"] for rle in masks.rles]
     columns = {
         "mask_id": ids,
         "image_id": [image_id] * n,
-        "image_uri": [ready.encoded.uri] * n,
+        "image_uri": [decoded.raw.uri] * n,
         "mask_index": np.arange(n, dtype=np.int32),
         "bbox": _boxes(_inclusive_to_xywh(masks.boxes)),
         "area": masks.areas,
@@ -202,12 +202,12 @@ def _mask_table(
 
 
 def _inclusive_to_xywh(boxes: Int32) -> Int32:
-    """Turn xyxy with both corners inside into COCO xywh."""
+    """Convert xyxy boxes with both corners inclusive to COCO xywh."""
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2] + 1], axis=1)
 
 
 def _exclusive_to_xywh(boxes: Int32) -> Int32:
-    """Turn xyxy with the second corner outside (crops) into COCO xywh."""
+    """Convert xyxy boxes with an exclusive second corner (crops) to COCO xywh."""
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
 
 

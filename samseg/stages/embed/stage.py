@@ -1,7 +1,7 @@
-"""The embed stage: images in, masks and embeddings out, one commit per shard.
+"""The embed stage: segments images, pools embeddings, commits shard by shard.
 
-`EmbedWork` is what a worker does with one shard: read and decode, segment, pool, and finally two
-create-only PUTs, masks first, images last: the images part is the commit. Pixels, features and
+`EmbedWork` labels one shard in a worker: read, decode, segment, pool, then two create-only PUTs,
+the masks part and the images part, of which the second is the commit. Pixels, features and
 embeddings leave the worker only for storage. `embed` runs it on an engine.
 """
 
@@ -26,20 +26,20 @@ from samseg.stages.embed.shard_rows import ShardResult, ShardRows
 from samseg.types import RawImage, Shard
 
 EmbedEvent = Heartbeat | Result[Shard, ShardResult]
-"""What an engine yields while it runs this stage; heartbeats count `masks`."""
+"""What an engine yields during this stage; the heartbeats count `masks`."""
 
 
 @dataclass(frozen=True, slots=True)
 class EmbedSpec:
-    """What determines the embed stage; plain specs, so it travels to the workers.
+    """All settings of the embed stage; picklable, because workers receive it.
 
     Attributes:
         output: URI of the output folder.
-        reader: where images come from.
-        decode: how they are decoded.
+        reader: reads the images.
+        decode: decodes them.
         model: the checkpoint.
-        masks: mask generation as it will be used (checkpoint defaults filled in).
-        pooling: how masks become embeddings.
+        masks: mask settings with the checkpoint's defaults filled in.
+        pooling: pools features under masks into embeddings.
     """
 
     output: str
@@ -59,12 +59,12 @@ class EmbedTotals:
     """Totals of one run of the stage.
 
     Attributes:
-        shards: shards committed in this run.
-        given_up: shards quarantined in this run.
+        shards: shards committed by this run.
+        given_up: shards quarantined by this run.
         masks: masks in the committed shards.
         statuses: images per status in the committed shards.
-        seconds: worker seconds per stage.
-        wall_s: seconds from first to last.
+        seconds: worker seconds per step.
+        wall_s: wall seconds.
     """
 
     shards: int = 0
@@ -76,7 +76,7 @@ class EmbedTotals:
 
     @property
     def images(self) -> int:
-        """Images in the committed shards, failures too."""
+        """Images in the committed shards, including failures."""
         return sum(self.statuses.values())
 
     @property
@@ -85,7 +85,7 @@ class EmbedTotals:
         return self.images - self.statuses["ok"] - self.statuses["no_masks"]
 
     def add(self, result: ShardResult) -> None:
-        """Count one finished shard."""
+        """Add one finished shard."""
         self.shards += 1
         self.masks += result.masks
         self.statuses.update(result.statuses)
@@ -98,8 +98,8 @@ class Pending:
 
     Attributes:
         done: ids of the other shards.
-        shards: how many are pending.
-        images: images in them, None where only reading can tell.
+        shards: number of pending shards.
+        images: images in them, None if unknown before reading.
     """
 
     done: frozenset[str]
@@ -107,23 +107,23 @@ class Pending:
     images: int | None
 
     def read(self, output: Output) -> Iterator[Shard]:
-        """Yield them in planning order, one plan in memory at a time."""
+        """Yield the pending shards in planning order, one plan in memory at a time."""
         return (shard for shard in output.planned() if shard.id not in self.done)
 
 
 def pending(output: Output, retry_quarantined: bool = False) -> Pending:
-    """Find what is to do: all plans less one LIST of `images/`."""
+    """Find the pending shards: all plans minus one LIST of `images/`."""
     done = output.committed()
     if not retry_quarantined:
         done |= output.quarantined()
-    others = pa.array(sorted(done), pa.string())
+    done_ids = pa.array(sorted(done), pa.string())
     shards, images, unknown = 0, 0, False
     for n in output.plan_numbers():
         plan = output.read(output.plan_key(n), ["shard_id", "images"])
-        left = plan.filter(pc.invert(pc.is_in(plan["shard_id"], others)))
-        shards += len(pc.unique(left["shard_id"]))
-        images += pc.sum(left["images"]).as_py() or 0
-        unknown |= left["images"].null_count > 0
+        rest = plan.filter(pc.invert(pc.is_in(plan["shard_id"], done_ids)))
+        shards += len(pc.unique(rest["shard_id"]))
+        images += pc.sum(rest["images"]).as_py() or 0
+        unknown |= rest["images"].null_count > 0
     return Pending(frozenset(done), shards, None if unknown else images)
 
 
@@ -134,15 +134,15 @@ def embed(
     engine: Engine,
     on_event: Callable[[EmbedEvent], None] = lambda event: None,
 ) -> EmbedTotals:
-    """Label `shards` through `engine`; a shard given up is written to the quarantine.
+    """Label `shards` on `engine`; shards given up are recorded in the quarantine.
 
     Raises:
         WorkersError: workers cannot start.
-        DeviceError: the device asked for is missing.
+        DeviceError: the requested device is missing.
         CheckpointError: the weights cannot be loaded.
     """
     totals = EmbedTotals()
-    began = time.perf_counter()
+    started = time.perf_counter()
     tasks = (Task(shard.id, shard) for shard in shards)
     for event in engine.map(spec.build, tasks, spec.model.device):
         if isinstance(event, Result):
@@ -152,12 +152,12 @@ def embed(
             else:
                 totals.add(event.value)
         on_event(event)
-    totals.wall_s = time.perf_counter() - began
+    totals.wall_s = time.perf_counter() - started
     return totals
 
 
 class EmbedWork:
-    """A worker's state: the model on its device, and the reading ahead."""
+    """The work of one worker: holds the model on its device and the prefetcher."""
 
     def __init__(self, spec: EmbedSpec, slot: Slot):
         """Load the model; runs once per worker."""
@@ -175,7 +175,7 @@ class EmbedWork:
     def __call__(
         self, task: Task[Shard], attempt: Attempt[Shard]
     ) -> Generator[Heartbeat, None, ShardResult]:
-        """Label one shard; sends a heartbeat before each image."""
+        """Label one shard; yields a heartbeat before each image."""
         shard, upcoming = task.payload, attempt.upcoming
         rows = ShardRows(shard)
         exact = attempt.exact or bool(attempt.skip)
@@ -193,36 +193,36 @@ class EmbedWork:
         return rows.commit(self._output)
 
     def _one_by_one(self, shard: Shard, skip: frozenset[int]) -> Iterator[DecodedImage]:
-        """Read and decode one image at a time, and do not touch those to be skipped."""
-        began = time.perf_counter()
+        """Read and decode one image at a time, without decoding those in `skip`."""
+        started = time.perf_counter()
         for index, raw in enumerate(self._spec.reader.read(shard, self._spec.decode.max_bytes)):
-            read_s = time.perf_counter() - began
+            read_s = time.perf_counter() - started
             if index in skip:
                 error = ImageError(
-                    "crashed", "its worker died or failed each time it touched this image"
+                    "crashed", "the worker died or failed on every attempt at this image"
                 )
                 raw = RawImage(raw.key, raw.uri, error)
             yield decode_one(self._spec.decode, raw, read_s)
-            began = time.perf_counter()
+            started = time.perf_counter()
 
     def _label(self, decoded: DecodedImage, rows: ShardRows) -> None:
-        """Segment and pool one image, or record why it cannot be."""
+        """Segment and pool one image, or record its failure."""
         from samseg.masks.containment import parents
 
         image = decoded.image
         if isinstance(image, ImageError):
             rows.add_failure(decoded, image)
             return
-        began = time.perf_counter()
+        started = time.perf_counter()
         masks, features = self._segmenter.segment(image.pixels)
         segmented = time.perf_counter()
         if not np.isfinite(features).all():
-            error = ImageError("nonfinite", "the image encoder gave NaN or infinite features")
+            error = ImageError("nonfinite", "the image encoder returned NaN or infinite features")
             rows.add_failure(decoded, error)
             return
         pooled = self._spec.pooling.pool(features, masks)
         parent, depth = parents(masks)
         pooled_at = time.perf_counter()
         rows.add(
-            decoded, image, masks, pooled, parent, depth, segmented - began, pooled_at - segmented
+            decoded, image, masks, pooled, parent, depth, segmented - started, pooled_at - segmented
         )

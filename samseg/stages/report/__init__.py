@@ -1,1 +1,1 @@
-"""The report stage: choose exemplars, draw them, render the page of a night."""
+"""The report stage: choose exemplars, draw them, render the report page of a night."""

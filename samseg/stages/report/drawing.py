@@ -1,4 +1,4 @@
-"""The pictures of a page: each image is fetched once, everything on it drawn, then let go."""
+"""Draws the pictures of the report page. Each image is fetched once and then released."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 from samseg.errors import ImageError, one_line
 from samseg.masks.palette import color_of
-from samseg.stages.report.exemplars import Shown
+from samseg.stages.report.exemplars import ShownMask
 from samseg.types import NOISE, Image, Pixels
 from samseg.views import crops, figures, overlay
 
 Fetch = Callable[[Sequence[str]], Iterable[tuple[str, bytes | Exception]]]
-"""Gets images by URI, each once, in any order; where one cannot be had, the reason."""
+"""Fetches images by URI, each once, in any order; the error in place of bytes on failure."""
 
 _SCENE_SIDE = 560
 
@@ -22,8 +22,8 @@ class DrawnImages:
 
     Attributes:
         crops: mask id -> its exemplar.
-        scenes: image id -> the picture plain, and with its masks.
-        missing: URI -> why nothing could be drawn of that image.
+        scenes: image id -> the image without and with its masks.
+        missing: URI -> why the image could not be drawn.
     """
 
     crops: dict[str, str] = field(default_factory=dict)
@@ -32,8 +32,8 @@ class DrawnImages:
 
 
 def draw(
-    exemplars: Iterable[Shown],
-    scenes: Mapping[str, Sequence[Shown]],
+    exemplars: Iterable[ShownMask],
+    scenes: Mapping[str, Sequence[ShownMask]],
     fetch: Fetch,
     decode: Callable[[bytes], Image],
     on_progress: Callable[[int], None],
@@ -41,13 +41,13 @@ def draw(
     """Draw the exemplars and scenes.
 
     Args:
-        exemplars: masks to cut out.
+        exemplars: masks to crop.
         scenes: image id -> all its masks.
-        fetch: gets the images.
-        decode: turns bytes into the picture that was labelled; raises `ImageError`.
-        on_progress: told the number of images done.
+        fetch: fetches the images.
+        decode: decodes bytes as for labelling; raises `ImageError`.
+        on_progress: called with the number of images done.
     """
-    wanted: dict[str, list[Shown]] = defaultdict(list)
+    wanted: dict[str, list[ShownMask]] = defaultdict(list)
     for shown in exemplars:
         wanted[shown.uri].append(shown)
     scene_at = {masks[0].uri: image_id for image_id, masks in scenes.items()}
@@ -70,23 +70,23 @@ def draw(
 
 
 def _pixels(
-    payload: bytes | Exception, decode: Callable[[bytes], Image], shown: Sequence[Shown]
+    payload: bytes | Exception, decode: Callable[[bytes], Image], shown: Sequence[ShownMask]
 ) -> Pixels:
     if not isinstance(payload, bytes):
         raise ImageError("unreadable", one_line(payload))
     pixels = decode(payload).pixels
     size = tuple(shown[0].rle["size"])
     if pixels.shape[:2] != size:
-        raise ImageError("failed", f"the image is {pixels.shape[:2]} px now and was {size}")
+        raise ImageError("failed", f"the image is now {pixels.shape[:2]} px and was {size} px")
     return pixels
 
 
-def _crop(pixels: Pixels, shown: Shown) -> str:
+def _crop(pixels: Pixels, shown: ShownMask) -> str:
     color = color_of(NOISE if shown.class_id is None else shown.class_id)
     return crops.data_uri(crops.exemplar(pixels, shown.rle, color))
 
 
-def _scene(pixels: Pixels, masks: Sequence[Shown]) -> tuple[str, str]:
+def _scene(pixels: Pixels, masks: Sequence[ShownMask]) -> tuple[str, str]:
     rles, areas = [m.rle for m in masks], [m.area for m in masks]
     if all(m.class_id is None for m in masks):
         labelled = figures.every_mask(pixels, rles, areas)

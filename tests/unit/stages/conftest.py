@@ -1,4 +1,4 @@
-"""An output folder whose masks are of known kinds, and nights of the cluster stage over it."""
+"""An output folder with masks of known kinds, and runs of the cluster stage over it."""
 
 import hashlib
 import shutil
@@ -25,7 +25,7 @@ def image_id(shard: str, number: int) -> str:
 
 
 def masks_of(image: str, kinds: tuple[int, ...], noise: int = 2) -> np.ndarray:
-    """Return (n, 256) embeddings of one image: one of each kind, then strangers."""
+    """Return (n, 256) embeddings of one image: one mask of each kind, then noise."""
     g = np.random.default_rng(int(image[:8], 16))
     known = CENTERS[list(kinds)] + 0.3 * g.standard_normal((len(kinds), 256))
     rows = np.concatenate([known, g.standard_normal((noise, 256))]) + COMMON
@@ -33,10 +33,10 @@ def masks_of(image: str, kinds: tuple[int, ...], noise: int = 2) -> np.ndarray:
 
 
 class KnownLake(Output):
-    """An output folder, written straight through the schemas.
+    """An output folder written directly with the schemas.
 
     Attributes:
-        kinds: how many kinds of masks every image holds, unless its shard was given others.
+        kinds: number of kinds of masks in every image, unless its shard has others.
     """
 
     kinds = KINDS
@@ -53,12 +53,12 @@ class KnownLake(Output):
         ids, image_ids, rows = [], [], []
         for number in range(images):
             image = image_id(shard, number)
-            found = masks_of(image, kinds) if embeddings is None else embeddings
-            ids += [f"{image}-{i:04d}" for i in range(len(found) + 1)]
-            image_ids += [image] * (len(found) + 1)
-            rows += [*(found * np.float32(scale)), np.zeros(found.shape[1], np.float32)]
-        nexts = [*image_ids[1:], ""] if image_ids else []
-        empty = np.array([a != b for a, b in zip(image_ids, nexts, strict=True)], bool)
+            vectors = masks_of(image, kinds) if embeddings is None else embeddings
+            ids += [f"{image}-{i:04d}" for i in range(len(vectors) + 1)]
+            image_ids += [image] * (len(vectors) + 1)
+            rows += [*(vectors * np.float32(scale)), np.zeros(vectors.shape[1], np.float32)]
+        following = [*image_ids[1:], ""] if image_ids else []
+        empty = np.array([a != b for a, b in zip(image_ids, following, strict=True)], bool)
         columns = {name: [None] * len(ids) for name in schema.MASKS.names}
         columns |= {"mask_id": ids, "image_id": image_ids}
         columns["status"] = ["empty" if e else "ok" for e in empty]
@@ -70,24 +70,24 @@ class KnownLake(Output):
         assert self.storage.put_new(self.images_key(shard), commit)
 
     def night(self, settings: ClusterSettings = FIXED, **options) -> ClusterReport:
-        """Run the stage."""
+        """Run the cluster stage."""
         return cluster(self, settings, recipe_fingerprint="recipe", **options)
 
     def tree(self) -> dict[str, bytes]:
-        """Return everything that is in the folder."""
+        """Return all objects of the folder by key."""
         return {s.key: self.storage.get(s.key) for s in self.storage.list()}
 
     def classes(self, version: int) -> dict[str, int]:
-        """Return the class of each mask."""
-        found = {}
+        """Return the class of each mask under a codebook."""
+        class_of = {}
         for shard in self.assigned(version):
             part = self.read(self.assignments_key(version, shard))
             ids = part["mask_id"].to_pylist()
-            found |= dict(zip(ids, part["class_id"].to_pylist(), strict=True))
-        return found
+            class_of |= dict(zip(ids, part["class_id"].to_pylist(), strict=True))
+        return class_of
 
     def truth(self) -> dict[str, int]:
-        """Return the kind of each mask that is one, by its index."""
+        """Return the kind of each mask that has one (its index in the image)."""
         return {
             m: int(m[-4:])
             for shard in self.committed()
@@ -96,11 +96,11 @@ class KnownLake(Output):
         }
 
     def at(self, folder: Path | str) -> "KnownLake":
-        """Open the lake in another folder, or this one once more."""
+        """Open another folder, or this one again."""
         return KnownLake(str(folder))
 
     def copied_to(self, folder: Path) -> "KnownLake":
-        """Return a copy of everything."""
+        """Return a copy of the folder."""
         shutil.copytree(self.uri.removeprefix("file://"), folder)
         return self.at(folder)
 

@@ -37,14 +37,16 @@ def test_writes_every_format_of_every_shard(
         "crates",
         "class 2",
     ]
-    picture = made.output.storage.get("exports/png/n1/images/b/c.jpg.png")
-    assert set(np.unique(np.asarray(Image.open(io.BytesIO(picture))))) == {0, 1, 2, 3}
+    png_bytes = made.output.storage.get("exports/png/n1/images/b/c.jpg.png")
+    assert set(np.unique(np.asarray(Image.open(io.BytesIO(png_bytes))))) == {0, 1, 2, 3}
     record = json.loads(made.output.storage.get("exports/png/n1/export.json"))
     assert (record["codebook"], record["images"]) == (1, len(made.keys))
     capsys.readouterr()
 
 
-def test_same_stamp_again_changes_nothing(small_output: Callable[..., Any]) -> None:
+def test_exporting_again_with_the_same_stamp_changes_nothing(
+    small_output: Callable[..., Any],
+) -> None:
     output = small_output().output
     first = export(output, [Coco(), Png()], "n1")
     before = {s.key: s.etag for s in output.storage.list("exports/")}
@@ -59,7 +61,7 @@ def test_another_export_under_the_same_stamp_is_refused(small_output: Callable[.
         export(output, [Coco(noise=True)], "n1")
 
 
-def test_before_any_clustering_images_are_there_without_classes(
+def test_without_a_codebook_images_are_exported_without_classes(
     small_output: Callable[..., Any],
 ) -> None:
     made = small_output(codebook=False)
@@ -88,14 +90,14 @@ def test_reads_no_embedding(
     small_output: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = small_output()
-    asked: set[str] = set()
+    columns_read: set[str] = set()
     read = Output.read
 
-    def watched(self: Output, key: str, columns: list[str] | None = None) -> Any:
+    def recorded(self: Output, key: str, columns: list[str] | None = None) -> Any:
         assert columns is not None
-        asked.update(columns)
+        columns_read.update(columns)
         return read(self, key, columns)
 
-    monkeypatch.setattr(Output, "read", watched)
+    monkeypatch.setattr(Output, "read", recorded)
     export(made.output, [Coco(), Png()], "n1")
-    assert asked and "embedding" not in asked
+    assert columns_read and "embedding" not in columns_read

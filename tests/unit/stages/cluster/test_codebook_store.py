@@ -27,9 +27,9 @@ def fit_sample(classes: int = 3, each: int = 10, noise: int = 20, seed: int = 0)
     return FitSample(ids, [i.split("-")[0] for i in ids], rows, np.full(len(ids), -1, np.int32))
 
 
-def codebook(settings=EPS, **world) -> Codebook:
+def codebook(settings=EPS, **sample) -> Codebook:
     notes = {"masks": 50, "masks_bytes": 5000}
-    return build(fit_sample(**world), settings, None, 1, "recipe", notes)
+    return build(fit_sample(**sample), settings, None, 1, "recipe", notes)
 
 
 @pytest.fixture
@@ -41,18 +41,18 @@ def output(tmp_path) -> Output:
     "settings", [EPS, ClusterSettings(fit=KMeans(classes=4)), ClusterSettings()]
 )
 @pytest.mark.parametrize("each", [0, 10])
-def test_what_is_written_is_what_is_loaded(output, settings, each):
-    wrote = codebook(settings, each=each)
-    assert write_codebook(output, wrote)
-    assert commit_codebook(output, wrote)
-    read = load_codebook(output, "recipe")
+def test_a_codebook_round_trips(output, settings, each):
+    written = codebook(settings, each=each)
+    assert write_codebook(output, written)
+    assert commit_codebook(output, written)
+    loaded = load_codebook(output, "recipe")
     rows = fit_sample().embeddings
-    for a, b in zip(_values(wrote.assign(rows)), _values(read.assign(rows)), strict=True):
+    for a, b in zip(_values(written.assign(rows)), _values(loaded.assign(rows)), strict=True):
         assert np.array_equal(a, b, equal_nan=True)
     for name in ("version", "parent", "eps", "settings", "notes", "curve", "next_id"):
-        assert getattr(read, name) == getattr(wrote, name)
-    assert [(c.class_id, c.medoid_mask_id, c.size) for c in read.classes] == [
-        (c.class_id, c.medoid_mask_id, c.size) for c in wrote.classes
+        assert getattr(loaded, name) == getattr(written, name)
+    assert [(c.class_id, c.medoid_mask_id, c.size) for c in loaded.classes] == [
+        (c.class_id, c.medoid_mask_id, c.size) for c in written.classes
     ]
 
 
@@ -60,13 +60,13 @@ def _values(assigned):
     return assigned.class_ids, assigned.distances, assigned.margins, assigned.valid
 
 
-def test_it_does_not_exist_before_its_manifest(output):
+def test_a_codebook_without_manifest_is_not_found(output):
     write_codebook(output, codebook())
     with pytest.raises(CodebookError, match=r"no codebook.*samseg cluster"):
         load_codebook(output, "recipe")
 
 
-def test_writing_again_is_fine_and_another_one_at_its_version_is_not(output):
+def test_rewriting_is_idempotent_and_another_codebook_at_the_version_is_refused(output):
     write_codebook(output, codebook())
     assert write_codebook(output, codebook())
     assert not write_codebook(output, codebook(seed=1))
@@ -76,20 +76,23 @@ def test_writing_again_is_fine_and_another_one_at_its_version_is_not(output):
 
 @pytest.mark.parametrize(
     ("recipe", "version", "message"),
-    [("other", None, "recipe recipe, these are of recipe other"), ("recipe", 4, "no codebook v4")],
+    [
+        ("other", None, "recipe recipe, but the config has recipe other"),
+        ("recipe", 4, "no codebook v4"),
+    ],
 )
-def test_one_of_another_recipe_or_version_is_refused(output, recipe, version, message):
-    wrote = codebook()
-    write_codebook(output, wrote)
-    commit_codebook(output, wrote)
+def test_another_recipe_or_a_missing_version_is_refused(output, recipe, version, message):
+    written = codebook()
+    write_codebook(output, written)
+    commit_codebook(output, written)
     with pytest.raises(CodebookError, match=message):
         load_codebook(output, recipe, version)
 
 
 def test_the_manifest_is_plain_json(output):
-    wrote = codebook(ClusterSettings())
-    write_codebook(output, wrote)
-    commit_codebook(output, wrote)
+    written = codebook(ClusterSettings())
+    write_codebook(output, written)
+    commit_codebook(output, written)
     manifest = json.loads(output.storage.get("classes/v000001/codebook.json"))
     assert manifest["classes"] == 3
     assert manifest["settings"]["fit"] == {"kind": "dbscan", "eps": "auto", "min_samples": 5}

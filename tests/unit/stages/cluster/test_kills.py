@@ -1,4 +1,4 @@
-"""Nights of the cluster stage that are killed, and nights at the same time as others."""
+"""The cluster stage when it is killed, and when it runs concurrently with others."""
 
 import pytest
 
@@ -9,11 +9,11 @@ from samseg.storage import ObjectStorage
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL: nothing may catch it."""
+    """Simulates SIGKILL; a BaseException, so that no handler of errors catches it."""
 
 
-class Mortal(ObjectStorage):
-    """A storage whose process dies around its n-th write, before or after it takes effect."""
+class KillingStorage(ObjectStorage):
+    """A storage that raises `Killed` at its n-th write, before or after it takes effect."""
 
     def __init__(self, uri: str, writes: int, after: bool):
         super().__init__(uri)
@@ -29,12 +29,12 @@ class Mortal(ObjectStorage):
         return created
 
 
-def deaths(lake, folder):
-    """Yield copies of a lake in which a night was killed at each of its writes."""
+def killed_copies(lake, folder):
+    """Yield copies of a lake in which a night was killed, one for each of its writes."""
     for writes in range(1, 100):
         for after in (False, True):
             copy = lake.copied_to(folder / f"{writes}{after}")
-            copy.storage = Mortal(copy.uri, writes, after)
+            copy.storage = KillingStorage(copy.uri, writes, after)
             try:
                 copy.night()
             except Killed:
@@ -42,21 +42,20 @@ def deaths(lake, folder):
             else:
                 assert writes > 1
                 return
-    raise RuntimeError("a night never ended")
+    raise RuntimeError("the night did not end within 99 writes")
 
 
 @pytest.mark.parametrize("nights", ["first", "assign", "refit"])
-def test_a_night_killed_at_any_write_and_run_again_is_as_if_never_killed(tmp_path, lake, nights):
+def test_a_night_killed_at_any_write_resumes_to_the_same_objects(tmp_path, lake, nights):
     if nights != "first":
         lake.night()
         for shard in "de" if nights == "assign" else "def":
             lake.add_shard(shard)
-    calm = lake.copied_to(tmp_path / "calm")
-    calm.night()
-    want, count = calm.tree(), 0
-    for output in deaths(lake, tmp_path):
-        newest = output.codebook_versions()
-        for version in newest:  # what readers see is whole
+    uninterrupted = lake.copied_to(tmp_path / "uninterrupted")
+    uninterrupted.night()
+    want, count = uninterrupted.tree(), 0
+    for output in killed_copies(lake, tmp_path):
+        for version in output.codebook_versions():  # visible codebooks are complete
             assert {"a", "b", "c"} <= output.assigned(version)
         output.night()
         assert output.tree() == want
@@ -64,9 +63,9 @@ def test_a_night_killed_at_any_write_and_run_again_is_as_if_never_killed(tmp_pat
     assert count == 2 * len(set(want) - set(lake.tree()))
 
 
-def test_a_half_written_codebook_is_passed_over_when_the_lake_has_grown_since(tmp_path, lake):
+def test_a_half_written_codebook_is_skipped_if_the_lake_has_grown_since(tmp_path, lake):
     seen = set()
-    for output in deaths(lake, tmp_path):
+    for output in killed_copies(lake, tmp_path):
         output.add_shard("d")
         report = output.night()
         codebook = load_codebook(output, "recipe")
@@ -88,13 +87,13 @@ def test_a_half_written_codebook_is_passed_over_when_the_lake_has_grown_since(tm
     assert seen == {1, 2}
 
 
-def test_a_codebook_committed_by_another_run_meanwhile_is_not_followed_blindly(lake):
+def test_a_codebook_committed_by_another_run_during_the_fit_is_an_error(lake):
     lake.night()
     for shard in "def":
         lake.add_shard(shard)
 
     class Rival(ObjectStorage):
-        """Lets another run finish a whole refit just before this one commits."""
+        """Runs two refits by another process shortly before this run commits."""
 
         def put_new(self, key: str, payload: bytes) -> bool:
             if key.startswith("classes/v000002/assignments/part-f") and not rivals:

@@ -1,4 +1,4 @@
-"""Nights of the cluster stage: the first, those that only assign, refits, and odd input."""
+"""The cluster stage: the first night, assigning nights, refits, and edge cases."""
 
 import numpy as np
 import pytest
@@ -11,14 +11,14 @@ from samseg.output import Output
 from samseg.stages.cluster.codebook_store import load_codebook
 from samseg.stages.cluster.stage import cluster
 
-SAME = DBSCAN(eps=0.2, min_samples=4)
-"""How `lake.night()` fits unless told otherwise."""
+DEFAULT_FIT = DBSCAN(eps=0.2, min_samples=4)
+"""The default of `lake.night()`."""
 
 
-# ---------------------------------------------------------------------- ordinary nights
+# ---------------------------------------------------------------------- assigning nights
 
 
-def test_the_first_night_finds_the_classes(lake):
+def test_the_first_night_fits_the_classes(lake):
     report = lake.night()
     assert (report.version, report.refitted, report.reason) == (1, True, "first")
     assert report.classes == report.born == lake.kinds
@@ -31,7 +31,7 @@ def test_the_first_night_finds_the_classes(lake):
     assert len(set.union(*by_kind)) == lake.kinds
 
 
-def test_the_default_settings_find_them_too(lake):
+def test_the_default_settings_find_the_classes(lake):
     report = lake.night(ClusterSettings())
     assert report.classes == lake.kinds
     assert len(report.curve) > 10
@@ -49,7 +49,7 @@ def test_counts_add_up(lake):
     assert calls == [42, 84, 126]
 
 
-def test_masks_without_an_embedding_are_noise_at_no_distance(lake):
+def test_masks_without_an_embedding_are_noise_without_distance(lake):
     lake.night()
     part = lake.read(lake.assignments_key(1, "a")).to_pylist()
     empty = [row for row in part if row["mask_id"].endswith(f"-{lake.kinds + 2:04d}")]
@@ -60,27 +60,27 @@ def test_masks_without_an_embedding_are_noise_at_no_distance(lake):
     assert {row["codebook"] for row in part} == {1}
 
 
-def test_an_assignments_part_follows_its_masks_part_row_for_row(lake):
+def test_an_assignments_part_has_the_row_order_of_its_masks_part(lake):
     lake.night()
     for shard in "abc":
         masks = lake.read(lake.masks_key(shard), ["mask_id"])["mask_id"]
         assert lake.read(lake.assignments_key(1, shard))["mask_id"].equals(masks)
 
 
-def test_a_second_night_assigns_only_what_is_new(lake, monkeypatch):
+def test_a_second_night_assigns_new_shards_only(lake, monkeypatch):
     lake.night()
     before = lake.tree()
     lake.add_shard("d")
-    touched = []
+    keys_read = []
     read = Output.read
     monkeypatch.setattr(
-        Output, "read", lambda self, key, *rest: touched.append(key) or read(self, key, *rest)
+        Output, "read", lambda self, key, *rest: keys_read.append(key) or read(self, key, *rest)
     )
     report = lake.night()
     assert (report.version, report.refitted, report.reason) == (1, False, "")
     assert report.masks == report.new_masks == 42
     assert report.born == report.retired == 0
-    assert [key for key in touched if not key.startswith("classes/v000001/")] == [
+    assert [key for key in keys_read if not key.startswith("classes/v000001/")] == [
         "masks/part-d.parquet"
     ]
     after = lake.tree()
@@ -92,7 +92,7 @@ def test_a_second_night_assigns_only_what_is_new(lake, monkeypatch):
     }
 
 
-def test_a_night_with_nothing_new_writes_nothing(lake):
+def test_a_night_without_new_shards_writes_nothing(lake):
     lake.night()
     before = lake.tree()
     report = lake.night()
@@ -100,21 +100,21 @@ def test_a_night_with_nothing_new_writes_nothing(lake):
     assert lake.tree() == before
 
 
-def test_every_mask_with_a_class_has_a_witness_within_the_radius_and_no_other_has(lake):
+def test_masks_have_a_class_exactly_if_one_of_its_prototypes_is_within_the_radius(lake):
     lake.night()
     lake.add_shard("d")
     lake.night()
     codebook = load_codebook(lake, "recipe")
-    core = codebook.prototypes.vectors.astype(np.float64)
+    prototypes = codebook.prototypes.vectors.astype(np.float64)
     for shard in "abcd":
         masks = lake.read(lake.masks_key(shard))
         masks = masks.filter(schema.pa.compute.equal(masks["status"], "ok"))
         points = codebook.transform.apply(schema.matrix_of(masks["embedding"]))[0]
-        distance = 1 - points.astype(np.float64) @ core.T
+        distance = 1 - points.astype(np.float64) @ prototypes.T
         found = lake.classes(1)
         for mask_id, row in zip(masks["mask_id"].to_pylist(), distance, strict=True):
-            witness = row <= codebook.eps
-            ids = set(codebook.prototypes.class_ids[witness].tolist())
+            near = row <= codebook.eps
+            ids = set(codebook.prototypes.class_ids[near].tolist())
             assert found[mask_id] in ids if ids else found[mask_id] == -1
 
 
@@ -142,8 +142,8 @@ def test_the_length_of_embeddings_does_not_matter(tmp_path, lake):
     assert other.classes(1) == lake.classes(1)
 
 
-def test_how_masks_are_packed_into_shards_does_not_change_the_reference(tmp_path, lake):
-    small = ClusterSettings(fit=SAME, reference=40)
+def test_the_fit_sample_does_not_depend_on_how_masks_are_packed_into_shards(tmp_path, lake):
+    small = ClusterSettings(fit=DEFAULT_FIT, reference=40)
     lake.night(small)
     codebook = load_codebook(lake, "recipe")
     assert codebook.notes["reference"] == 40
@@ -160,7 +160,7 @@ def test_how_masks_are_packed_into_shards_does_not_change_the_reference(tmp_path
 # ---------------------------------------------------------------------- refits
 
 
-def test_a_lake_that_has_doubled_is_fitted_anew_and_ids_live_on(lake):
+def test_a_lake_that_has_doubled_is_refitted_and_ids_persist(lake):
     lake.night()
     before = lake.classes(1)
     for shard in "def":
@@ -180,13 +180,13 @@ def test_a_lake_that_has_doubled_is_fitted_anew_and_ids_live_on(lake):
 @pytest.mark.parametrize(
     ("settings", "options", "reason"),
     [
-        (ClusterSettings(fit=SAME), {"refit": True}, "asked"),
-        (ClusterSettings(fit=SAME, refit_growth=50.0), {}, ""),
+        (ClusterSettings(fit=DEFAULT_FIT), {"refit": True}, "asked"),
+        (ClusterSettings(fit=DEFAULT_FIT, refit_growth=50.0), {}, ""),
         (ClusterSettings(fit=DBSCAN(eps=0.21, min_samples=4)), {}, "settings"),
         (ClusterSettings(fit=KMeans(classes=5)), {}, "settings"),
     ],
 )
-def test_what_makes_a_night_refit(lake, settings, options, reason):
+def test_reasons_for_a_refit(lake, settings, options, reason):
     lake.night()
     report = lake.night(settings, **options)
     assert (report.reason, report.refitted) == (reason, bool(reason))
@@ -203,7 +203,7 @@ def test_a_refit_of_the_same_lake_keeps_every_class(lake):
 
 def test_ids_are_never_reused(lake):
     lake.night()
-    strict = ClusterSettings(fit=SAME, reference=1)
+    strict = ClusterSettings(fit=DEFAULT_FIT, reference=1)
     report = lake.night(strict)
     assert (report.classes, report.retired) == (0, lake.kinds)
     report = lake.night()
@@ -223,11 +223,11 @@ def test_merged_classes_name_their_parents(lake):
     assert named >= set(range(lake.kinds))
 
 
-# ---------------------------------------------------------------------- little or odd input
+# ---------------------------------------------------------------------- edge cases
 
 
 @pytest.mark.parametrize("images", [0, 1])
-def test_too_few_masks_for_a_class_are_no_error(empty_lake, images):
+def test_too_few_masks_for_a_class_are_not_an_error(empty_lake, images):
     empty_lake.add_shard("a", images=images)
     report = empty_lake.night()
     assert (report.classes, report.assigned, report.masks) == (0, 0, images * 7)
@@ -237,13 +237,13 @@ def test_too_few_masks_for_a_class_are_no_error(empty_lake, images):
     assert (report.version, report.reason, report.classes) == (2, "growth", empty_lake.kinds)
 
 
-def test_an_empty_folder_is_no_error(empty_lake):
+def test_an_empty_folder_is_not_an_error(empty_lake):
     assert empty_lake.night().masks == 0
     empty_lake.add_shard("a")
     assert empty_lake.night().reason == "growth"
 
 
-def test_embeddings_that_are_not_finite_are_noise_and_counted(lake):
+def test_nonfinite_and_zero_embeddings_are_noise_and_counted_as_invalid(lake):
     bad = np.full((2, 256), np.nan, np.float32)
     bad[1] = 0
     lake.add_shard("d", images=1, embeddings=bad)
@@ -257,5 +257,5 @@ def test_embeddings_that_are_not_finite_are_noise_and_counted(lake):
 
 def test_a_codebook_of_another_recipe_is_refused(lake):
     lake.night()
-    with pytest.raises(CodebookError, match="recipe recipe, these are of recipe other"):
+    with pytest.raises(CodebookError, match="recipe recipe, but the config has recipe other"):
         cluster(lake, ClusterSettings(), recipe_fingerprint="other")

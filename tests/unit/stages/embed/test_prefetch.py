@@ -14,7 +14,7 @@ def shard(name, n):
 
 
 class FakeReader:
-    """Gives each key as payload; remembers what was read; fails where told."""
+    """Yields each key as payload, records the keys read, and fails at `fails_at`."""
 
     def __init__(self, fails_at=None, error=None):
         self.read_keys = []
@@ -37,11 +37,11 @@ class FakePolicy:
 
     def decode(self, payload):
         if b"corrupt" in payload:
-            raise ImageError("undecodable", "no picture")
+            raise ImageError("undecodable", "not an image")
         return Image(np.zeros((1, 1, 3), np.uint8), "PNG")
 
 
-def ahead_of(reader, ahead=2):
+def prefetcher(reader, ahead=2):
     return Prefetcher(reader, FakePolicy(), threads=2, ahead=ahead)
 
 
@@ -53,66 +53,66 @@ def wait_for(condition, limit_s=5.0):
 
 
 def test_images_come_in_reading_order():
-    reading = ahead_of(FakeReader())
-    assert [r.encoded.key for r in reading.images(shard("a", 20), None)] == [
+    prefetch = prefetcher(FakeReader())
+    assert [r.raw.key for r in prefetch.images(shard("a", 20), None)] == [
         f"a{i}" for i in range(20)
     ]
-    reading.close()
+    prefetch.close()
 
 
-def test_what_cannot_be_read_or_decoded_is_a_value_not_an_end():
-    reading = ahead_of(FakeReader())
+def test_images_that_cannot_be_read_or_decoded_are_values():
+    prefetch = prefetcher(FakeReader())
     sources = [Source(k, k, "e", 1) for k in ("a", "bad", "corrupt", "b")]
-    found = list(reading.images(Shard.of(sources, 4), None))
+    found = list(prefetch.images(Shard.of(sources, 4), None))
     statuses = [r.image.status if isinstance(r.image, ImageError) else "ok" for r in found]
     assert statuses == ["ok", "unreadable", "undecodable", "ok"]
     assert [r.sha256 is None for r in found] == [False, True, False, False]
-    reading.close()
+    prefetch.close()
 
 
 def test_memory_is_bounded():
     reader = FakeReader()
-    reading = ahead_of(reader, ahead=2)
-    images = reading.images(shard("a", 50), None)
+    prefetch = prefetcher(reader, ahead=2)
+    images = prefetch.images(shard("a", 50), None)
     next(images)
     time.sleep(0.1)
-    assert len(reader.read_keys) <= 1 + 2 + 1  # taken, queued, in the producer's hand
+    assert len(reader.read_keys) <= 1 + 2 + 1  # yielded, queued, held by the producer
     images.close()
-    reading.close()
+    prefetch.close()
 
 
-def test_the_upcoming_shard_is_read_before_it_is_asked_for():
+def test_the_upcoming_shard_is_read_before_it_is_requested():
     reader = FakeReader()
-    reading = ahead_of(reader, ahead=4)
+    prefetch = prefetcher(reader, ahead=4)
     first, second = shard("a", 3), shard("b", 3)
-    list(reading.images(first, upcoming=second))
+    list(prefetch.images(first, upcoming=second))
     assert wait_for(lambda: "b0" in reader.read_keys)
-    assert [r.encoded.key for r in reading.images(second, None)] == ["b0", "b1", "b2"]
+    assert [r.raw.key for r in prefetch.images(second, None)] == ["b0", "b1", "b2"]
     assert reader.read_keys.count("b0") == 1
-    reading.close()
+    prefetch.close()
 
 
-def test_another_shard_than_the_expected_one_may_come():
-    reading = ahead_of(FakeReader())
-    list(reading.images(shard("a", 3), upcoming=shard("b", 3)))
-    assert [r.encoded.key for r in reading.images(shard("c", 2), None)] == ["c0", "c1"]
-    reading.close()
+def test_a_shard_other_than_the_upcoming_one_may_be_requested():
+    prefetch = prefetcher(FakeReader())
+    list(prefetch.images(shard("a", 3), upcoming=shard("b", 3)))
+    assert [r.raw.key for r in prefetch.images(shard("c", 2), None)] == ["c0", "c1"]
+    prefetch.close()
 
 
 @pytest.mark.parametrize("error", [StorageError("503 SlowDown"), KeyError("503")], ids=type)
-def test_whatever_ends_the_reading_is_raised_where_the_engine_sees_it(error):
-    reading = ahead_of(FakeReader(fails_at="a2", error=error))
-    images = reading.images(shard("a", 4), None)
-    assert [next(images).encoded.key, next(images).encoded.key] == ["a0", "a1"]
+def test_an_error_while_reading_is_raised_to_the_caller(error):
+    prefetch = prefetcher(FakeReader(fails_at="a2", error=error))
+    images = prefetch.images(shard("a", 4), None)
+    assert [next(images).raw.key, next(images).raw.key] == ["a0", "a1"]
     with pytest.raises(type(error), match="503"):
         next(images)
-    reading.close()
+    prefetch.close()
 
 
-def test_abandoned_reading_leaves_no_thread():
-    reading = ahead_of(FakeReader(), ahead=1)
-    images = reading.images(shard("a", 50), None)
+def test_closing_early_leaves_no_thread():
+    prefetch = prefetcher(FakeReader(), ahead=1)
+    images = prefetch.images(shard("a", 50), None)
     next(images)
     images.close()
-    reading.close()
+    prefetch.close()
     assert wait_for(lambda: not [t for t in threading.enumerate() if t.name.startswith("read")])

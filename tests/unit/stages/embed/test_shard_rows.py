@@ -12,7 +12,7 @@ from samseg.types import Image, Masks, Pooled, RawImage, Shard, Source
 SHARD = Shard.of([Source(k, f"file:///{k}", "e", 1) for k in ("a", "b")], 2)
 
 
-def ready(key, image=None):
+def decoded(key, image=None):
     return DecodedImage(
         RawImage(key, f"file:///{key}", b"bytes"),
         image or Image(np.zeros((6, 8, 3), np.uint8), "PNG", "exif_rotated"),
@@ -22,8 +22,8 @@ def ready(key, image=None):
     )
 
 
-def found(n, empty=()):
-    """n masks of rising size in a 6 x 8 image, and their embeddings."""
+def masks_and_embeddings(n, empty=()):
+    """Return n masks of increasing size in a 6 x 8 image, and their embeddings."""
     dense = np.zeros((n, 6, 8), bool)
     for i in range(n):
         dense[i, 1 : 3 + i % 4, 2:5] = True
@@ -45,10 +45,10 @@ def found(n, empty=()):
 
 
 def add(rows, key, n, empty=(), parent=None):
-    masks, pooled = found(n, empty)
+    masks, pooled = masks_and_embeddings(n, empty)
     parent = np.full(n, -1, np.int32) if parent is None else np.array(parent, np.int32)
     image = Image(np.zeros((6, 8, 3), np.uint8), "PNG", "exif_rotated")
-    rows.add(ready(key), image, masks, pooled, parent, (parent >= 0).astype(np.int32), 1.0, 0.5)
+    rows.add(decoded(key), image, masks, pooled, parent, (parent >= 0).astype(np.int32), 1.0, 0.5)
 
 
 @pytest.fixture
@@ -60,21 +60,21 @@ def read(output, key):
     return schema.decode(output.storage.get(key)).to_pylist()
 
 
-def test_a_shard_becomes_two_parts(output):
+def test_a_shard_is_committed_as_two_parts(output):
     rows = ShardRows(SHARD)
     add(rows, "a", 3, empty=[1], parent=[2, -1, -1])
     rows.add_failure(
-        ready("b", ImageError("undecodable", "no\npicture")),
-        ImageError("undecodable", "no\npicture"),
+        decoded("b", ImageError("undecodable", "not\nan image")),
+        ImageError("undecodable", "not\nan image"),
     )
-    receipt = rows.commit(output)
-    assert receipt.committed and receipt.masks == 3
-    assert dict(receipt.statuses) == {"ok": 1, "undecodable": 1}
+    result = rows.commit(output)
+    assert result.committed and result.masks == 3
+    assert dict(result.statuses) == {"ok": 1, "undecodable": 1}
 
     images = read(output, output.images_key(SHARD.id))
     assert [(i["key"], i["status"], i["masks"], i["error"]) for i in images] == [
         ("a", "ok", 3, None),
-        ("b", "undecodable", 0, "no picture"),
+        ("b", "undecodable", 0, "not an image"),
     ]
     assert (images[0]["width"], images[0]["height"], images[0]["note"]) == (8, 6, "exif_rotated")
     assert images[1]["width"] is None
@@ -86,7 +86,7 @@ def test_a_shard_becomes_two_parts(output):
     assert [m["parent_mask_id"] for m in masks] == [masks[2]["mask_id"], None, None]
 
 
-def test_boxes_are_true_coco_boxes(output):
+def test_boxes_are_coco_boxes(output):
     rows = ShardRows(SHARD)
     add(rows, "a", 2)
     rows.commit(output)
@@ -97,15 +97,15 @@ def test_boxes_are_true_coco_boxes(output):
         assert row["area"] == row["bbox"]["w"] * row["bbox"]["h"]
 
 
-def test_an_image_without_masks_and_a_shard_without_any(output):
+def test_a_shard_without_masks(output):
     rows = ShardRows(SHARD)
     add(rows, "a", 0)
-    receipt = rows.commit(output)
-    assert dict(receipt.statuses) == {"no_masks": 1}
+    result = rows.commit(output)
+    assert dict(result.statuses) == {"no_masks": 1}
     assert read(output, output.masks_key(SHARD.id)) == []
 
 
-def test_a_second_attempt_changes_nothing_and_says_so(output):
+def test_a_second_commit_changes_nothing_and_reports_it(output):
     first, second = ShardRows(SHARD), ShardRows(SHARD)
     for rows in (first, second):
         add(rows, "a", 2)
@@ -118,33 +118,33 @@ def test_a_second_attempt_changes_nothing_and_says_so(output):
 @pytest.mark.parametrize(
     ("mine", "status", "masks"),
     [("crashed", "ok", 2), (0, "ok", 2), (5, "ok", 2)],
-    ids=["skipped here, labelled there", "none here", "more here"],
+    ids=["skipped by this attempt", "fewer masks", "more masks"],
 )
-def test_images_agree_with_the_masks_part_that_stands(output, mine, status, masks):
-    died = ShardRows(SHARD)
-    add(died, "a", 2)
-    died.commit(Output(output.uri))
+def test_the_images_part_agrees_with_a_stored_masks_part(output, mine, status, masks):
+    first = ShardRows(SHARD)
+    add(first, "a", 2)
+    first.commit(Output(output.uri))
     (path,) = [s.key for s in output.storage.list("images/")]
     masks_part = output.storage.get(output.masks_key(SHARD.id))
-    fresh = Output(output.uri + "-2")  # the attempt died between its two puts
+    fresh = Output(output.uri + "-2")  # as if the first attempt died between its two PUTs
     fresh.storage.put_new(fresh.masks_key(SHARD.id), masks_part)
 
-    again = ShardRows(SHARD)
+    second = ShardRows(SHARD)
     if mine == "crashed":
         error = ImageError("crashed", "the worker died")
-        again.add_failure(ready("a", error), error)
+        second.add_failure(decoded("a", error), error)
     else:
-        add(again, "a", mine)
-    receipt = again.commit(fresh)
+        add(second, "a", mine)
+    result = second.commit(fresh)
     (image,) = read(fresh, path)
     assert (image["status"], image["masks"], image["error"]) == (status, masks, None)
     assert (image["width"], image["height"]) == (8, 6)
-    assert receipt.masks == 2
+    assert result.masks == 2
 
 
-def test_labelled_here_but_without_masks_there(output):
+def test_an_image_without_masks_in_the_stored_part_has_status_no_masks(output):
     output.storage.put_new(output.masks_key(SHARD.id), schema.encode(schema.MASKS.empty_table()))
     rows = ShardRows(SHARD)
     add(rows, "a", 2)
-    receipt = rows.commit(output)
-    assert dict(receipt.statuses) == {"no_masks": 1} and receipt.masks == 0
+    result = rows.commit(output)
+    assert dict(result.statuses) == {"no_masks": 1} and result.masks == 0

@@ -1,4 +1,4 @@
-"""The stage over an engine of this process and a segmenter that draws one mask per image."""
+"""The embed stage on the local engine with a fake segmenter: one mask per image."""
 
 import io
 import time
@@ -22,7 +22,7 @@ from samseg.types import Masks, Segmentation
 
 
 class FakeSegmenter:
-    """One mask, the left half; none on black; NaN features on white; fails on pure red."""
+    """Returns the left half as mask, none for black, NaN features for white; fails on red."""
 
     def segment(self, pixels):
         h, w = pixels.shape[:2]
@@ -66,7 +66,7 @@ def png(color):
 
 @pytest.fixture
 def night(tmp_path):
-    """A lake of one image per fate, planned; yields the output and what determines the stage."""
+    """A planned lake with one image per status; returns the output and the spec of the stage."""
     files = {
         "black.png": png("black"),
         "broken.png": png("blue")[:60],
@@ -90,7 +90,7 @@ def images(output):
     return {row["key"]: row for row in rows}
 
 
-def test_every_fate_has_its_row_and_none_ends_the_night(night):
+def test_every_image_has_a_row_with_its_status(night):
     output, embedding = night
     todo = pending(output)
     assert (todo.shards, todo.images) == (2, 5)
@@ -109,7 +109,7 @@ def test_every_fate_has_its_row_and_none_ends_the_night(night):
     assert pending(output).shards == 0
 
 
-def test_an_image_that_the_code_fails_on_costs_only_itself(night, tmp_path):
+def test_an_image_that_fails_in_the_segmenter_does_not_affect_others(night, tmp_path):
     output, embedding = night
     (tmp_path / "lake" / "red.png").write_bytes(png((255, 0, 0)))
     (tmp_path / "lake" / "later.png").write_bytes(png("green"))
@@ -129,7 +129,7 @@ def test_a_heartbeat_comes_before_each_image(night):
 
 
 @pytest.mark.parametrize("attempt", [Attempt(2, exact=True), Attempt(2, frozenset({2}), True)])
-def test_exact_attempts_give_the_same_rows_but_for_the_skipped(night, attempt):
+def test_exact_attempts_yield_the_same_rows_except_skipped_images(night, attempt):
     output, embedding = night
     shard = next(iter(output.planned()))
     list(EmbedWork(embedding, Slot("cpu", 1))(Task(shard.id, shard), attempt))
@@ -139,7 +139,7 @@ def test_exact_attempts_give_the_same_rows_but_for_the_skipped(night, attempt):
     assert images(output)["fine.png"]["bytes"] is None or not attempt.skip
 
 
-def test_a_shard_given_up_is_quarantined_and_tried_again_on_demand(night, monkeypatch):
+def test_a_shard_given_up_is_quarantined_and_retried_on_request(night, monkeypatch):
     output, embedding = night
 
     def down(self, pixels):
@@ -159,7 +159,7 @@ def test_a_shard_given_up_is_quarantined_and_tried_again_on_demand(night, monkey
     assert output.quarantined() == set() and len(images(output)) == 5
 
 
-def test_a_worker_of_one_thread_keeps_few_pictures_in_memory(tmp_path, monkeypatch):
+def test_a_worker_with_one_thread_keeps_few_images_in_memory(tmp_path, monkeypatch):
     lake, output = tmp_path / "lake", Output(str(tmp_path / "out"))
     lake.mkdir()
     for i in range(12):
@@ -174,7 +174,7 @@ def test_a_worker_of_one_thread_keeps_few_pictures_in_memory(tmp_path, monkeypat
         return decode(self, payload)
 
     def slow(self, pixels):
-        time.sleep(0.05)  # decoding runs ahead as far as it may
+        time.sleep(0.05)  # lets decoding fill the queue
         ahead.append(len(decoded) - len(ahead))
         return segment(self, pixels)
 
@@ -186,4 +186,4 @@ def test_a_worker_of_one_thread_keeps_few_pictures_in_memory(tmp_path, monkeypat
     shard = next(output.planned())
     list(EmbedWork(embedding, Slot("cpu", 1))(Task(shard.id, shard), Attempt()))
     assert len(ahead) == 12
-    assert 2 <= max(ahead) <= 3  # in work, waiting, and in the reader's hand
+    assert 2 <= max(ahead) <= 3  # being segmented, queued, held by the producer

@@ -9,7 +9,7 @@ import pytest
 from samseg.errors import ImageError
 from samseg.output import Output
 from samseg.readers.decode import DecodePolicy
-from samseg.stages.report.exemplars import Shown
+from samseg.stages.report.exemplars import ShownMask
 from samseg.stages.report.stage import exemplars, report
 from samseg.types import NOISE, image_id_of
 
@@ -30,7 +30,7 @@ def page_of(made: Any, photos: dict[str, bytes] | None = None, **options: Any) -
     return made.output.storage.get(key).decode()
 
 
-def test_shows_every_class_with_pictures(small_output: Build) -> None:
+def test_shows_every_class_with_crops(small_output: Build) -> None:
     made = small_output(failures=(("x<y>.jpg", "undecodable", "cut short"),))
     steps: list[int] = []
     page = page_of(
@@ -48,14 +48,14 @@ def test_shows_every_class_with_pictures(small_output: Build) -> None:
     assert steps == [1, 2, 3, 4]
 
 
-def test_images_that_are_gone_or_changed_leave_a_gap(small_output: Build) -> None:
+def test_missing_or_changed_images_are_marked(small_output: Build) -> None:
     made = small_output()
     uris = list(made.photos)
     other = small_photo((50, 40))
-    photos = {uris[0]: made.photos[uris[0]], uris[1]: other, uris[2]: b"no picture"}
+    photos = {uris[0]: made.photos[uris[0]], uris[1]: other, uris[2]: b"not an image"}
     page = page_of(made, photos)
     assert "not available" in page and "data:image/webp" in page
-    assert "no such photo" in page and "px now and was" in page
+    assert "no such photo" in page and "px and was" in page
 
 
 def small_photo(size: tuple[int, int]) -> bytes:
@@ -69,26 +69,26 @@ def small_photo(size: tuple[int, int]) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"codebook": False}, "Nothing is clustered yet"),
         ({"masks": False}, "No class was found"),
         ({"masks": False, "codebook": False}, "Nothing is clustered yet"),
     ],
 )
-def test_the_page_of_less(small_output: Build, options: dict, says: str) -> None:
+def test_a_page_without_classes_or_masks(small_output: Build, options: dict, message: str) -> None:
     page = page_of(small_output(**options))
-    assert says in page
+    assert message in page
     assert ("data:image/webp" in page) == options.get("masks", True)
 
 
-def test_the_page_of_nothing(tmp_path: Any) -> None:
+def test_the_page_of_an_empty_folder(tmp_path: Any) -> None:
     output = Output(str(tmp_path / "empty"))
     key = report(output, "n1", lambda uris: [], decode)
     assert b"Nothing is clustered yet" in output.storage.get(key)
 
 
-def test_shards_given_up_are_failures(small_output: Build) -> None:
+def test_shards_given_up_are_listed_as_failures(small_output: Build) -> None:
     made = small_output()
     record = {"shard_id": "f", "sources": ["far.tar", "b.tar"], "failures": ["boom", "the end"]}
     made.output.storage.put_new("quarantine/f.json", json.dumps(record).encode())
@@ -96,74 +96,74 @@ def test_shards_given_up_are_failures(small_output: Build) -> None:
     assert "far.tar and 1 more" in page and "the end" in page
 
 
-def test_the_page_stays_once_written(small_output: Build) -> None:
+def test_an_existing_page_is_kept(small_output: Build) -> None:
     made = small_output()
     assert page_of(made) == page_of(made, {})
 
 
-def test_counts_equal_a_plain_count(small_output: Build) -> None:
+def test_counts_equal_a_direct_count(small_output: Build) -> None:
     made = small_output(keys=tuple(f"{i}.jpg" for i in range(9)))
-    tally = exemplars.count(made.output, 1, [])
-    assert tally.masks_of == Counter(made.class_of.values())
+    counts = exemplars.count(made.output, 1, [])
+    assert counts.masks_of == Counter(made.class_of.values())
     images_of: dict[int, set[str]] = {}
     for mask_id, class_id in made.class_of.items():
         images_of.setdefault(class_id, set()).add(mask_id[:20])
-    assert tally.images_of == {c: len(images) for c, images in images_of.items()}
-    assert tally.images == 9 and tally.masks == len(made.class_of)
-    for class_id, found in tally.candidates.items():
+    assert counts.images_of == {c: len(images) for c, images in images_of.items()}
+    assert counts.images == 9 and counts.masks == len(made.class_of)
+    for class_id, found in counts.candidates.items():
         masks = [m for _, m, _ in found]
         assert masks and all(made.class_of[m] == class_id for m in masks)
 
 
-def test_candidates_are_bounded_but_hold_the_medoid(
+def test_candidates_are_bounded_and_include_the_medoid(
     small_output: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exemplars, "_CANDIDATES", 5)
     made = small_output(keys=tuple(f"{i}.jpg" for i in range(12)))
-    drawn = exemplars.count(made.output, 1, []).candidates[0]
-    found = [m for _, m, _ in drawn]
-    assert {shard for _, _, shard in drawn} == set(made.shards), "not the first shard alone"
-    assert len(found) == len({m[:20] for m in found}) == 5, "one per image while there are enough"
+    candidates = exemplars.count(made.output, 1, []).candidates[0]
+    found = [m for _, m, _ in candidates]
+    assert {shard for _, _, shard in candidates} == set(made.shards), "only the first shard"
+    assert len(found) == len({m[:20] for m in found}) == 5, "several candidates of one image"
     apples = sorted(m for m, c in made.class_of.items() if c == 0)
     far = next(m for m in apples if m[:20] == image_id_of("11.jpg"))
-    tally = exemplars.count(made.output, 1, [far])
-    assert tally.candidates[0][0][1] == far and len(tally.candidates[0]) == 5
+    candidates = exemplars.count(made.output, 1, [far]).candidates[0]
+    assert candidates[0][1] == far and len(candidates) == 5
 
 
-def test_a_class_of_later_shards_alone_is_shown_too(
+def test_classes_with_few_candidates_take_more_from_later_shards(
     small_output: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exemplars, "_SHARDS", 1)
     made = small_output(keys=tuple(f"{i}.jpg" for i in range(12)))
     first = {m for m in made.class_of if m[:20] in {image_id_of(f"{i}.jpg") for i in range(6)}}
     found = exemplars.count(made.output, 1, []).candidates
-    assert {m for _, m, _ in found[0]} <= first, "the first shard has enough of these"
-    assert not {m for _, m, _ in found[2]} <= first, "but not of those: one a picture"
+    assert {m for _, m, _ in found[0]} <= first, "three per image: the first shard suffices"
+    assert not {m for _, m, _ in found[2]} <= first, "one per image: too few in the first shard"
 
 
-def test_examples_cover_classes_first() -> None:
-    tally = exemplars.LakeCounts()
-    tally.examples = [
+def test_examples_maximise_the_classes_covered() -> None:
+    counts = exemplars.LakeCounts()
+    counts.examples = [
         ((2, 50), "a", "s", frozenset({0, 1})),
         ((2, 40), "b", "s", frozenset({0, 1})),
         ((1, 1), "c", "t", frozenset({2})),
     ]
-    assert exemplars.examples(tally, 2) == {"a": "s", "c": "t"}
+    assert exemplars.examples(counts, 2) == {"a": "s", "c": "t"}
 
 
-def shown(name: str, angle: float | None) -> Shown:
+def shown(name: str, angle: float | None) -> ShownMask:
     vector = None
     if angle is not None:
         vector = np.zeros(256, np.float32)
         vector[:2] = np.cos(angle), np.sin(angle)
         vector *= 1 + len(name)
-    return Shown(name, "i", "k", "u", 0, 1, {}, vector)
+    return ShownMask(name, "i", "k", "u", 0, 1, {}, vector)
 
 
-def test_spread_starts_at_the_medoid_and_goes_far() -> None:
+def test_spread_starts_at_the_medoid_and_takes_the_farthest() -> None:
     masks = [shown(f"m{i}", 0.1 * i) for i in range(11)]
     assert [m.mask_id for m in exemplars.spread(masks, "m5", 3)] == ["m5", "m0", "m10"]
-    assert exemplars.spread(masks, "not there", 1)[0].mask_id == "m5"
+    assert exemplars.spread(masks, "missing", 1)[0].mask_id == "m5"
     assert len({m.mask_id for m in exemplars.spread(masks, "m5", 99)}) == 11
 
 
