@@ -1,1 +1,1 @@
-"""`samseg demo`: a small lake of photos and generated scenes, labelled end to end."""
+"""`samseg demo`: labels a small lake of photos and generated scenes end to end."""

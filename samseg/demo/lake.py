@@ -1,7 +1,7 @@
-"""Writes a small lake to try everything on: real photos and generated scenes, nothing downloaded.
+"""The demo's lake: photos from installed packages and generated scenes, without downloads.
 
-The photos ship inside scikit-image and scikit-learn, which samseg needs anyway; they are copied as
-they are. For your own images point `reader.uri` at them instead.
+The photos ship with scikit-image and scikit-learn, which samseg depends on; they are copied
+unchanged. To label your own images, set `reader.uri` to their folder instead.
 """
 
 import io
@@ -25,34 +25,34 @@ _PHOTOS = {
     ),
     "sklearn": ("datasets/images/china.jpg", "datasets/images/flower.jpg"),
 }
-"""Photographs, by the package whose folder they lie in."""
+"""Photo files by package, relative to the package's folder."""
 
 
 def write_demo_lake(
     folder: str | Path, photos: bool = True, scenes: int = 16, first_seed: int = 0
 ) -> list[Path]:
-    """Write `photos/` and `scenes/` below `folder`; files that are there already stay.
+    """Write `photos/` and `scenes/` below `folder`, keeping existing files.
 
     Args:
         folder: root of the lake, created if missing.
-        photos: also copy the photos that installed packages ship (those that are there).
+        photos: also copy the photos of installed packages.
         scenes: number of generated scenes.
-        first_seed: seed of the first scene; scenes of other seeds make the lake grow.
+        first_seed: seed of the first scene; other seeds add scenes to an existing lake.
 
     Returns:
         The lake's files, photos first.
     """
     root = Path(folder)
-    chosen = shipped_photos() if photos else []
-    written = [_keep(root / "photos" / photo.name, photo.read_bytes) for photo in chosen]
+    copied = shipped_photos() if photos else []
+    written = [_write_once(root / "photos" / p.name, p.read_bytes) for p in copied]
     for seed in range(first_seed, first_seed + scenes):
         path = root / "scenes" / f"table-{seed:03d}.jpg"
-        written.append(_keep(path, partial(_scene, seed)))
+        written.append(_write_once(path, partial(_encoded_scene, seed)))
     return written
 
 
 def shipped_photos() -> list[Path]:
-    """Return the photos that are installed, without importing the packages that ship them."""
+    """Return the paths of the installed photos, without importing their packages."""
     found = []
     for package, names in _PHOTOS.items():
         spec = find_spec(package)
@@ -61,17 +61,17 @@ def shipped_photos() -> list[Path]:
     return [path for path in found if path.exists()]
 
 
-def _keep(path: Path, make: Callable[[], bytes]) -> Path:
-    """Write a file that is not there yet; whole or not at all, so that a killed run can go on."""
+def _write_once(path: Path, make: Callable[[], bytes]) -> Path:
+    """Write a file atomically unless it exists, so that an interrupted run can be resumed."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.part")
-        beside.write_bytes(make())
-        beside.replace(path)
+        temporary = path.with_name(f".{path.name}.part")
+        temporary.write_bytes(make())
+        temporary.replace(path)
     return path
 
 
-def _scene(seed: int) -> bytes:
+def _encoded_scene(seed: int) -> bytes:
     sink = io.BytesIO()
     Pillow.fromarray(draw_scene(seed).pixels).save(sink, "JPEG", quality=92)
     return sink.getvalue()

@@ -1,8 +1,7 @@
-"""`samseg demo`: a small lake labelled end to end, with nothing but the installed package.
+"""`samseg demo`: labels a small lake end to end, with nothing but the installed package.
 
-The lake is made of photos that installed packages ship and of generated scenes with recurring
-things; the config it writes is an ordinary one, so everything the demo did can be done again with
-the other commands.
+The lake consists of photos from installed packages and generated scenes with recurring objects. The
+config is an ordinary one, so every step of the demo can be repeated with the other commands.
 """
 
 import os
@@ -15,33 +14,33 @@ from samseg.progress import Progress
 _CONFIG = """\
 # The config of `samseg demo`. Run it again: `samseg nightly -c {path}`
 
-output: {folder}/labels         # everything a night leaves
+output: {folder}/labels         # all results
 
 reader:
   kind: folder                  # loose image files
-  uri: {folder}/lake            # add photos here and run again: only those are labelled
-  images_per_shard: 3           # small, so that both workers have something to do
+  uri: {folder}/lake            # photos added here are labelled by the next run
+  images_per_shard: 3           # small, so that both workers have work
 
 model:
-  checkpoint: tiny              # ships with samseg; use vit_h for real nights
+  checkpoint: tiny              # ships with samseg; use vit_h in production
 
 masks:
-  points_per_side: 12           # few prompts, so that two CPU cores are done in two minutes
+  points_per_side: 12           # few prompts: two minutes on two CPU cores
 
 cluster:
   fit:
-    kind: dbscan                # no number of classes to guess
-    eps: 0.045                  # cosine radius of a class; `auto` wants more images than these
-    min_samples: 4              # a class needs only this many masks: the lake is small
+    kind: dbscan                # needs no number of classes
+    eps: 0.045                  # cosine radius of a class; `auto` needs more images
+    min_samples: 4              # minimum masks of a class; low, because the lake is small
 
 exports:
   - kind: coco                  # for annotation tools and training
-  - kind: png                   # semantic maps to look at
+  - kind: png                   # semantic label maps
 """
 
 
 def run(folder: Path, progress: Progress) -> Summary:
-    """Write the lake and its config into `folder`, run a night, and say what to do next."""
+    """Write the lake and its config into `folder`, run a night, and print next commands."""
     from samseg.demo.lake import write_demo_lake
 
     folder = folder.expanduser()
@@ -58,6 +57,6 @@ def run(folder: Path, progress: Progress) -> Summary:
         f"\nOpen {page}\n\nThen, for example:\n"
         f'  {samseg} query -o {labels} "select name, count(*) as masks from labels group by all"\n'
         f"  {samseg} status {labels}\n"
-        f"  {samseg} nightly -c {path}   # with photos of your own added to {folder / 'lake'}"
+        f"  {samseg} nightly -c {path}   # after adding your own photos to {folder / 'lake'}"
     )
     return summary

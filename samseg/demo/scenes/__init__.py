@@ -1,7 +1,7 @@
-"""Generated scenes with recurring things, and the truth about them.
+"""Generated scenes of recurring objects, with ground truth.
 
-For demonstrations and for tests of class quality: real enough to segment, and every pixel's
-instance and kind are known. Not for measuring a model's quality on photos.
+For the demo and for tests of class quality: every pixel's instance and kind are known. Not for
+measuring a model's quality on photos.
 """
 
 from samseg.demo.scenes.table import Scene, draw_scene

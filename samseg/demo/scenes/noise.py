@@ -1,4 +1,4 @@
-"""Smooth random fields: the raw material of every texture in the generated scenes."""
+"""Smooth random fields, from which all textures of the generated scenes are made."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def smooth(shape: tuple[int, int], rng: np.random.Generator, cell: tuple[float, 
 
     Args:
         shape: (h, w) in px.
-        rng: source of chance.
+        rng: the random generator.
         cell: (height, width) in px of one cell of the noise.
     """
     h, w = shape
@@ -25,7 +25,7 @@ def smooth(shape: tuple[int, int], rng: np.random.Generator, cell: tuple[float, 
 
 
 def fractal(shape: tuple[int, int], rng: np.random.Generator, cell: float, octaves: int) -> Field:
-    """Return a sum of ever finer and fainter `smooth` fields, about in [-1, 1]."""
+    """Return a sum of `smooth` fields of decreasing cell and amplitude, about in [-1, 1]."""
     total = np.zeros(shape, dtype=np.float32)
     for octave in range(octaves):
         size = max(1.0, cell / 2**octave)
@@ -34,7 +34,7 @@ def fractal(shape: tuple[int, int], rng: np.random.Generator, cell: float, octav
 
 
 def mix(a: Field | tuple[float, ...], b: Field | tuple[float, ...], share: Field) -> Field:
-    """Blend two colours or colour fields; `share` (h, w) is the share of `b`, clipped to [0, 1]."""
+    """Blend two colours or colour fields; `share` (h, w), clipped to [0, 1], weights `b`."""
     t = np.clip(share, 0, 1)[..., None]
     return np.asarray(a, dtype=np.float32) * (1 - t) + np.asarray(b, dtype=np.float32) * t
 

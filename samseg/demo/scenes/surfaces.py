@@ -1,4 +1,4 @@
-"""Table tops: (h, w, 3) float32 colours in [0, 1], drawn from chance alone."""
+"""Random table tops: (h, w, 3) float32 colours in [0, 1]."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ Surface = Callable[[tuple[int, int], np.random.Generator], Field]
 
 
 def wood(shape: tuple[int, int], rng: np.random.Generator) -> Field:
-    """Draw planks of pale oak, running across."""
+    """Draw horizontal planks of pale oak."""
     h, w = shape
     plank = int(rng.integers(105, 150))
     y = np.arange(h) + rng.integers(plank)
@@ -45,7 +45,7 @@ def marble(shape: tuple[int, int], rng: np.random.Generator) -> Field:
     """Draw white stone with grey veins."""
     clouds = fractal(shape, rng, 200, 4)
     bent = fractal(shape, rng, 220, 5)
-    from_line = bent / (np.hypot(*np.gradient(bent)) + 1e-3)  # px from the line where it is zero
+    from_line = bent / (np.hypot(*np.gradient(bent)) + 1e-3)  # px to the zero line
     vein = np.exp(-((from_line / 2.0) ** 2)) * np.clip(0.5 + clouds, 0, 1)
     ground = mix((0.93, 0.92, 0.90), (0.84, 0.84, 0.85), 0.4 + 0.6 * clouds)
     return mix(ground, (0.55, 0.56, 0.60), 0.55 * vein)

@@ -8,8 +8,8 @@ import pytest
 
 from samseg.demo.lake import write_demo_lake
 from samseg.demo.scenes import draw_scene
+from samseg.demo.scenes.objects import OBJECTS
 from samseg.demo.scenes.surfaces import SURFACES
-from samseg.demo.scenes.things import THINGS
 from samseg.readers import Folder
 from samseg.readers.decode import DecodePolicy
 
@@ -27,7 +27,7 @@ def test_the_same_seed_draws_the_same_scene(scenes):
     assert not np.array_equal(scenes[2].pixels, scenes[3].pixels)
 
 
-def test_every_thing_is_visible_and_known(scenes):
+def test_every_object_is_visible_and_has_a_kind(scenes):
     for scene in scenes:
         assert scene.pixels.shape == (480, 640, 3) and scene.pixels.dtype == np.uint8
         areas = np.bincount(scene.instances.ravel(), minlength=len(scene.kinds) + 1)
@@ -38,21 +38,21 @@ def test_every_thing_is_visible_and_known(scenes):
 
 def test_kinds_recur_across_scenes(scenes):
     counts = Counter(kind for scene in scenes for kind in scene.kinds)
-    assert set(counts) == set(THINGS)
+    assert set(counts) == set(OBJECTS)
     assert min(counts.values()) >= len(scenes)
 
 
-def test_a_kind_looks_the_same_everywhere_and_unlike_the_others(scenes):
-    """Mean colours, whatever the surface and light, lie nearest to those of their own kind."""
+def test_a_kind_has_the_same_colours_in_every_scene(scenes):
+    """On any surface and in any light, the nearest mean colour is of the same kind."""
     kinds, colours = [], []
     for scene in scenes:
         for i, kind in enumerate(scene.kinds, start=1):
             kinds.append(kind)
             colours.append(scene.pixels[scene.instances == i].mean(axis=0))
     kinds, colours = np.array(kinds), np.array(colours)
-    apart = np.linalg.norm(colours[:, None] - colours[None], axis=2)
-    np.fill_diagonal(apart, np.inf)
-    assert (kinds[apart.argmin(axis=1)] == kinds).mean() > 0.9
+    distances = np.linalg.norm(colours[:, None] - colours[None], axis=2)
+    np.fill_diagonal(distances, np.inf)
+    assert (kinds[distances.argmin(axis=1)] == kinds).mean() > 0.9
 
 
 @pytest.mark.parametrize("name", SURFACES)
@@ -63,14 +63,14 @@ def test_surfaces_of_any_size(name, size):
     assert np.isfinite(drawn).all() and drawn.min() > -0.3 and drawn.max() < 1.3
 
 
-def test_other_sizes_and_crowds():
-    scene = draw_scene(1, size=(240, 200), things=(30, 30))
+def test_other_sizes_and_numbers_of_objects():
+    scene = draw_scene(1, size=(240, 200), objects=(30, 30))
     assert scene.pixels.shape == (240, 200, 3)
     assert 3 <= len(scene.kinds) <= 30
-    assert draw_scene(1, things=(0, 0)).instances.max() == 0
+    assert draw_scene(1, objects=(0, 0)).instances.max() == 0
 
 
-def test_the_lake_holds_photos_and_scenes_that_decode(tmp_path):
+def test_the_lake_holds_decodable_photos_and_scenes(tmp_path):
     files = write_demo_lake(tmp_path, scenes=2)
     assert len([f for f in files if f.parent.name == "photos"]) >= 6
     assert [f.name for f in files[-2:]] == ["table-000.jpg", "table-001.jpg"]
@@ -81,7 +81,7 @@ def test_the_lake_holds_photos_and_scenes_that_decode(tmp_path):
         assert min(pixels.shape[:2]) >= 300 and max(pixels.shape[:2]) <= 1000
 
 
-def test_writing_again_changes_nothing_and_more_scenes_let_the_lake_grow(tmp_path):
+def test_writing_again_changes_nothing_and_new_seeds_add_scenes(tmp_path):
     def digests():
         return {p.name: hashlib.sha256(p.read_bytes()).digest() for p in tmp_path.rglob("*.jpg")}
 

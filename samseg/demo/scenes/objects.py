@@ -1,8 +1,8 @@
-"""The recurring things on the tables: each kind keeps its colour, texture and form.
+"""The recurring objects of the scenes: each kind keeps its colour, texture and shape.
 
-A thing is drawn in its own frame: `u` and `v` are 0 in its middle and its body reaches to about 1
-along `u`. Chance varies what varies among real ones (how ripe, where the chocolate is), never what
-makes the kind.
+An object is drawn in its own coordinates: `u` and `v` are 0 at its centre, and it extends to about
+1 along `u`. Only details that vary among real objects are random (ripeness, positions of chocolate
+chips).
 """
 
 from collections.abc import Callable
@@ -15,12 +15,12 @@ from samseg.demo.scenes.noise import Field, fractal, mix, step
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Solid:
-    """A thing before light falls on it.
+    """The shape and material of an object, without lighting.
 
     Attributes:
-        inside: (h, w), distance to the outline in units of the thing, positive inside.
+        inside: (h, w), distance to the outline in units of the object, positive inside.
         colour: (h, w, 3) in [0, 1].
-        height: (h, w) above the table, in the same units.
+        height: (h, w), height above the table, in the same units.
         gloss: strength of the highlight.
     """
 
@@ -30,11 +30,11 @@ class Solid:
     gloss: float
 
 
-Thing = Callable[[Field, Field, np.random.Generator], Solid]
+Draw = Callable[[Field, Field, np.random.Generator], Solid]
 
 
 def orange(u: Field, v: Field, rng: np.random.Generator) -> Solid:
-    """Draw a whole orange with its pores and the star of its stem."""
+    """Draw a whole orange with pores and the star of its stem."""
     r = np.hypot(u, v) / 0.82
     pores = fractal(u.shape, rng, 5, 2)
     ripe = fractal(u.shape, rng, u.shape[0] / 2, 2)
@@ -82,7 +82,7 @@ def cookie(u: Field, v: Field, rng: np.random.Generator) -> Solid:
 
 
 def leaf(u: Field, v: Field, rng: np.random.Generator) -> Solid:
-    """Draw a pointed leaf with its veins and stalk."""
+    """Draw a pointed leaf with veins and a stalk."""
     bent = v - rng.uniform(-0.12, 0.12) * (1 - u**2)
     along = np.clip((u + 0.9) / 1.85, 0, 1)  # 0 at the stalk, 1 at the tip
     half = 0.40 * np.clip(np.sin(np.pi * along**0.8), 0, 1) ** 0.9 * (1 - 0.25 * along)
@@ -98,7 +98,7 @@ def leaf(u: Field, v: Field, rng: np.random.Generator) -> Solid:
 
 
 def pencil(u: Field, v: Field, rng: np.random.Generator) -> Solid:
-    """Draw a blue pencil: point, wood, six-sided body, ferrule and eraser."""
+    """Draw a blue pencil: point, wood, hexagonal body, ferrule and eraser."""
     wide = 0.062
     width = np.where(u > 0.72, wide * np.clip((1.0 - u) / 0.28, 0, 1), wide)
     inside = np.minimum(width - np.abs(v), np.minimum(u + 1.0, 1.0 - u))
@@ -137,7 +137,7 @@ def _dome(r: Field) -> Field:
     return np.sqrt(np.clip(1 - r**2, 0, 1))
 
 
-THINGS: dict[str, tuple[Thing, float]] = {
+OBJECTS: dict[str, tuple[Draw, float]] = {
     "orange": (orange, 1.0),
     "lime_slice": (lime_slice, 0.95),
     "cookie": (cookie, 1.0),
@@ -145,4 +145,4 @@ THINGS: dict[str, tuple[Thing, float]] = {
     "pencil": (pencil, 2.3),
     "cup": (cup, 1.45),
 }
-"""Every kind by name: how it is drawn, and its half length relative to an orange's."""
+"""Every kind by name: its drawing function, and its half length relative to an orange's."""
