@@ -1,5 +1,5 @@
-"""The Segment Anything Model: automatic masks and masks from prompts, equal to the reference's.
+"""The Segment Anything Model: automatic and prompted masks, equal to the reference's.
 
-`segmenter` is the entry point; `runtime` holds the model and its rearranged parts, which `prompts`
-and `automatic` share.
+`segmenter` is the entry point; `runtime` holds the model with its optimised encoder and decoder,
+which `prompts` and `automatic` share.
 """

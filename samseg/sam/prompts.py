@@ -1,7 +1,7 @@
-"""Masks from prompts: boxes, points, low-resolution masks, thousands at a time.
+"""Masks from prompts: boxes, points and low-resolution masks, thousands at a time.
 
-The same prompts give the same masks as `segment_anything.SamPredictor.predict_torch`, after its own
-transformation of coordinates to the model's input.
+The masks are those of `segment_anything.SamPredictor.predict_torch` for the same prompts in the
+coordinates of the model's input.
 """
 
 from dataclasses import dataclass
@@ -22,13 +22,14 @@ from samseg.types import Float32, Int32, Masks, Pixels, Segmentation
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prompts:
-    """n prompts on one image; those of different kinds with the same index belong together.
+    """n prompts on one image; boxes, points and masks of the same index form one prompt.
 
     Attributes:
         boxes: (n, 4) float32, xyxy, px of the image, or None.
         points: (n, k, 2) float32, xy, px of the image, or None.
-        point_labels: (n, k) int32: 1 inside, 0 outside, -1 no point (padding); with points.
-        mask_inputs: (n, 1, 256, 256) float32 logits of an earlier answer, or None.
+        point_labels: (n, k) float32: 1 inside, 0 outside, -1 no point (padding); None if there
+            are no points.
+        mask_inputs: (n, 1, 256, 256) float32 logits of an earlier prediction, or None.
     """
 
     boxes: Float32 | None
@@ -44,10 +45,10 @@ class Prompts:
         point_labels: ArrayLike | None = None,
         mask_inputs: ArrayLike | None = None,
     ) -> "Prompts":
-        """Check shapes; (n, 2) points stand for one point per prompt, inside by default.
+        """Validate shapes; (n, 2) points are one point per prompt, labelled inside by default.
 
         Raises:
-            ConfigError: no prompt, or shapes that do not fit.
+            ConfigError: there is no prompt, or shapes do not match.
         """
         box = _shaped("boxes", boxes, (-1, 4))
         if points is not None and np.ndim(points) == 2:
@@ -66,8 +67,8 @@ class Prompts:
         lengths = {len(x) for x in (box, point, mask) if x is not None}
         if len(lengths) != 1:
             raise ConfigError(
-                "give boxes, points or mask_inputs, as many of each, got "
-                f"{sorted(lengths) if lengths else 'none'}"
+                "boxes, points and mask_inputs must have the same length, and at least one of them "
+                f"must be given; got lengths {sorted(lengths) if lengths else 'none'}"
             )
         return cls(box, point, labels, mask)
 
@@ -76,7 +77,7 @@ class Prompts:
 
     @property
     def kind(self) -> str:
-        """`boxes`, `points` or `masks`: the first that is given."""
+        """The first of `boxes`, `points` and `masks` that is given."""
         if self.boxes is not None:
             return "boxes"
         return "points" if self.points is not None else "masks"
@@ -89,27 +90,27 @@ def segment_prompts(
     multimask_output: bool,
     stability_score_offset: float,
 ) -> Segmentation:
-    """Encode an image and answer all prompts on it; see `Segmenter.prompt`.
+    """Encode an image and decode all prompts on it; see `Segmenter.prompt`.
 
     Args:
         runtime: the model on its device.
         pixels: (h, w, 3) uint8 RGB.
-        prompts: n of them.
-        multimask_output: three masks per prompt instead of one.
+        prompts: n prompts.
+        multimask_output: return three masks per prompt instead of one.
         stability_score_offset: see `MaskSettings`.
     """
     encoded = runtime.encoder.encode(pixels)
-    asked = _PromptBatch(runtime, prompts, encoded, multimask_output, stability_score_offset)
+    decoder = _PromptDecoder(runtime, prompts, encoded, multimask_output, stability_score_offset)
     starts = range(0, len(prompts), runtime.batch)
-    parts = [slice(start, min(start + runtime.batch, len(prompts))) for start in starts]
-    found = Candidates.join(runtime.threads.map(asked.answer, parts))
+    batches = [slice(start, min(start + runtime.batch, len(prompts))) for start in starts]
+    found = Candidates.join(runtime.threads.map(decoder.decode, batches))
     size = encoded.geometry.original_size
     masks: Masks = to_masks(found, size, runtime.model.mask_threshold, prompts.kind)
     return Segmentation(masks, encoded.features[0].cpu().numpy())
 
 
-class _PromptBatch:
-    """Prompts on an encoded image; any part of them can be answered at any time."""
+class _PromptDecoder:
+    """Decodes batches of the prompts on an encoded image, in any order."""
 
     @torch.inference_mode()
     def __init__(
@@ -125,22 +126,22 @@ class _PromptBatch:
         self._masks = slice(1, None) if multimask_output else slice(0, 1)
         self._upsampler = runtime.upsampler(encoded)
         no_mask = runtime.model.prompt_encoder.no_mask_embed.weight
-        self._without_mask = self._side(no_mask.view(1, -1, 1, 1).expand_as(encoded.features))
+        self._without_mask = self._cache(no_mask.view(1, -1, 1, 1).expand_as(encoded.features))
 
     @torch.inference_mode()
-    def answer(self, part: slice) -> Candidates:
-        """Decode and measure some of the prompts."""
+    def decode(self, batch: slice) -> Candidates:
+        """Decode and measure a range of the prompts."""
         runtime, prompts = self._runtime, self._prompts
-        sparse, dense = _embedded(runtime, prompts, part, self._encoded.geometry)
+        sparse, dense = _embed(runtime, prompts, batch, self._encoded.geometry)
         if prompts.mask_inputs is None:
-            iou, logits = self._decode(self._without_mask, sparse)
-        else:  # each prompt sees an image of its own
-            answers = [
-                self._decode(self._side(own), tokens)
-                for own, tokens in zip(dense.split(1), sparse.split(1), strict=True)
+            iou, logits = self._predict(self._without_mask, sparse)
+        else:  # the mask input is part of the image cache, so each prompt needs its own
+            predictions = [
+                self._predict(self._cache(mask), tokens)
+                for mask, tokens in zip(dense.split(1), sparse.split(1), strict=True)
             ]
-            iou, logits = (torch.cat(all_of) for all_of in zip(*answers, strict=True))
-        ids = np.repeat(np.arange(part.start, part.stop, dtype=np.int32), logits.shape[1])
+            iou, logits = (torch.cat(parts) for parts in zip(*predictions, strict=True))
+        ids = np.repeat(np.arange(batch.start, batch.stop, dtype=np.int32), logits.shape[1])
         logits = logits.flatten(0, 1)
         threshold = runtime.model.mask_threshold
         measured = self._upsampler.measure(logits, threshold, self._stability_score_offset)
@@ -151,52 +152,52 @@ class _PromptBatch:
             areas=measured.areas,
             predicted_iou=iou.flatten().cpu().numpy(),
             stability_score=measured.stability,
-            points=_where(prompts, ids, measured.boxes.astype(np.float32)),
+            points=_prompt_points(prompts, ids, measured.boxes.astype(np.float32)),
             crops=np.tile(np.array([0, 0, w, h], dtype=np.int64), (len(ids), 1)),
             prompt_ids=ids,
             cutouts=tuple((self._upsampler, cutout) for cutout in cutouts),
         )
 
-    def _side(self, dense: Tensor) -> ImageCache:
+    def _cache(self, dense: Tensor) -> ImageCache:
         encoded = self._encoded
         return self._runtime.decoder.image_cache(
             encoded.features, dense, encoded.geometry.input_size
         )
 
-    def _decode(self, image: ImageCache, sparse: Tensor) -> tuple[Tensor, Tensor]:
-        """Decode b prompts: (b, masks) predicted IoU and (b, masks, ...) logits."""
+    def _predict(self, image: ImageCache, sparse: Tensor) -> tuple[Tensor, Tensor]:
+        """Decode b prompts to (b, masks) predicted IoU and (b, masks, ...) logits."""
         decoder = self._runtime.decoder
         decoded = decoder.decode(image, sparse, self._masks)
-        everything = torch.arange(len(sparse), device=sparse.device)
-        return decoded.predicted_iou, decoder.logits(image, decoded, everything)
+        all_prompts = torch.arange(len(sparse), device=sparse.device)
+        return decoded.predicted_iou, decoder.logits(image, decoded, all_prompts)
 
 
-def _embedded(
-    runtime: SamRuntime, prompts: Prompts, part: slice, geometry: Geometry
+def _embed(
+    runtime: SamRuntime, prompts: Prompts, batch: slice, geometry: Geometry
 ) -> tuple[Tensor, Tensor]:
-    """Embed some of the prompts: (b, tokens, d) sparse and (b, d, 64, 64) dense."""
+    """Embed a range of the prompts: (b, tokens, d) sparse and (b, d, 64, 64) dense."""
 
     def scaled(coordinates: Float32) -> Tensor:
         x, y = geometry.scale.tolist()
-        xy = torch.as_tensor(coordinates[part], device=runtime.device).unflatten(-1, (-1, 2))
+        xy = torch.as_tensor(coordinates[batch], device=runtime.device).unflatten(-1, (-1, 2))
         return torch.stack([xy[..., 0] * x, xy[..., 1] * y], dim=-1).flatten(-2)
 
-    def moved(array: Float32) -> Tensor:
-        return torch.as_tensor(array[part], device=runtime.device)
+    def on_device(array: Float32) -> Tensor:
+        return torch.as_tensor(array[batch], device=runtime.device)
 
     points = None
     if prompts.points is not None and prompts.point_labels is not None:
-        points = (scaled(prompts.points), moved(prompts.point_labels))
+        points = (scaled(prompts.points), on_device(prompts.point_labels))
     sparse, dense = runtime.model.prompt_encoder(
         points=points,
         boxes=None if prompts.boxes is None else scaled(prompts.boxes),
-        masks=None if prompts.mask_inputs is None else moved(prompts.mask_inputs),
+        masks=None if prompts.mask_inputs is None else on_device(prompts.mask_inputs),
     )
     return sparse, dense
 
 
-def _where(prompts: Prompts, ids: Int32, found: Float32) -> Float32:
-    """Return the (m, 2) xy of the prompts: box centre, first point, or centre of the answer."""
+def _prompt_points(prompts: Prompts, ids: Int32, found: Float32) -> Float32:
+    """Return (m, 2) xy of the prompts: box centre, first point, or centre of the mask's box."""
     if prompts.boxes is None and prompts.points is not None:
         return prompts.points[ids, 0]
     boxes = found if prompts.boxes is None else prompts.boxes[ids]

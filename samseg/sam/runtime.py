@@ -1,4 +1,4 @@
-"""A SAM on its device, arranged for inference: what automatic masks and prompts both run on."""
+"""A SAM on its device, prepared for inference; shared by automatic and prompted masks."""
 
 from dataclasses import dataclass
 
@@ -12,20 +12,20 @@ from samseg.sam.threads import Threads
 from samseg.sam.upsample.upsampler import Upsampler
 
 _CPU_BATCH = 16
-"""Most prompts decoded at once on a CPU: larger batches use more memory and are not faster."""
+"""Maximum batch of prompts on a CPU: larger batches use more memory and are not faster."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SamRuntime:
-    """A model and the rearranged forms of its parts, all with the same weights.
+    """A model with its optimised encoder and decoder, which share its weights.
 
     Attributes:
         model: the model, on its device, in evaluation mode.
-        encoder: from pixels to features.
-        decoder: from prompts to logits.
-        batch: prompts decoded at once.
-        threads: CPU threads that decode batches side by side; one on a GPU.
-        compiled: whether the parts run through `torch.compile`.
+        encoder: pixels to features.
+        decoder: prompts to logits.
+        batch: prompts per decoder call.
+        threads: CPU threads that decode batches in parallel; one on a GPU.
+        compiled: whether `torch.compile` is used.
     """
 
     model: Sam
@@ -44,12 +44,12 @@ class SamRuntime:
         precision: Precision = "float32",
         compiled: bool = False,
     ) -> "SamRuntime":
-        """Move `model` to the device and rearrange it.
+        """Move `model` to the device and prepare it.
 
         Args:
             model: any `segment_anything` model, with its final weights.
-            device: where it runs.
-            points_per_batch: prompts decoded at once; a CPU takes at most 16.
+            device: device to run on.
+            points_per_batch: prompts per decoder call; at most 16 on a CPU.
             precision: see `ModelSpec`.
             compiled: see `ModelSpec.compile`.
         """
@@ -72,7 +72,7 @@ class SamRuntime:
         return self.model.device
 
     def upsampler(self, encoded: EncodedImage) -> Upsampler:
-        """Return the upsampler from this model's logits to the pixels of an encoded image."""
+        """Return the upsampler of this model's logits to the pixels of an encoded image."""
         low = self.model.prompt_encoder.mask_input_size[0]
         side = self.model.image_encoder.img_size
         return Upsampler(encoded.geometry, low, side, self.device, self.compiled)

@@ -1,9 +1,9 @@
-"""Segment one image: automatic masks as `SamAutomaticMaskGenerator` makes them, or from prompts.
+"""Segment one image: automatic masks as in `SamAutomaticMaskGenerator`, or masks from prompts.
 
     segmenter = load_segmenter("tiny", points_per_side=16)
     masks, features = segmenter.segment(image)
 
-A segmenter holds a model and settings but no image: calls do not depend on each other.
+A segmenter holds a model and settings but no image: calls are independent.
 """
 
 import os
@@ -18,7 +18,7 @@ from segment_anything.modeling import Sam
 
 from samseg.errors import ConfigError
 from samseg.sam.automatic.candidates import Candidates, suppress, to_masks, without_small_regions
-from samseg.sam.automatic.crop_masks import Search
+from samseg.sam.automatic.crop_masks import CropMaskGenerator
 from samseg.sam.automatic.point_grid import Crop, crops
 from samseg.sam.network.encoder import EncodedImage
 from samseg.sam.prompts import Prompts, segment_prompts
@@ -30,16 +30,16 @@ from samseg.sam.weights.registry import resolve
 from samseg.types import Pixels, Segmentation
 
 _GPU_CROPS = 4
-"""Crops of an image that are encoded at once on a GPU."""
+"""Crops of an image per encoder call on a GPU."""
 
 
 class Segmenter:
     """A model on its device, with mask settings.
 
     Attributes:
-        runtime: the model and its parts, arranged for inference.
-        settings: mask generation as used.
-        weights_sha256: digest of the checkpoint; empty for a model made by hand.
+        runtime: the model, prepared for inference.
+        settings: the mask settings in use.
+        weights_sha256: digest of the checkpoint; empty if the model was not loaded from one.
     """
 
     def __init__(
@@ -51,18 +51,18 @@ class Segmenter:
         precision: Precision = "float32",
         compiled: bool = False,
     ):
-        """Move `model` to the device; `settings` are used as they are.
+        """Move `model` to the device; `settings` are used unchanged.
 
         Args:
             model: any `segment_anything` model, with its final weights.
-            settings: mask generation.
+            settings: mask settings.
             device: `auto`, `cpu` or `cuda`, or a device.
             weights_sha256: digest of the checkpoint.
             precision: see `ModelSpec`.
             compiled: see `ModelSpec.compile`.
 
         Raises:
-            DeviceError: the device is not there.
+            DeviceError: the device is not available.
         """
         self.settings = MaskSettings() if settings is None else settings
         self.weights_sha256 = weights_sha256
@@ -83,25 +83,25 @@ class Segmenter:
         device: str | None = None,
         threads: int | None = None,
     ) -> "Segmenter":
-        """Load a checkpoint; settings that were not given take its recommended values.
+        """Load a checkpoint; settings not given explicitly take its recommended values.
 
         Args:
             spec: the checkpoint.
-            settings: mask generation.
-            device: instead of `spec.device`.
-            threads: CPU threads of PyTorch in this whole program; None leaves them.
+            settings: mask settings.
+            device: overrides `spec.device`.
+            threads: PyTorch's CPU threads, set for the whole process; None leaves them unchanged.
 
         Raises:
             CheckpointError: the weights cannot be found, verified or loaded.
-            DeviceError: the device is not there.
+            DeviceError: the device is not available.
         """
         if threads is not None:
             torch.set_num_threads(threads)
-        where = resolve_device(device or spec.device)
+        target = resolve_device(device or spec.device)
         found = resolve(spec.checkpoint, sha256=spec.sha256, cache=spec.cache)
         resolved = (MaskSettings() if settings is None else settings).resolved(found.recommended)
         model = read_model(found.path, spec.arch)
-        return cls(model, resolved, where, found.sha256, spec.precision, spec.compile)
+        return cls(model, resolved, target, found.sha256, spec.precision, spec.compile)
 
     @property
     def model(self) -> Sam:
@@ -110,7 +110,7 @@ class Segmenter:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The model's device."""
         return self.runtime.device
 
     def segment(self, image: Pixels) -> Segmentation:
@@ -120,7 +120,7 @@ class Segmenter:
             image: (h, w, 3) uint8 RGB.
 
         Returns:
-            masks in the reference's order, and the features of the whole image.
+            The masks in the reference's order, and the features of the whole image.
 
         Raises:
             ConfigError: `image` is not (h, w, 3) uint8.
@@ -154,9 +154,9 @@ class Segmenter:
         mask_inputs: ArrayLike | None = None,
         multimask_output: bool = False,
     ) -> Segmentation:
-        """Segment what prompts point at; see `samseg.sam.prompts.Prompts`.
+        """Segment the prompted objects; see `samseg.sam.prompts.Prompts`.
 
-        Nothing is filtered: each prompt gives one mask, or three with `multimask_output`.
+        Masks are not filtered: each prompt yields one mask, or three with `multimask_output`.
 
         Raises:
             ConfigError: the image or the prompts have the wrong shape.
@@ -181,9 +181,9 @@ class Segmenter:
             yield from zip(some, self.runtime.encoder.encode_batch(images), strict=True)
 
     def _in_crop(self, encoded: EncodedImage, crop: Crop, size: tuple[int, int]) -> Candidates:
-        """Ask the points of one crop, filter, and suppress duplicates within it."""
+        """Decode the points of one crop, filter the masks, and suppress duplicates."""
         runtime = self.runtime
-        search = Search(
+        generator = CropMaskGenerator(
             runtime.model,
             runtime.decoder,
             runtime.upsampler(encoded),
@@ -193,8 +193,8 @@ class Segmenter:
             self.settings,
         )
         adaptive = self.settings.points.kind == "adaptive"
-        ask = search.adaptively if adaptive else search.everywhere
-        found = ask(runtime.batch, runtime.threads)
+        generate = generator.from_adaptive_points if adaptive else generator.from_all_points
+        found = generate(runtime.batch, runtime.threads)
         kept = found[suppress(found.boxes, found.predicted_iou, self.settings.box_nms_thresh)]
         upsamplers = [upsampler for upsampler, _ in kept.cutouts]
         cutouts = on_host([cutout for _, cutout in kept.cutouts])
@@ -204,7 +204,7 @@ class Segmenter:
 def load_segmenter(
     name_or_path: str | os.PathLike[str], device: str = "auto", **mask_settings: Any
 ) -> Segmenter:
-    """Load a checkpoint, ready to segment.
+    """Load a checkpoint as a segmenter.
 
     Args:
         name_or_path: `tiny`, `vit_b`, `vit_l`, `vit_h`, a path, or a URL.
@@ -215,7 +215,7 @@ def load_segmenter(
     Raises:
         CheckpointError: the weights cannot be found, verified or loaded.
         ConfigError: a mask setting is unknown or out of range.
-        DeviceError: the device is not there.
+        DeviceError: the device is not available.
     """
     from pydantic import ValidationError
 
@@ -224,7 +224,8 @@ def load_segmenter(
     except ValidationError as e:
         found = [f"{'.'.join(map(str, x['loc'])) or 'masks'}: {x['msg']}" for x in e.errors()]
         raise ConfigError(
-            f"mask settings: {'; '.join(found)} (known: {', '.join(MaskSettings.model_fields)})"
+            f"invalid mask settings: {'; '.join(found)} "
+            f"(known: {', '.join(MaskSettings.model_fields)})"
         ) from e
     spec = ModelSpec(checkpoint=os.fspath(name_or_path))
     return Segmenter.load(spec, settings, device=device)
@@ -234,12 +235,12 @@ def checked(image: Pixels) -> Pixels:
     """Return `image` if it is (h, w, 3) uint8 and not empty.
 
     Raises:
-        ConfigError: it is not.
+        ConfigError: `image` has another shape or dtype.
     """
     pixels = np.asarray(image)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
         raise ConfigError(
             f"an image must be (h, w, 3) uint8 RGB, got {pixels.shape} {pixels.dtype}; "
-            "samseg.readers.decode turns files into such arrays"
+            "use samseg.readers.decode to decode files"
         )
     return pixels

@@ -1,8 +1,8 @@
-"""What the user says about the model and about mask generation.
+"""Config sections of the model and of mask generation.
 
-Mask settings carry the names and defaults of `segment_anything.SamAutomaticMaskGenerator`. Those
+Mask settings have the names and defaults of `segment_anything.SamAutomaticMaskGenerator`. The
 defaults were chosen for vit_h; a checkpoint may recommend others (`MaskSettings.resolved`).
-This module imports no torch.
+This module does not import torch.
 """
 
 import os
@@ -21,38 +21,39 @@ GridPoint = tuple[Fraction, Fraction]
 
 
 class GridPoints(Spec):
-    """Every point of the grid is asked, as by the reference."""
+    """Prompt all points of the grid, like the reference."""
 
     kind: Literal["grid"] = "grid"
 
 
 class AdaptivePoints(Spec):
-    """A coarse grid first, finer points where they promise masks; approximate.
+    """Prompt a coarse grid, then finer points where more masks are likely; approximate.
 
-    See `samseg.sam.automatic.adaptive_points` for the rule and for what it misses.
+    See `samseg.sam.automatic.adaptive_points` for the rule and its recall.
     """
 
     kind: Literal["adaptive"] = "adaptive"
 
 
 class MaskSettings(Spec):
-    """Every parameter of `SamAutomaticMaskGenerator` but `output_mode`, and `points`.
+    """The parameters of `SamAutomaticMaskGenerator` except `output_mode`, and `points`.
 
     Attributes:
-        points: which points of the grid are asked.
-        points_per_side: points along one side of the image; None when `point_grids` is given.
-        points_per_batch: most points decoded at once; decides memory and speed, not masks.
+        points: which points of the grid are prompted.
+        points_per_side: points along one side of the image; None if `point_grids` is given.
+        points_per_batch: maximum number of points per decoder call; affects memory and speed, not
+            masks.
         pred_iou_thresh: masks whose predicted IoU is not above this are dropped; 0 keeps all.
-        stability_score_thresh: masks less stable than this are dropped; 0 keeps all.
-        stability_score_offset: shift of the mask threshold, in logits, that stability measures.
+        stability_score_thresh: masks with a lower stability score are dropped; 0 keeps all.
+        stability_score_offset: shift of the mask threshold, in logits, used to measure stability.
         box_nms_thresh: of two masks of one crop with box IoU above this, the one with the lower
             predicted IoU is dropped.
-        crop_n_layers: layers of crops; layer i has (2**i)**2 crops besides the whole image.
-        crop_nms_thresh: as `box_nms_thresh`, between crops; the smaller crop wins.
+        crop_n_layers: layers of crops; layer i has (2**i)**2 crops; layer 0 is the whole image.
+        crop_nms_thresh: as `box_nms_thresh`, between crops; the mask of the smaller crop is kept.
         crop_overlap_ratio: overlap of the crops of layer 1, as a fraction of the shorter side.
         crop_n_points_downscale_factor: layer i has points_per_side / factor**i points per side.
         point_grids: explicit (x, y) points in [0, 1], one grid per layer, layer 0 first.
-        min_mask_region_area: holes and islands smaller than this many px are removed.
+        min_mask_region_area: holes and islands of fewer px than this are removed.
     """
 
     points: Annotated[GridPoints | AdaptivePoints, Field(discriminator="kind")] = GridPoints()
@@ -79,7 +80,7 @@ class MaskSettings(Spec):
             )
         if self.points.kind == "adaptive" and self.point_grids is not None:
             raise ValueError(
-                "adaptive points need the order of a grid: give points_per_side, not point_grids, "
+                "adaptive points need a regular grid: set points_per_side instead of point_grids, "
                 "or set points to {kind: grid}"
             )
         layers = self.crop_n_layers + 1
@@ -99,8 +100,8 @@ class MaskSettings(Spec):
                 )
         return self
 
-    def of_reference(self) -> dict[str, Any]:
-        """Return the arguments that make `SamAutomaticMaskGenerator` ask the whole grid."""
+    def reference_arguments(self) -> dict[str, Any]:
+        """Return the arguments of `SamAutomaticMaskGenerator`, which prompts the whole grid."""
         arguments = self.model_dump(exclude={"points"})
         if self.point_grids is not None:
             import numpy as np
@@ -109,14 +110,14 @@ class MaskSettings(Spec):
         return arguments
 
     def resolved(self, recommended: Mapping[str, Any]) -> "MaskSettings":
-        """Return the settings as they will be used with one checkpoint.
+        """Return the settings to use with one checkpoint.
 
-        A setting given explicitly (in the config or as an argument) stays; one that was not takes
-        the checkpoint's recommended value, and where there is none, the default above. Giving a
-        value equal to the default counts as given. Resolving twice changes nothing.
+        An explicit setting (in the config or as an argument) is kept, even if it equals the
+        default. Others take the checkpoint's recommended value, or else the default above.
+        Resolving again with the same values changes nothing.
 
         Args:
-            recommended: the checkpoint's own values, by setting name.
+            recommended: the checkpoint's recommended values, by setting name.
         """
         given = {name: getattr(self, name) for name in self.model_fields_set}
         return MaskSettings(**{**recommended, **given})
@@ -127,19 +128,20 @@ def _default_cache() -> Path:
 
 
 class ModelSpec(Spec):
-    """Which checkpoint, and where it runs.
+    """The checkpoint, and how to run it.
 
     Attributes:
-        checkpoint: `tiny` (shipped), `vit_b`, `vit_l`, `vit_h` (fetched once), a path or a URL.
-        device: `auto` takes a GPU where there is one.
-        precision: of the large matrix products. float32 gives the reference's masks up to
-            rounding; bfloat16 nearly them, faster where the hardware has it (GPUs, and CPUs with
-            AMX or AVX512-BF16).
-        compile: compile the model with `torch.compile`, the same masks up to rounding; minutes
-            before the first image, so for long runs, on GPUs. Needs a C compiler.
-        sha256: digest that a path or URL must have; the named checkpoints have theirs pinned.
-        cache: folder for fetched checkpoints.
-        arch: architecture, where the weights themselves do not tell; None asks the weights.
+        checkpoint: `tiny` (shipped), `vit_b`, `vit_l`, `vit_h` (downloaded once), a path or a URL.
+        device: `auto` uses a GPU if there is one.
+        precision: of the large matrix products. float32 reproduces the reference's masks up to
+            rounding; bfloat16 approximately, and is faster on hardware that supports it (GPUs,
+            and CPUs with AMX or AVX512-BF16).
+        compile: compile the model with `torch.compile`; the masks are the same up to rounding.
+            Takes minutes before the first image, so use it for long runs on GPUs. Needs a C
+            compiler.
+        sha256: required digest of a path or URL; those of the named checkpoints are pinned.
+        cache: folder for downloaded checkpoints.
+        arch: architecture; None detects it from the weights.
     """
 
     checkpoint: str = Field(default="tiny", min_length=1)

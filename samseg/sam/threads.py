@@ -1,7 +1,7 @@
-"""CPU threads that each run PyTorch on one thread.
+"""A pool of CPU threads that each run PyTorch single-threaded.
 
-Decoding is many small operations: two batches of prompts on two threads are done sooner than one
-batch whose every operation is split in two.
+Decoding consists of many small operations, so running two batches of prompts on two threads is
+faster than splitting each operation of one batch across two threads.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,21 +15,21 @@ Result = TypeVar("Result")
 
 
 class Threads:
-    """Maps a function over items on n threads; on the calling one when n is 1.
+    """Maps a function over items on n threads; on the calling thread if n is 1.
 
     Attributes:
         n: number of threads.
     """
 
     def __init__(self, n: int):
-        """Threads start with the first work."""
+        """Create a pool of n threads, which start on first use."""
         self.n = n
         self._pool = ThreadPoolExecutor(n, "samseg") if n > 1 else None
 
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        """Return the results in the order of the items; an exception of any passes on.
+        """Return the results in the order of the items; an exception in any is raised.
 
-        PyTorch's own threads, which are a setting of the whole process, are off meanwhile.
+        Sets PyTorch's intra-op threads, a setting of the whole process, to 1 for the duration.
         """
         if self._pool is None:
             return [work(item) for item in items]

@@ -26,7 +26,9 @@ def automatic_masks(
         pixels: (h, w, 3) uint8 RGB.
         noise: standard deviation of what is added to the model's normalised input.
     """
-    generator = SamAutomaticMaskGenerator(model, **settings.of_reference(), output_mode="coco_rle")
+    generator = SamAutomaticMaskGenerator(
+        model, **settings.reference_arguments(), output_mode="coco_rle"
+    )
     with _perturbed(model, noise):
         return [mask["segmentation"] for mask in generator.generate(pixels)]
 

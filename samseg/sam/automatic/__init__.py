@@ -1,1 +1,1 @@
-"""Automatic masks: where to prompt, and which candidate masks are kept."""
+"""Automatic masks: selection of prompt points, and filtering of candidate masks."""

@@ -1,7 +1,7 @@
-"""Candidate masks: filtered, suppressed, encoded.
+"""Candidate masks: filter, suppress and encode.
 
-Follows `SamAutomaticMaskGenerator` filter by filter and in its order of masks, but keeps of a
-candidate only the logits it needs, and encodes survivors only.
+Applies the filters of `SamAutomaticMaskGenerator` and keeps its order of masks, but stores only the
+logits that a candidate needs, and encodes only the masks that remain.
 """
 
 from collections.abc import Sequence
@@ -18,15 +18,15 @@ from samseg.sam.upsample.upsampler import LogitCrop, Upsampler
 from samseg.types import Bool, Float32, Int32, Int64, Masks
 
 _EDGE_PX = 20
-"""A box this near to the edge of its crop, but not of the image, is taken to be cut off."""
+"""A box within this distance of the edge of its crop, but not of the image, is cut off."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """m masks that may still be dropped; the columns are those of `samseg.types.Masks`.
+    """m masks before suppression; the columns are those of `samseg.types.Masks`.
 
     Attributes:
-        cutouts: m, each with the upsampler of its crop.
+        cutouts: m logit crops, each with the upsampler of its image crop; None for an empty mask.
     """
 
     boxes: Int64
@@ -82,12 +82,15 @@ class Candidates:
 
 
 def cut_off(boxes: Int64, crop: tuple[int, int, int, int], size: tuple[int, int]) -> Bool:
-    """Tell which masks end where their crop ends inside the image.
+    """Return which masks are cut off by an edge of their crop inside the image.
 
     Args:
         boxes: (m, 4) xyxy, px of the image.
         crop: xyxy, px of the image.
         size: (h, w) of the image.
+
+    Returns:
+        (m,) bool.
     """
     whole = np.array([0, 0, size[1], size[0]])
     near_crop = np.abs(boxes - np.array(crop)) <= _EDGE_PX
@@ -96,15 +99,15 @@ def cut_off(boxes: Int64, crop: tuple[int, int, int, int], size: tuple[int, int]
 
 
 def suppress(boxes: NDArray[Any], scores: NDArray[Any], threshold: float) -> NDArray[np.int64]:
-    """Non-maximum suppression on boxes.
+    """Apply non-maximum suppression to boxes.
 
     Args:
         boxes: (m, 4) xyxy, px.
-        scores: (m,), the higher one stays.
-        threshold: box IoU above which the lower one goes.
+        scores: (m,), of two overlapping boxes the one with the higher score is kept.
+        threshold: box IoU above which the other one is dropped.
 
     Returns:
-        (k,) int64 positions of those that stay, best first.
+        (k,) int64 positions of the boxes that are kept, best first.
     """
     one_class = torch.zeros(len(boxes))
     kept = batched_nms(
@@ -116,7 +119,7 @@ def suppress(boxes: NDArray[Any], scores: NDArray[Any], threshold: float) -> NDA
 def to_masks(
     candidates: Candidates, size: tuple[int, int], threshold: float, prompt_kind: str
 ) -> Masks:
-    """Draw and encode the masks, one at a time.
+    """Rasterise and encode the masks, one at a time.
 
     Args:
         candidates: m masks of one image.
@@ -147,22 +150,22 @@ def to_masks(
 
 
 def without_small_regions(masks: Masks, min_area: int, nms_threshold: float) -> Masks:
-    """Fill small holes, drop small islands, and suppress the duplicates that this makes.
+    """Fill small holes, remove small islands, and suppress the resulting duplicates.
 
-    As `SamAutomaticMaskGenerator.postprocess_small_regions`: masks that needed no change win over
-    those that did; predicted IoU and stability stay those of the mask before.
+    As in `SamAutomaticMaskGenerator.postprocess_small_regions`, unchanged masks are preferred to
+    changed ones, and predicted IoU and stability are not updated.
 
     Args:
         masks: n masks of one image.
-        min_area: holes and islands of fewer px go.
-        nms_threshold: box IoU above which one of two masks goes.
+        min_area: holes and islands of fewer px are removed.
+        nms_threshold: box IoU above which one of two masks is dropped.
     """
     if not len(masks):
         return masks
     boxes, areas, rles = masks.boxes.copy(), masks.areas.copy(), list(masks.rles)
     unchanged = np.ones(len(masks), dtype=np.float32)
     for i, (rle, box) in enumerate(zip(masks.rles, masks.boxes.tolist(), strict=True)):
-        cleaned = _cleaned(_around(rle, box, min_area), min_area)
+        cleaned = _cleaned(_decode_around(rle, box, min_area), min_area)
         if cleaned is not None:
             flips = flips_of(cleaned, masks.size[0])
             boxes[i], areas[i] = box_of(flips, masks.size[0]), area_of(flips)
@@ -184,13 +187,13 @@ def without_small_regions(masks: Masks, min_area: int, nms_threshold: float) -> 
     return result[kept]
 
 
-def _around(rle: Rle, box: list[int], min_area: int) -> MaskWindow:
-    """Decode the part of an image that decides which holes and islands of a mask are small.
+def _decode_around(rle: Rle, box: list[int], min_area: int) -> MaskWindow:
+    """Decode a window that determines which holes and islands of a mask are small.
 
-    Left, right, above and below of the box, as far as the image goes, the window holds at least
-    `min_area` px of the background. So background that it cuts through is not small, as in the
-    whole image, and whatever else there is lies inside. Both corners are even: components are
-    numbered in blocks of 2 x 2 px, and of islands of one size the first is kept.
+    On each side of the box, up to the edge of the image, the window contains at least `min_area` px
+    of background. So a background component that the window cuts is not small in the window either,
+    and all other components lie inside it. Both corners are even, because OpenCV numbers components
+    in blocks of 2 x 2 px, and of several largest islands the first is kept.
     """
     from pycocotools import mask as coco
 
@@ -202,7 +205,7 @@ def _around(rle: Rle, box: list[int], min_area: int) -> MaskWindow:
 
 
 def _cleaned(window: MaskWindow, min_area: int) -> MaskWindow | None:
-    """Fill small holes, then drop small islands; None when there are none."""
+    """Fill small holes, then remove small islands; None if there are none."""
     dense = window.columns.T
     filled = _without_small_components(~dense, min_area)
     dense = dense if filled is None else ~filled
@@ -214,10 +217,10 @@ def _cleaned(window: MaskWindow, min_area: int) -> MaskWindow | None:
 def _without_small_components(
     flags: Bool, min_area: int, keep_largest: bool = False
 ) -> Bool | None:
-    """Unset all 8-connected components of fewer than `min_area` px; None when there are none.
+    """Unset all 8-connected components of fewer than `min_area` px; None if there are none.
 
-    As `segment_anything.utils.amg.remove_small_regions`, which looks labels up in a list instead of
-    a table. `keep_largest` keeps the largest component where all are small.
+    Equivalent to `segment_anything.utils.amg.remove_small_regions`, but looks labels up in a table
+    instead of a list. `keep_largest` keeps the largest component if all are small.
     """
     import cv2
 

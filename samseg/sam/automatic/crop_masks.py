@@ -1,6 +1,7 @@
-"""Ask points of one image or crop, and keep the masks that pass the filters.
+"""Prompt points of one image or crop, and keep the masks that pass the filters.
 
-Filters come before interpolation, and only what passes them is kept, as few logits as draw it.
+Masks are filtered before they are interpolated, and of the remaining masks only the logits that
+determine their pixels are kept.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import torch
 from segment_anything.modeling import Sam
 from torch import Tensor
 
-from samseg.sam.automatic.adaptive_points import LEVELS, AdaptivePointSampler, AskedPoints
+from samseg.sam.automatic.adaptive_points import LEVELS, AdaptivePointSampler, PromptedPoints
 from samseg.sam.automatic.candidates import Candidates, cut_off
 from samseg.sam.automatic.point_grid import Crop
 from samseg.sam.network.decoder import Decoder
@@ -21,18 +22,18 @@ from samseg.sam.upsample.upsampler import Upsampler
 from samseg.types import Float32, Int64
 
 _MULTIMASK = slice(1, None)
-"""Three masks per point; the first of the four is for prompts that are not ambiguous."""
+"""The three masks for ambiguous prompts; the first of the four is the single-mask output."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answered:
-    """What k points gave.
+class DecodedPoints:
+    """The result of k points.
 
     Attributes:
         candidates: m masks that pass the filters.
-        points: (m,) int64, which points they came from.
-        predicted_iou: (k, 3) float32 of all masks, in the order in which points were asked.
-        inside: (m, points of the crop) bool, which points lie in which mask; on the device.
+        points: (m,) int64, the prompt point of each of them.
+        predicted_iou: (k, 3) float32 of all masks, in the order of the k points.
+        inside: (m, points of the crop) bool, which points each mask contains; on the device.
     """
 
     candidates: Candidates
@@ -41,8 +42,8 @@ class Answered:
     inside: Tensor
 
 
-class Search:
-    """Asks the points of one encoded image or crop."""
+class CropMaskGenerator:
+    """Generates masks from the points of one encoded image or crop."""
 
     @torch.inference_mode()
     def __init__(
@@ -55,64 +56,62 @@ class Search:
         size: tuple[int, int],
         settings: MaskSettings,
     ):
-        """Embed the points, and compute what they share.
+        """Embed the points, and compute their shared image cache.
 
         Args:
             model: the model.
-            decoder: its decoder.
-            upsampler: from its logits to px of the crop.
-            encoded: the crop.
-            crop: where the crop lies, and its points.
+            decoder: the model's decoder.
+            upsampler: from the model's logits to px of the crop.
+            encoded: features of the crop.
+            crop: position of the crop, and its points.
             size: (h, w) of the image in px.
-            settings: batches and filters.
+            settings: filters.
         """
         self._decoder, self._upsampler, self._crop = decoder, upsampler, crop
         self._size, self._settings, self._threshold = size, settings, model.mask_threshold
         self._device = model.device
         in_input = crop.points * encoded.geometry.scale
-        asked = torch.as_tensor(in_input, device=self._device)[:, None]
-        ones = torch.ones(asked.shape[:2], dtype=torch.int, device=self._device)
-        self._sparse, dense = model.prompt_encoder((asked, ones), boxes=None, masks=None)
+        points = torch.as_tensor(in_input, device=self._device)[:, None]
+        labels = torch.ones(points.shape[:2], dtype=torch.int, device=self._device)
+        self._sparse, dense = model.prompt_encoder((points, labels), boxes=None, masks=None)
         self._image = decoder.image_cache(encoded.features, dense[:1], encoded.geometry.input_size)
         step = model.image_encoder.img_size // model.prompt_encoder.mask_input_size[0]
-        self._places = torch.as_tensor(in_input // step, dtype=torch.long, device=self._device)
+        self._logit_xy = torch.as_tensor(in_input // step, dtype=torch.long, device=self._device)
 
-    def everywhere(self, batch: int, threads: Threads) -> Candidates:
-        """Ask all points."""
+    def from_all_points(self, batch: int, threads: Threads) -> Candidates:
+        """Prompt all points."""
         points = np.arange(len(self._crop.points))
-        return Candidates.join([a.candidates for a in self._ask(points, batch, threads)])
+        return Candidates.join([d.candidates for d in self._decode(points, batch, threads)])
 
-    def adaptively(self, batch: int, threads: Threads) -> Candidates:
-        """Ask the points that the adaptive schedule wants, level by level; approximate."""
-        schedule, answers = (
-            AdaptivePointSampler(),
-            AskedPoints(round(len(self._crop.points) ** 0.5)),
-        )
+    def from_adaptive_points(self, batch: int, threads: Threads) -> Candidates:
+        """Prompt the points that adaptive sampling selects, level by level; approximate."""
+        sampler = AdaptivePointSampler()
+        prompted = PromptedPoints(round(len(self._crop.points) ** 0.5))
         found: list[Candidates] = []
         for level in range(LEVELS):
-            wanted = schedule.wanted(level, answers)
-            for points, answered in zip(
-                _batches(wanted, batch), self._ask(wanted, batch, threads), strict=True
+            selected = sampler.next_points(level, prompted)
+            for points, decoded in zip(
+                _batches(selected, batch), self._decode(selected, batch, threads), strict=True
             ):
-                found.append(answered.candidates)
-                answers.add(points, answered.predicted_iou)
-                areas = answered.candidates.areas / np.prod(self._upsampler.size)
-                answers.cover(answered.points, areas, answered.inside.cpu().numpy())
+                found.append(decoded.candidates)
+                prompted.add(points, decoded.predicted_iou)
+                areas = decoded.candidates.areas / np.prod(self._upsampler.size)
+                prompted.cover(decoded.points, areas, decoded.inside.cpu().numpy())
         return Candidates.join(found)
 
-    def _ask(self, points: Int64, batch: int, threads: Threads) -> list[Answered]:
-        return threads.map(self._ask_batch, _batches(points, batch))
+    def _decode(self, points: Int64, batch: int, threads: Threads) -> list[DecodedPoints]:
+        return threads.map(self._decode_batch, _batches(points, batch))
 
     @torch.inference_mode()
-    def _ask_batch(self, points: Int64) -> Answered:
+    def _decode_batch(self, points: Int64) -> DecodedPoints:
         settings, crop = self._settings, self._crop
         decoded = self._decoder.decode(self._image, self._sparse[self._at(points)], _MULTIMASK)
-        iou = decoded.predicted_iou.cpu().numpy()  # a GPU is waited for here
-        wanted = iou > settings.pred_iou_thresh if settings.pred_iou_thresh > 0 else iou == iou
-        prompts = np.flatnonzero(wanted.any(axis=1))
+        iou = decoded.predicted_iou.cpu().numpy()  # synchronises with the GPU
+        passing = iou > settings.pred_iou_thresh if settings.pred_iou_thresh > 0 else iou == iou
+        prompts = np.flatnonzero(passing.any(axis=1))
         logits = self._decoder.logits(self._image, decoded, self._at(prompts)).flatten(0, 1)
-        logits = logits[self._at(np.flatnonzero(wanted[prompts]))]
-        measured = self._upsampler.measure(  # and here
+        logits = logits[self._at(np.flatnonzero(passing[prompts]))]
+        measured = self._upsampler.measure(  # synchronises with the GPU
             logits,
             self._threshold,
             settings.stability_score_offset,
@@ -124,21 +123,21 @@ class Search:
         boxes = measured.boxes + np.array([*crop.box[:2], *crop.box[:2]])
         kept = np.flatnonzero(keep & ~cut_off(boxes, crop.box, self._size))
         logits, measured = logits[self._at(kept)], measured[kept]
-        asked = points[np.nonzero(wanted)[0][kept]]
+        prompt = points[np.nonzero(passing)[0][kept]]
         candidates = Candidates(
             boxes=boxes[kept],
             areas=measured.areas,
-            predicted_iou=iou[wanted][kept],
+            predicted_iou=iou[passing][kept],
             stability_score=measured.stability,
-            points=(crop.points[asked] + crop.box[:2]).astype(np.float32),
-            crops=np.tile(np.array(crop.box, dtype=np.int64), (len(asked), 1)),
-            prompt_ids=(crop.first_prompt + asked).astype(np.int32),
+            points=(crop.points[prompt] + crop.box[:2]).astype(np.float32),
+            crops=np.tile(np.array(crop.box, dtype=np.int64), (len(prompt), 1)),
+            prompt_ids=(crop.first_prompt + prompt).astype(np.int32),
             cutouts=tuple(
                 (self._upsampler, cutout) for cutout in self._upsampler.cut(logits, measured)
             ),
         )
-        inside = logits[:, self._places[:, 1], self._places[:, 0]] > self._threshold
-        return Answered(candidates, asked, iou, inside)
+        inside = logits[:, self._logit_xy[:, 1], self._logit_xy[:, 0]] > self._threshold
+        return DecodedPoints(candidates, prompt, iou, inside)
 
     def _at(self, positions: Int64) -> Tensor:
         return torch.as_tensor(positions, device=self._device)

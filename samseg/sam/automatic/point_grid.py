@@ -1,7 +1,7 @@
-"""Where automatic generation looks: crops of the image, and a grid of points in each.
+"""The crops of an image, and the grid of prompt points in each.
 
 The geometry is that of `segment_anything.utils.amg` (`generate_crop_boxes`,
-`build_all_layer_point_grids`), so points and crops are equal to the reference's to the last bit.
+`build_all_layer_point_grids`), so points and crops are identical to the reference's.
 """
 
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ Float64 = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Crop:
-    """One crop of the image and the points to ask in it.
+    """One crop of the image and its prompt points.
 
     Attributes:
         box: x0, y0, x1, y1 in px of the image, half open.
         points: (n, 2) float64, xy, px of the crop.
-        first_prompt: id of its first point; ids count through all crops of an image.
+        first_prompt: prompt id of its first point; ids are consecutive over the crops of an image.
     """
 
     box: tuple[int, int, int, int]
@@ -32,7 +32,7 @@ class Crop:
 
 
 def crops(size: tuple[int, int], settings: MaskSettings) -> list[Crop]:
-    """Return the whole image first, then the crops layer by layer.
+    """Return the whole image, then the crops layer by layer.
 
     Args:
         size: (h, w) of the image in px.
@@ -43,7 +43,7 @@ def crops(size: tuple[int, int], settings: MaskSettings) -> list[Crop]:
     for box, layer in crop_boxes(size, settings.crop_n_layers, settings.crop_overlap_ratio):
         x0, y0, x1, y1 = box
         if x0 >= x1 or y0 >= y1:
-            continue  # an image smaller than its crops; the reference fails here
+            continue  # the image is smaller than its crops; the reference fails here
         scale = np.array([[x1 - x0, y1 - y0]])
         points = point_grid(settings, layer) * scale
         found.append(Crop(box, points, first_prompt))
@@ -54,7 +54,7 @@ def crops(size: tuple[int, int], settings: MaskSettings) -> list[Crop]:
 def crop_boxes(
     size: tuple[int, int], layers: int, overlap_ratio: float
 ) -> list[tuple[tuple[int, int, int, int], int]]:
-    """Return (x0, y0, x1, y1) and layer of every crop; layer 0 is the whole image."""
+    """Return (x0, y0, x1, y1) and layer of each crop; layer 0 is the whole image."""
     h, w = size
     found = [((0, 0, w, h), 0)]
     for layer in range(1, layers + 1):
@@ -68,7 +68,7 @@ def crop_boxes(
 
 
 def point_grid(settings: MaskSettings, layer: int) -> Float64:
-    """Return the (n, 2) xy points of a layer in [0, 1]: explicit ones, or an even grid."""
+    """Return the (n, 2) xy points of a layer in [0, 1]: explicit points or a regular grid."""
     if settings.point_grids is not None:
         return np.asarray(settings.point_grids[layer], dtype=np.float64).reshape(-1, 2)
     per_side = settings.points_per_side or 0

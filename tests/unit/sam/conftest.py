@@ -1,4 +1,4 @@
-"""Models and pictures that several tests share; each is made once per session."""
+"""Models and images shared by the tests; each is created once per session."""
 
 import numpy as np
 import pytest

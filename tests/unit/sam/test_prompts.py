@@ -1,4 +1,4 @@
-"""Masks from prompts against `SamPredictor.predict_torch`, on the shipped model."""
+"""Masks from prompts compared with `SamPredictor.predict_torch`, on the shipped model."""
 
 import numpy as np
 import pytest
@@ -87,20 +87,20 @@ def test_points_of_the_prompts(tiny, image):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({}, "got none"),
+        ({}, "at least one.*got lengths none"),
         ({"boxes": [[0, 0, 1]]}, r"boxes must be finite and of shape \(n, 4\), got \(1, 3\)"),
         ({"boxes": [[0, 0, 1, np.nan]]}, "must be finite"),
-        ({"boxes": np.zeros((2, 4)), "points": np.zeros((3, 1, 2))}, r"as many of each.*\[2, 3\]"),
+        ({"boxes": np.zeros((2, 4)), "points": np.zeros((3, 1, 2))}, r"same length.*\[2, 3\]"),
         ({"points": np.zeros((3, 1, 2)), "point_labels": np.zeros((3, 2))}, "point_labels must"),
         ({"boxes": np.zeros((2, 4)), "point_labels": np.zeros((2, 1))}, "point_labels must"),
     ],
 )
-def test_prompts_that_do_not_fit(given, words):
+def test_invalid_prompts_are_refused(given, words):
     with pytest.raises(ConfigError, match=words):
         Prompts.of(**given)
 
 
-def test_no_prompts_no_masks(tiny, image):
+def test_empty_prompts_yield_no_masks(tiny, image):
     masks, features = Segmenter(tiny, None, "cpu").prompt(image, boxes=np.zeros((0, 4)))
     assert len(masks) == 0
     assert features.shape == (256, 64, 64)

@@ -1,4 +1,4 @@
-"""Masks against the reference generator, on the shipped model."""
+"""Automatic masks compared with the reference generator, on the shipped model and on vit_b."""
 
 from dataclasses import replace
 
@@ -18,12 +18,14 @@ LOW = {"pred_iou_thresh": 0.2, "stability_score_thresh": 0.3}
 
 
 def reference(model, image, settings):
-    generator = SamAutomaticMaskGenerator(model, **settings.of_reference(), output_mode="coco_rle")
+    generator = SamAutomaticMaskGenerator(
+        model, **settings.reference_arguments(), output_mode="coco_rle"
+    )
     return generator.generate(image)
 
 
 class Patches(torch.nn.Module):
-    """An encoder that costs nothing: every patch is a random image of its own colours."""
+    """A cheap encoder: features are a random projection of each patch's colours."""
 
     img_size = 1024
 
@@ -38,7 +40,7 @@ class Patches(torch.nn.Module):
 
 @pytest.fixture(scope="module")
 def vit_b():
-    """SAM's own decoder with random weights; its encoder has tests of its own."""
+    """SAM's decoder with random weights; its encoder is tested in `network/test_encoder.py`."""
     torch.manual_seed(0)
     model = build_model("vit_b")
     model.image_encoder = Patches().eval()
@@ -89,9 +91,9 @@ def test_masks_are_the_reference_s(request, scene, case, arch):
     assert masks.size == image.shape[:2]
     rles = [{**w["segmentation"], "counts": w["segmentation"]["counts"].encode()} for w in wanted]
     pairs = agreement(rles, masks.rles)
-    filled = sum(w["area"] > 0 for w in wanted)  # an empty mask matches nothing, not even itself
+    filled = sum(w["area"] > 0 for w in wanted)  # an empty mask has IoU 0 with any mask
     assert (pairs.at_99, pairs.found) == (filled, len(wanted))
-    # the same order, so that mask_index means the same
+    # also in the same order, which defines mask_index
     np.testing.assert_allclose(masks.areas, [w["area"] for w in wanted], rtol=1e-3, atol=2)
     xywh = np.array([w["bbox"] for w in wanted]).reshape(-1, 4)
     got = np.concatenate([masks.boxes[:, :2], masks.boxes[:, 2:] - masks.boxes[:, :2]], axis=1)
@@ -107,15 +109,15 @@ def test_masks_are_the_reference_s(request, scene, case, arch):
     np.testing.assert_allclose(masks.stability_score, stability, atol=1e-3)
 
 
-def test_the_cases_hold_masks(tiny, scene):
-    """The comparison above would be empty on images without masks."""
+def test_the_cases_contain_masks(tiny, scene):
+    """The comparison above would be vacuous on images without masks."""
     size, given = CASES["crops"]
     masks, _ = Segmenter(tiny, MaskSettings(**{**LOW, **given}), "cpu").segment(scene(*size))
     assert len(masks) >= 5
     assert len(np.unique(masks.crops, axis=0)) > 1
 
 
-def test_the_columns_agree_with_the_pixels(tiny, scene):
+def test_columns_agree_with_the_pixels(tiny, scene):
     size, given = CASES["landscape"]
     masks, _ = Segmenter(tiny, MaskSettings(**{**LOW, **given}), "cpu").segment(scene(*size))
     dense = masks.to_dense()
@@ -129,7 +131,7 @@ def test_the_columns_agree_with_the_pixels(tiny, scene):
 
 
 @pytest.mark.parametrize("crop_layers", [0, 1])
-def test_no_masks_is_a_length_of_zero(tiny, crop_layers):
+def test_image_without_masks(tiny, crop_layers):
     settings = MaskSettings(points_per_side=2, crop_n_layers=crop_layers, pred_iou_thresh=1.0)
     black = np.zeros((40, 60, 3), dtype=np.uint8)
     masks, features = Segmenter(tiny, settings, "cpu").segment(black)
@@ -141,7 +143,7 @@ def test_no_masks_is_a_length_of_zero(tiny, crop_layers):
 
 @pytest.mark.parametrize("size", [(1, 9000), (9000, 1)])
 def test_images_that_the_reference_cannot_resize(tiny, scene, size):
-    """Their shorter side would be 0 px of the model's input; it is one."""
+    """Their shorter side rounds to 0 px of the model's input; samseg uses 1 px."""
     settings = MaskSettings(points_per_side=2, pred_iou_thresh=0.0, stability_score_thresh=0.0)
     masks, _ = Segmenter(tiny, settings, "cpu").segment(scene(*size))
     assert len(masks) > 0
@@ -160,22 +162,22 @@ def test_bfloat16_finds_nearly_the_same_masks(tiny, scene):
 
 
 def test_adaptive_points_find_most_masks_with_fewer_points(tiny, scene, monkeypatch):
-    # at LOW, small masks are all over the scene, and beside them every point is asked
+    # with LOW, small masks cover the scene, and all points beside them are prompted
     at_half = {"pred_iou_thresh": 0.5, "stability_score_thresh": 0.5}
     image, settings = scene(200, 300), MaskSettings(points_per_side=16, **at_half)
     wanted, _ = Segmenter(tiny, settings, "cpu").segment(image)
     assert len(wanted) >= 5
     adaptive = settings.model_copy(update={"points": AdaptivePoints()})
-    segmenter, asked = Segmenter(tiny, adaptive, "cpu"), []
+    segmenter, prompted = Segmenter(tiny, adaptive, "cpu"), []
     decode = segmenter.runtime.decoder.decode
 
     def counted(image, sparse, masks):
-        asked.append(len(sparse))
+        prompted.append(len(sparse))
         return decode(image, sparse, masks)
 
     monkeypatch.setattr(segmenter.runtime.decoder, "decode", counted)
     masks, _ = segmenter.segment(image)
-    assert 16**2 / 16 < sum(asked) < 0.9 * 16**2
+    assert 16**2 / 16 < sum(prompted) < 0.9 * 16**2
     pairs = agreement(wanted.rles, masks.rles)
     assert pairs.recall(0.9) >= 0.75
     assert pairs.precision(0.9) >= 0.75
@@ -211,12 +213,12 @@ def test_calls_do_not_depend_on_each_other(tiny, scene):
         np.zeros((0, 4, 3), np.uint8),
     ],
 )
-def test_what_is_no_picture_is_refused(tiny, image):
+def test_invalid_images_are_refused(tiny, image):
     with pytest.raises(ConfigError, match=r"must be \(h, w, 3\) uint8 RGB, got"):
         Segmenter(tiny, None, "cpu").segment(image)
 
 
-def test_loading_takes_the_checkpoint_s_recommendation():
+def test_loading_uses_the_checkpoint_s_recommended_settings():
     segmenter = load_segmenter("tiny", device="cpu", points_per_side=2)
     assert segmenter.settings.points_per_side == 2
     assert segmenter.settings.pred_iou_thresh == 0.3
@@ -226,7 +228,7 @@ def test_loading_takes_the_checkpoint_s_recommendation():
     assert len(segmenter.weights_sha256) == 64
 
 
-def test_mistakes_are_named():
+def test_invalid_arguments_are_reported():
     with pytest.raises(ConfigError, match=r"point_per_side.*known: points, points_per_side"):
         load_segmenter("tiny", point_per_side=3)
     with pytest.raises(DeviceError, match="unknown device 'tpu'"):

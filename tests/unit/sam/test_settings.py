@@ -10,11 +10,11 @@ from segment_anything import SamAutomaticMaskGenerator
 from samseg.sam.settings import MaskSettings, ModelSpec
 
 
-def test_every_parameter_of_the_reference_under_its_name_and_default():
+def test_names_and_defaults_are_those_of_the_reference():
     reference = inspect.signature(SamAutomaticMaskGenerator.__init__).parameters
     wanted = {k: p.default for k, p in reference.items() if k not in ("self", "model")}
     del wanted["output_mode"]
-    assert MaskSettings().of_reference() == wanted
+    assert MaskSettings().reference_arguments() == wanted
 
 
 GRID = (((0.5, 0.5),),)
@@ -39,7 +39,7 @@ GRID = (((0.5, 0.5),),)
         ({"output_mode": "coco_rle"}, ["Extra inputs"]),
     ],
 )
-def test_what_cannot_be_is_refused_with_the_reason(given, words):
+def test_invalid_settings_are_refused_with_the_reason(given, words):
     with pytest.raises(ValidationError) as refused:
         MaskSettings(**given)
     for word in words:
@@ -58,21 +58,21 @@ RECOMMENDED = {"pred_iou_thresh": 0.5, "stability_score_thresh": 0.7}
         ({"points_per_side": 8}, (0.5, 0.7)),
     ],
 )
-def test_a_checkpoint_recommends_and_the_user_decides(given, wanted):
+def test_explicit_settings_override_recommended_ones(given, wanted):
     resolved = MaskSettings(**given).resolved(RECOMMENDED)
     assert (resolved.pred_iou_thresh, resolved.stability_score_thresh) == wanted
     assert resolved.points_per_side == given.get("points_per_side", 32)
     assert resolved.resolved(RECOMMENDED) == resolved
 
 
-def test_settings_survive_json():
+def test_json_round_trip():
     settings = MaskSettings(points_per_side=None, point_grids=GRID)
     assert MaskSettings.model_validate(settings.model_dump(mode="json")) == settings
     spec = ModelSpec(cache=Path("/somewhere"))
     assert ModelSpec.model_validate(spec.model_dump(mode="json")) == spec
 
 
-def test_no_torch():
+def test_settings_and_registry_do_not_import_torch():
     code = (
         "import sys, samseg.sam.settings, samseg.sam.weights.registry, samseg.masks.containment;"
         "sys.exit('torch' in sys.modules)"

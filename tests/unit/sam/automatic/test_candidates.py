@@ -1,4 +1,4 @@
-"""Drawing, encoding and cleaning masks, against the reference's functions on whole images."""
+"""Rasterising, encoding and cleaning masks, compared with the reference on whole images."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def encoded(dense):
 
 
 def blobs(m):
-    """Logits (m, 256, 256) of blobs of several sizes, one of them empty."""
+    """(m, 256, 256) logits of blobs of several sizes, one of them empty."""
     coarse = torch.randn(m, 1, 9, 9, generator=torch.Generator().manual_seed(1))
     coarse -= torch.linspace(-1, 1.5, m)[:, None, None, None]
     coarse[0] = -1.0
@@ -36,7 +36,7 @@ def blobs(m):
 
 
 @pytest.mark.parametrize("size", [(90, 130), (300, 210)])
-def test_masks_of_crops_lie_where_their_crop_lies(tiny, size):
+def test_masks_of_crops_are_placed_in_the_image(tiny, size):
     h, w = size
     crops = [(0, 0, w, h), (w // 3, 0, w, h // 2), (5, h // 4, w // 2, h), (1, 1, 2, h - 1)]
     parts, wanted = [], []
@@ -61,7 +61,7 @@ def test_masks_of_crops_lie_where_their_crop_lies(tiny, size):
         )
     masks = to_masks(Candidates.join(parts), size, 0.0, "grid")
     dense, wanted = masks.to_dense(), np.concatenate(wanted)
-    assert ((dense != wanted).sum(axis=(1, 2)) <= 1).all()  # a px may be rounded over the threshold
+    assert ((dense != wanted).sum(axis=(1, 2)) <= 1).all()  # rounding may flip a px
     assert masks.rles == encoded(dense)
     np.testing.assert_array_equal(masks.areas, dense.sum(axis=(1, 2)))
     np.testing.assert_array_equal(masks.boxes, batched_mask_to_box(torch.as_tensor(dense)))
@@ -78,10 +78,10 @@ def test_no_candidates():
 
 
 def reference(masks, min_area, nms_threshold):
-    """Positions, RLEs and boxes that the reference keeps."""
+    """Positions, RLEs and boxes kept by the reference."""
     data = MaskData(
         rles=mask_to_rle_pytorch(torch.as_tensor(masks.to_dense())),
-        boxes=torch.tensor(masks.boxes),  # a copy: the reference writes into it
+        boxes=torch.tensor(masks.boxes),  # a copy: the reference modifies it
         prompt_ids=torch.as_tensor(masks.prompt_ids),
     )
     SamAutomaticMaskGenerator.postprocess_small_regions(data, min_area, nms_threshold)
@@ -111,7 +111,7 @@ def check_cleaned(masks, min_area, nms_threshold=0.7):
     margin=st.integers(0, 12),
 )
 def test_regions_are_the_reference_s(masks_of, size, seed, filled, grain, min_area, margin):
-    """Speckles of any grain, over all of the image or away from its borders."""
+    """Random speckles of several grain sizes, over the whole image or inside a margin."""
     rng = np.random.default_rng(seed)
     h, w = size
     dense = np.zeros((4, h, w), dtype=bool)
@@ -123,35 +123,35 @@ def test_regions_are_the_reference_s(masks_of, size, seed, filled, grain, min_ar
     check_cleaned(masks_of(dense), min_area)
 
 
-def picture(text):
+def mask_from(text):
     return np.array([[c == "#" for c in line] for line in text.split()])
 
 
-PICTURES = {
+SHAPES = {
     "background cut off in a corner": "..##. .##.. ##... ##### .....",
     "background in two halves": "..... ##### ##### .....",
-    "a small half of the background": "..... ##### ..... ..... .....",
-    "a frame": "##### #...# #...# #####",
-    "diagonal islands are one": "#.... .#... ..#.. ...#. ....#",
-    "islands of one size at even and odd places": ".#..... ....... ......# ....... #......",
-    "two islands of one size in one row of blocks or in two": "..# #..",
-    "two islands of one size in one block": "....... ..#.... ....... .#..... ....... ....#..",
+    "small half of the background": "..... ##### ..... ..... .....",
+    "frame": "##### #...# #...# #####",
+    "diagonal px are one island": "#.... .#... ..#.. ...#. ....#",
+    "equal islands at even and odd positions": ".#..... ....... ......# ....... #......",
+    "two equal islands in one row of blocks or in two": "..# #..",
+    "two equal islands in one block": "....... ..#.... ....... .#..... ....... ....#..",
     "empty": "..... ..... .....",
     "full": "##### ##### #####",
 }
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("min_area", [1, 2, 4, 6, 12, 1000])
 @pytest.mark.parametrize("around", [(0, 0), (1, 0), (0, 1), (40, 40), (41, 43)])
 def test_holes_at_the_borders_and_ties(masks_of, name, min_area, around):
-    """The same shape at the image's borders, and with much background around it."""
-    one = np.pad(picture(PICTURES[name]), [(n, n) for n in around])
+    """The same shape at the image's borders, and surrounded by background."""
+    one = np.pad(mask_from(SHAPES[name]), [(n, n) for n in around])
     check_cleaned(masks_of(np.stack([one, one[::-1], one[:, ::-1]])), min_area)
 
 
-def test_duplicates_made_by_cleaning_go(masks_of):
-    """Two masks that differ by an island are one when it is gone; the untouched one stays."""
+def test_duplicates_after_cleaning_are_suppressed(masks_of):
+    """Two masks that differ by an island become equal; the unchanged one is kept."""
     dense = np.zeros((2, 30, 40), dtype=bool)
     dense[:, 5:15, 5:15] = True
     dense[0, 25, 35] = True
@@ -160,7 +160,7 @@ def test_duplicates_made_by_cleaning_go(masks_of):
     assert without_small_regions(masks, 4, 0.7).prompt_ids.tolist() == [1]
 
 
-def test_a_mask_of_twelve_megapixels_is_cleaned_in_its_window(masks_of):
+def test_small_regions_in_twelve_megapixels(masks_of):
     dense = np.zeros((1, 3000, 4000), dtype=bool)
     dense[0, 1000:1100, 2000:2300] = True
     dense[0, 1020:1025, 2050:2055] = False

@@ -30,5 +30,5 @@ def test_explicit_points_are_scaled_to_the_crop():
     np.testing.assert_array_equal(whole.points, [[20, 25], [40, 0]])
 
 
-def test_crops_without_a_pixel_are_left_out():
+def test_empty_crops_are_skipped():
     assert [c.box for c in crops((1, 1), MaskSettings(crop_n_layers=1))] == [(0, 0, 1, 1)] * 2
