@@ -1,1 +1,1 @@
-"""SAM's network, rearranged: image encoder, mask decoder, and what they are built from."""
+"""Optimised forms of SAM's image encoder and mask decoder, with the same weights."""

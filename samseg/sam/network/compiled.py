@@ -1,12 +1,12 @@
-"""`torch.compile` for the parts of SAM that run many times, and the fixed shapes it asks for.
+"""`torch.compile` for the parts of SAM that run many times, and padding to the shapes it needs.
 
-On a GPU the decoder's batch is some hundred small kernels, and Python cannot start them as fast as
-the GPU ends them. Compiled, neighbouring ones are fused, and all launches of a part are replayed
-as one CUDA graph. The operations stay the same, so only rounding moves.
+On a GPU, decoding a batch takes some hundred small kernels, which run faster than Python launches
+them. Compilation fuses adjacent kernels and replays all launches of a part as one CUDA graph. The
+operations are the same, so results differ only by rounding.
 
-Compiling takes a minute or so per part and shape, which a short run never earns back: it is for
-runs over many images. A graph holds for one set of shapes, so batches are filled up (`repeated`).
-Beyond PyTorch's limit of shapes (8) a part runs as it is written; without a C compiler none runs.
+Compilation takes about a minute per part and shape, so it pays off only for runs over many images.
+A graph is valid for one set of shapes, so batches are padded (`pad_batch`). Beyond PyTorch's limit
+of 8 shapes a part runs uncompiled. Needs a C compiler.
 """
 
 import functools
@@ -20,34 +20,34 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def replayed(part: Callable[P, R]) -> Callable[P, R]:
+def compile_as_cuda_graph(part: Callable[P, R]) -> Callable[P, R]:
     """Compile for fixed shapes; on a GPU, replay as a CUDA graph.
 
-    A graph writes its results into memory of its own, into the same one each time: they are valid
-    until the first call of any such part after `begin_replay`.
+    A graph writes its results to the same memory each time: they are valid until the first call of
+    any such part after `begin_replay`.
     """
     compiled: Callable[P, R] = torch.compile(part, dynamic=False, mode="reduce-overhead")
     return compiled
 
 
-def of_fixed_size(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile anew for each set of shapes; its results are the caller's."""
+def compile_static(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile once per set of shapes; the caller owns the results."""
     compiled: Callable[P, R] = torch.compile(function, dynamic=False)
     return compiled
 
 
 @functools.cache
-def of_any_size(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile once, for sizes that differ from image to image; its results are the caller's."""
+def compile_dynamic(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile once, for shapes that differ between images; the caller owns the results."""
     compiled: Callable[P, R] = torch.compile(function, dynamic=True)
     return compiled
 
 
 def begin_replay() -> None:
-    """Give up all results of replayed parts; what is called from now on may overwrite them."""
+    """Release all results of replayed parts: later calls may overwrite them."""
     torch.compiler.cudagraph_mark_step_begin()
 
 
-def repeated(rows: Tensor, n: int) -> Tensor:
-    """Fill up (b, ...) to (n, ...), b >= 1, with the last row."""
+def pad_batch(rows: Tensor, n: int) -> Tensor:
+    """Pad (b, ...) to (n, ...), b >= 1, by repeating the last row."""
     return torch.cat([rows, rows[-1:].expand(n - len(rows), *rows.shape[1:])])

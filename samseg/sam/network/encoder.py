@@ -1,7 +1,7 @@
-"""From pixels to SAM's image features, and the geometry between the two.
+"""Encode pixels as SAM's image features, and describe the geometry between the two.
 
-Resizing is the reference's (PIL, antialiased, on the CPU), normalisation and padding are the
-model's own, so features equal `SamPredictor.set_image`'s. Resizing on a GPU would change masks.
+Resizing is that of the reference (PIL, antialiased, on the CPU), normalisation and padding are the
+model's, so features equal those of `SamPredictor.set_image`. Resizing on a GPU would change masks.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from segment_anything.modeling import ImageEncoderViT, Sam
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
-from torchvision.transforms import functional as pictures  # type: ignore[import-untyped]
+from torchvision.transforms import functional as transforms  # type: ignore[import-untyped]
 
-from samseg.sam.network.compiled import of_fixed_size
+from samseg.sam.network.compiled import compile_static
 from samseg.sam.network.vit_encoder import VitEncoder
 from samseg.sam.tiny.encoder import TinyEncoder
 from samseg.sam.tiny.fused import fused
@@ -24,7 +24,7 @@ from samseg.types import Pixels
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """How an image lies in the model's square input.
+    """Size of an image, and of its scaled copy in the model's square input.
 
     Attributes:
         original_size: (h, w) of the image in px.
@@ -36,16 +36,16 @@ class Geometry:
 
     @classmethod
     def of(cls, size: tuple[int, int], side: int) -> "Geometry":
-        """Fit an image of (h, w) px into a square; the shorter side keeps at least one px.
+        """Fit an image of (h, w) px into a square; the shorter side gets at least one px.
 
-        The reference fails where the shorter side would vanish (beyond 1 : 2048 at 1024 px).
+        The reference fails if the shorter side rounds to 0 px (beyond 1 : 2048 at 1024 px).
         """
         h, w = ResizeLongestSide.get_preprocess_shape(*size, side)
         return cls(size, (max(1, h), max(1, w)))
 
     @property
     def scale(self) -> NDArray[np.float64]:
-        """Return (2,) float64, what x and y of the image are multiplied by in the input."""
+        """Return the (2,) float64 scale factors of x and y from the image to the model's input."""
         (h, w), (input_h, input_w) = self.original_size, self.input_size
         return np.array([input_w / w, input_h / h])
 
@@ -56,7 +56,7 @@ class EncodedImage:
 
     Attributes:
         features: (1, 256, 64, 64) float32.
-        geometry: how the image lies in the model's input.
+        geometry: sizes of the image and of its scaled copy in the model's input.
     """
 
     features: Tensor
@@ -65,11 +65,11 @@ class EncodedImage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageEncoder:
-    """Encodes images with the weights of one model, read once: it holds no image.
+    """Encodes images with the weights of a model, converted once; holds no image.
 
     Attributes:
-        model: gives input size, normalisation and device.
-        backbone: from (b, 3, 1024, 1024), normalised and padded, to (b, 256, 64, 64), float32.
+        model: defines input size, normalisation and device.
+        backbone: maps (b, 3, 1024, 1024), normalised and padded, to (b, 256, 64, 64), float32.
     """
 
     model: Sam
@@ -79,21 +79,20 @@ class ImageEncoder:
     def of(
         cls, model: Sam, dtype: torch.dtype = torch.float32, compiled: bool = False
     ) -> "ImageEncoder":
-        """Choose the fast form of the model's encoder; one that samseg does not know runs as it is.
+        """Choose the optimised form of the model's encoder; an unknown encoder is used unchanged.
 
         Args:
             model: the model, on its device, in evaluation mode, with its final weights.
-            dtype: float32 gives the model's own features up to rounding; bfloat16 (of matrix
-                products and convolutions) is faster, and off by about 1 %.
-            compiled: see `samseg.sam.network.compiled`; an encoder that samseg does not know runs
-                as it is.
+            dtype: float32 reproduces the model's features up to rounding; bfloat16 (in matrix
+                products and convolutions) is faster, with an error of about 1 %.
+            compiled: see `samseg.sam.network.compiled`; an unknown encoder is not compiled.
         """
         encoder = model.image_encoder
         if isinstance(encoder, ImageEncoderViT):
             return cls(model, VitEncoder(encoder, dtype, compiled))
         if isinstance(encoder, TinyEncoder):
             encoder = fused(encoder)
-            encoder = of_fixed_size(encoder) if compiled else encoder
+            encoder = compile_static(encoder) if compiled else encoder
 
         @torch.inference_mode()
         def backbone(images: Tensor) -> Tensor:
@@ -109,18 +108,18 @@ class ImageEncoder:
 
     @torch.inference_mode()
     def encode_batch(self, images: Sequence[Pixels]) -> list[EncodedImage]:
-        """Encode images of any sizes at once, each (h, w, 3) uint8 RGB; memory grows with them."""
-        placed = [_place(self.model, pixels) for pixels in images]
-        features = self.backbone(torch.stack([square for square, _ in placed]))
+        """Encode images of any sizes in one batch, each (h, w, 3) uint8 RGB."""
+        inputs = [_preprocess(self.model, pixels) for pixels in images]
+        features = self.backbone(torch.stack([square for square, _ in inputs]))
         return [
-            EncodedImage(own, geometry)
-            for own, (_, geometry) in zip(features.split(1), placed, strict=True)
+            EncodedImage(one, geometry)
+            for one, (_, geometry) in zip(features.split(1), inputs, strict=True)
         ]
 
 
-def _place(model: Sam, pixels: Pixels) -> tuple[Tensor, Geometry]:
-    """Resize, normalise and pad an image: (3, 1024, 1024) float32 on the model's device."""
+def _preprocess(model: Sam, pixels: Pixels) -> tuple[Tensor, Geometry]:
+    """Resize, normalise and pad an image to (3, 1024, 1024) float32 on the model's device."""
     geometry = Geometry.of((pixels.shape[0], pixels.shape[1]), model.image_encoder.img_size)
-    resized = pictures.resize(pictures.to_pil_image(pixels), list(geometry.input_size))
+    resized = transforms.resize(transforms.to_pil_image(pixels), list(geometry.input_size))
     chw = torch.as_tensor(np.array(resized), device=model.device).permute(2, 0, 1).contiguous()
     return model.preprocess(chw), geometry

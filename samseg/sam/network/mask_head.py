@@ -1,9 +1,9 @@
-"""SAM's mask head, from attention weights to logits; see `samseg.sam.network.decoder`.
+"""SAM's mask head: from attention weights to logits; see `samseg.sam.network.decoder`.
 
 Exact up to rounding in the given precision. A transposed convolution of kernel 2 and stride 2 is a
-matrix product per position, LayerNorm and GELU act on single pixels: one position yields 4 x 4
-logits and has no neighbours. So positions go through a tile at a time, those that are only padding
-not at all, and sub-pixels stay inside the channels until only logits are left.
+matrix product per position, and LayerNorm and GELU act on single pixels: one position yields 4 x 4
+logits independently of its neighbours. So positions are processed in tiles, positions in the
+padding are skipped, and sub-pixels stay in the channel dimension up to the logits.
 """
 
 import torch
@@ -15,11 +15,11 @@ from samseg.sam.network.cross_attention import Keys
 from samseg.sam.network.image_cache import ImageCache, kernel2
 
 _CPU_PROMPTS = 4
-"""Prompts upscaled at once on a CPU: a tile of them stays in the cache."""
+"""Prompts upscaled at once on a CPU: one tile of them fits into the CPU cache."""
 
 
 class MaskHead:
-    """Turns keys and mask tokens into logits; holds no image."""
+    """Computes logits from keys and mask tokens; holds no image."""
 
     def __init__(self, decoder: MaskDecoder, grid: tuple[int, int], precision: torch.dtype):
         """Use the weights of `decoder`.
@@ -40,17 +40,17 @@ class MaskHead:
     def __call__(
         self, image: ImageCache, keys: Keys, tokens: Tensor, masks: list[int], prompts: Tensor
     ) -> Tensor:
-        """Compute logits for b of the prompts that `keys` holds.
+        """Compute logits for b of the prompts in `keys`.
 
         Args:
-            image: what the prompts share.
-            keys: the image as they see it.
-            tokens: (prompts of `keys`, masks, d) mask tokens.
-            masks: which of the hypernetworks they belong to.
-            prompts: (b,) int64, which prompts of `keys`.
+            image: cache of the image.
+            keys: the prompts' image embeddings.
+            tokens: (prompts in `keys`, masks, d) mask tokens.
+            masks: the hypernetwork of each mask token.
+            prompts: (b,) int64 positions among the prompts in `keys`.
 
         Returns:
-            (b, masks, 4 rows, 4 columns) float32 logits of the visible part of the image.
+            (b, masks, 4 rows, 4 columns) float32 logits of the visible rows and columns.
         """
         tokens = tokens[prompts]
         b, m = tokens.shape[:2]
@@ -65,20 +65,20 @@ class MaskHead:
         for start in range(0, b, at_once):
             some = slice(start, start + at_once)
             for tile, base in enumerate(image.upscaled.to(self._precision)):
-                weights = self._seen(keys.weights[tile, prompts[some]], columns)
+                weights = self._visible(keys.weights[tile, prompts[some]], columns)
                 weights = weights.to(self._precision)
-                scale = self._seen(keys.scale[tile, prompts[some], None], columns)
+                scale = self._visible(keys.scale[tile, prompts[some], None], columns)
                 x = torch.baddbmm(base, weights.transpose(1, 2), directions[some]).float()
                 x = torch.addcmul(constant, x, scale.transpose(1, 2), out=x)
-                logits[some, :, tile] = self._rest(x, hyper[some]).unflatten(2, (w, 16))
-        # channels hold (column, row, row, column) of the sub-pixels: the last two pixels of a row
-        # lie together and move as one 64-bit number
+                logits[some, :, tile] = self._to_logits(x, hyper[some]).unflatten(2, (w, 16))
+        # channels are ordered (column, row, row, column) by sub-pixel: the last two pixels of a
+        # row are adjacent and are moved as one 64-bit number
         pairs = logits.view(torch.float64).view(b, m, tiles * w // columns, 2 * columns, 4)
         by_row = pairs[:, :, :rows].transpose(3, 4).contiguous().view(torch.float32)
         return by_row.view(b, m, 4 * rows, 4 * columns)
 
-    def _rest(self, x: Tensor, hyper: Tensor) -> Tensor:
-        """(b, w, 4 x 64) after the first product to (b, masks, w x 16) logits."""
+    def _to_logits(self, x: Tensor, hyper: Tensor) -> Tensor:
+        """Map (b, w, 4 x 64), the first product, to (b, masks, w x 16) logits."""
         norm = self._norm
         x = x.unflatten(2, (4, -1))
         x = functional.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps)
@@ -86,8 +86,8 @@ class MaskHead:
         upscaled = functional.gelu(x).float().view(len(x), -1, hyper.shape[-1])
         return hyper @ upscaled.transpose(1, 2)
 
-    def _seen(self, tile: Tensor, columns: int) -> Tensor:
-        """(b, r, w) to the positions in visible columns."""
+    def _visible(self, tile: Tensor, columns: int) -> Tensor:
+        """Select the positions in visible columns of (b, r, w)."""
         if columns == self._grid[1]:
             return tile
         return tile.unflatten(2, (-1, self._grid[1]))[..., :columns].flatten(2)

@@ -1,23 +1,26 @@
-"""SAM's ViT image encoder, rearranged: the same weights, the same features, less work.
+"""SAM's ViT image encoder, reorganised: the same weights and features with fewer operations.
 
-In float32 the features are `ImageEncoderViT`'s up to rounding; bfloat16 is faster and less exact.
+In float32 the features equal those of `ImageEncoderViT` up to rounding; bfloat16 is faster and less
+exact.
 Shapes: b images of g x g tokens (64 x 64) of C channels, h heads of d = C / h; windows of s x s
-tokens (14 x 14), L = s^2; in global blocks the one window is the grid, s = g.
+tokens (14 x 14), L = s^2; in global blocks the grid is the only window, s = g.
 
 1. Window padding. The reference pads normalised tokens with zeros to whole windows (70 x 70 tokens
-   for 64 x 64) and projects those too: 0 W + b = b. Here the 4096 real tokens are projected and
-   padding takes the bias b as its queries, keys and values; only real tokens are projected back.
-2. Relative position. The reference gathers R_h, R_w (s, s, d), the embedding of each difference of
-   rows or columns, in every block of every call; they depend on weights only and are kept.
+   for 64 x 64) and projects the padding too: 0 W + b = b. Here only the 4096 real tokens are
+   projected, and the padding gets the bias b as queries, keys and values; only real tokens are
+   projected back.
+2. Relative position. In every block of every call the reference gathers R_h, R_w (s, s, d), the
+   embeddings of the row and column differences; they depend only on weights and are computed once.
 3. Folded bias. A score is q . k / sqrt(d) + q . R_h[i, i'] + q . R_w[j, j'] for the query at (i, j)
    and the key at (i', j'). With one-hot rows e this is one product of length d + 2 s,
 
        [q, sqrt(d) R_h[i] q, sqrt(d) R_w[j] q] . [k, e_i', e_j'] / sqrt(d),
 
-   so fused attention applies as it is: no (h, L, L) scores or bias ever exist in memory.
-4. Tiles. On a CPU in float32, products cost more than memory: global blocks write the bias into a
-   tile of a few queries, add q . k, and take softmax and values while the tile is in the cache.
-5. Strips. On a CPU a windowed block runs strip by strip of windows, to stay near the cache.
+   so unmodified fused attention applies: (h, L, L) scores and bias are never materialised.
+4. Tiles. On a CPU in float32, this product costs more than memory traffic: global blocks write the
+   bias to a tile of some queries, add q . k, and apply softmax and values while the tile is in the
+   CPU cache.
+5. Strips. On a CPU a windowed block processes strips of windows, to stay in the CPU cache.
 """
 
 from dataclasses import dataclass
@@ -28,29 +31,29 @@ from segment_anything.modeling.image_encoder import Block, get_rel_pos
 from torch import Tensor, nn
 from torch.nn import functional
 
-from samseg.sam.network.compiled import of_fixed_size
+from samseg.sam.network.compiled import compile_static
 
 _TILE = 2**20
-"""Scores per thread in one tile of queries on a CPU: 4 MiB, 256 queries on 4096 keys."""
+"""Scores per thread in one tile of queries on a CPU: 4 MiB, 256 queries by 4096 keys."""
 
 
 class VitEncoder:
-    """Encodes images with the weights of an `ImageEncoderViT`, read once: it holds no image.
+    """Encodes images with the weights of an `ImageEncoderViT`, converted once; holds no image.
 
     Attributes:
-        dtype: of weights and matrix products. LayerNorm, softmax, residuals and features are
-            float32 in any case.
+        dtype: of weights and matrix products. LayerNorm, softmax, residuals and features are always
+            float32.
     """
 
     def __init__(
         self, encoder: ImageEncoderViT, dtype: torch.dtype = torch.float32, compiled: bool = False
     ):
-        """Use the weights of `encoder` on its device; in other types than float32, copies.
+        """Share the weights of `encoder`, on its device; types other than float32 are copies.
 
         Args:
             encoder: the encoder.
             dtype: of weights and matrix products.
-            compiled: compile the two kinds of blocks, windowed and global, each once for all.
+            compiled: compile the two kinds of blocks, windowed and global, once each.
         """
         self.dtype = dtype
         self._patch = encoder.patch_embed.proj
@@ -60,7 +63,7 @@ class VitEncoder:
             _VitBlock.of(block, block.window_size or encoder.pos_embed.shape[1], dtype)
             for block in encoder.blocks
         ]
-        self._add_to = of_fixed_size(_VitBlock.add_to) if compiled else _VitBlock.add_to
+        self._add_to = compile_static(_VitBlock.add_to) if compiled else _VitBlock.add_to
         narrow, self._narrow_norm, smooth, self._smooth_norm = encoder.neck
         self._narrow, self._smooth = (conv.weight.detach().to(dtype) for conv in (narrow, smooth))
 
@@ -97,7 +100,7 @@ class _VitBlock:
         norms: before attention and before the MLP, with their own float32 weights.
         qkv, proj, up, down: weights (out, in) and biases (out,).
         rel_h, rel_w: (s, s, d), [query, key], times sqrt(d).
-        places: (L, 2 s), one-hot rows of the keys' row and column.
+        one_hot: (L, 2 s), one-hot encoding of each key's row and column.
     """
 
     side: int
@@ -109,14 +112,14 @@ class _VitBlock:
     down: tuple[Tensor, Tensor]
     rel_h: Tensor
     rel_w: Tensor
-    places: Tensor
+    one_hot: Tensor
 
     @classmethod
     def of(cls, block: Block, side: int, dtype: torch.dtype) -> "_VitBlock":
         attention = block.attn
         tables = (attention.rel_pos_h, attention.rel_pos_w)
         rel_h, rel_w = (get_rel_pos(side, side, t.detach()) / attention.scale for t in tables)
-        one_hot = torch.eye(side, dtype=dtype, device=rel_h.device)
+        identity = torch.eye(side, dtype=dtype, device=rel_h.device)
         return cls(
             side=side,
             heads=attention.num_heads,
@@ -127,23 +130,25 @@ class _VitBlock:
             down=_cast(block.mlp.lin2, dtype),
             rel_h=rel_h.to(dtype),
             rel_w=rel_w.to(dtype),
-            places=torch.cat([one_hot.repeat_interleave(side, 0), one_hot.repeat(side, 1)], dim=1),
+            one_hot=torch.cat(
+                [identity.repeat_interleave(side, 0), identity.repeat(side, 1)], dim=1
+            ),
         )
 
     def add_to(self, x: Tensor) -> None:
         """Add attention, then the MLP, to the tokens x (b, g, g, C) float32, in place."""
         rows = self.side * torch.get_num_threads() if x.device.type == "cpu" else x.shape[1]
-        dtype = self.places.dtype
+        dtype = self.one_hot.dtype
         for strip in x.split(rows, dim=1):
             strip += self._attend(self.norms[0](strip).to(dtype))
             hidden = functional.linear(self.norms[1](strip).to(dtype), *self.up)
             strip += functional.linear(functional.gelu(hidden), *self.down)
 
     def _attend(self, x: Tensor) -> Tensor:
-        """Attend within windows: (b, rows, g, C) to the same shape."""
+        """Attend within windows; (b, rows, g, C), returns the same shape."""
         b, rows, columns, channels = x.shape
         s, h, d = self.side, self.heads, channels // self.heads
-        m, n = -(-rows // s), -(-columns // s)  # windows down and across
+        m, n = -(-rows // s), -(-columns // s)  # rows and columns of windows
         projected = functional.linear(x, *self.qkv)
         if (m * s, n * s) != (rows, columns):
             padded = projected.new_empty(b, m * s, n * s, 3 * channels)
@@ -167,20 +172,21 @@ class _VitBlock:
     def _folded_attention(
         self, q: Tensor, k: Tensor, v: Tensor, rel_h: Tensor, rel_w: Tensor
     ) -> Tensor:
-        """Attend with the bias inside queries and keys, for n heads of windows: (n, L, d)."""
+        """Attend with the bias folded into queries and keys, for n heads of windows: (n, L, d)."""
         d = q.shape[-1]
-        places = self.places.expand(len(k), -1, -1)
+        one_hot = self.one_hot.expand(len(k), -1, -1)
         attended = functional.scaled_dot_product_attention(
             torch.cat([q, rel_h, rel_w], dim=-1)[None],
-            torch.cat([k, places], dim=-1)[None],
-            functional.pad(v, (0, places.shape[-1]))[None],  # fused kernels want one length
+            torch.cat([k, one_hot], dim=-1)[None],
+            # fused kernels require values of the same length as keys
+            functional.pad(v, (0, one_hot.shape[-1]))[None],
             scale=d**-0.5,
         )
         return attended[0, ..., :d]
 
 
 def _tiled_attention(q: Tensor, k: Tensor, v: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
-    """Attend tile by tile of queries, for n heads of windows: (n, L, d), rel_* (n, L, s)."""
+    """Attend in tiles of queries, for n heads of windows: (n, L, d), rel_* (n, L, s)."""
     scale = q.shape[-1] ** -0.5
     rel_h, rel_w = rel_h * scale, rel_w * scale
     side = rel_h.shape[-1]

@@ -1,1 +1,1 @@
-"""From 256 x 256 logits to image pixels: tiles on CPUs, whole maps on GPUs."""
+"""Upsample 256 x 256 logits to image pixels: in tiles on CPUs, whole masks on GPUs."""

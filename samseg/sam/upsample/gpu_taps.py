@@ -1,10 +1,9 @@
-"""Measure masks by computing every pixel and keeping none: for GPUs.
+"""Measure masks on GPUs by computing all pixels without storing them.
 
-A pixel is a weighted sum of 3 x 3 neighbouring logits (`samseg.sam.upsample.upsampler`). Written as
-gathers and sums along rows of the image, all of it can be one fused loop
-(`samseg.sam.network.compiled`): pixels live in registers, and what reaches memory is seven numbers
-per row. On a CPU `samseg.sam.upsample.cpu_tiles` is faster, because it need not look at most
-pixels.
+A pixel is a weighted sum of 3 x 3 neighbouring logits (`samseg.sam.upsample.upsampler`). Expressed
+as gathers and sums along image rows, the whole computation compiles to one fused loop
+(`samseg.sam.network.compiled`): pixels stay in registers, and only seven numbers per row are
+written to memory. On a CPU `samseg.sam.upsample.cpu_tiles` is faster, because it skips most pixels.
 """
 
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 _TAPS = 3
-"""Neighbouring logits that decide a pixel, per axis."""
+"""Neighbouring logits that determine a pixel, per axis."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,8 +20,8 @@ class Taps:
     """One axis of an image of n px.
 
     Attributes:
-        logits: 3 x (n,) int64, which logits decide each px.
-        weights: 3 x (n,) float32, how much.
+        logits: 3 x (n,) int64, positions of the logits that determine each px.
+        weights: 3 x (n,) float32, their weights.
     """
 
     logits: tuple[Tensor, ...]
@@ -30,9 +29,9 @@ class Taps:
 
     @classmethod
     def of(cls, weights: Tensor) -> "Taps":
-        """Find the nonzeros of (n, low) weights, at most 3 neighbours per row; on their device."""
+        """Extract the nonzeros of (n, low) weights, at most 3 adjacent per row; on their device."""
         used = weights > 0
-        read = max(_TAPS, int(used.any(dim=0).nonzero()[-1]) + 1)  # the rest lies in the padding
+        read = max(_TAPS, int(used.any(dim=0).nonzero()[-1]) + 1)  # the rest is padding
         first = used.int().argmax(dim=1).clamp_max(read - _TAPS)
         near = first[:, None] + torch.arange(_TAPS, device=weights.device)
         return cls(
@@ -41,7 +40,7 @@ class Taps:
         )
 
     def along(self, x: Tensor, dim: int) -> Tensor:
-        """Interpolate one dimension of (m, r, c), 1 or 2."""
+        """Interpolate dimension 1 or 2 of (m, r, c)."""
         shape = (-1, 1) if dim == 1 else (-1,)
         parts = [
             x.index_select(dim, logits) * weights.view(shape)
@@ -53,17 +52,17 @@ class Taps:
 def measure_px(
     logits: Tensor, rows: Taps, columns: Taps, bounds: tuple[float, float, float]
 ) -> Tensor:
-    """Count pixels above three bounds, and find the box of those above the middle one.
+    """Count pixels above three bounds, and find the box of the pixels above the middle one.
 
     Args:
-        logits: (m, low, low) float32; rows and columns in the padding may be left out.
-        rows: of the image of h x w px.
-        columns: likewise.
+        logits: (m, low, low) float32; rows and columns in the padding may be omitted.
+        rows: row axis of the image of h x w px.
+        columns: column axis.
         bounds: ascending.
 
     Returns:
-        (m, 7) int64: px above each bound, and xyxy of the box, both corners inside; zeros when no
-        px is above the middle bound.
+        (m, 7) int64: px above each bound, and the box, xyxy with both corners inside the mask;
+        zeros if no px is above the middle bound.
     """
     values = columns.along(rows.along(logits, 1), 2)  # (m, h, w)
     _, h, w = values.shape

@@ -1,7 +1,7 @@
-"""From SAM's 256 x 256 mask logits to the pixels of the image, without whole masks in memory.
+"""Upsample SAM's 256 x 256 mask logits to image pixels, without whole masks in memory.
 
-`Sam.postprocess_masks` interpolates bilinearly to 1024 x 1024, drops the padding and interpolates
-again to the image. Both steps are separable and linear, so together they are one small matrix per
+`Sam.postprocess_masks` interpolates bilinearly to 1024 x 1024, removes the padding and interpolates
+again to the image. Both steps are separable and linear, so they combine to one small matrix per
 axis: pixels = rows @ logits @ columns.T.
 """
 
@@ -15,17 +15,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from samseg.masks.rle import MaskWindow
-from samseg.sam.network.compiled import of_any_size
+from samseg.sam.network.compiled import compile_dynamic
 from samseg.sam.network.encoder import Geometry
 from samseg.sam.upsample.cpu_tiles import TILE, Axis, Tiles
 from samseg.sam.upsample.gpu_taps import Taps, measure_px
 from samseg.types import Bool, Float32, Int64
 
 _CPU_MASKS = 12
-"""Masks measured at once on a CPU: fewer waste calls, more leave the cache."""
+"""Masks measured at once on a CPU: a smaller batch has more overhead, a larger one exceeds the
+cache."""
 
 _GPU_PIXELS = 1 << 26
-"""Pixels computed at once on a GPU: uncompiled, each takes about 16 bytes."""
+"""Pixels computed at once on a GPU; without compilation, each takes about 16 bytes."""
 
 _Columns = tuple[Float32, Int64, Int64]
 """The columns of `Measured`."""
@@ -33,12 +34,12 @@ _Columns = tuple[Float32, Int64, Int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measured:
-    """What is known of m masks at the resolution of the image, or of the crop.
+    """Measurements of m masks at the resolution of the image, or of the crop.
 
     Attributes:
-        stability: (m,) float32; NaN where no logit reaches even the lower threshold.
+        stability: (m,) float32; NaN if no px exceeds the lower threshold.
         areas: (m,) int64, px.
-        boxes: (m, 4) int64, xyxy, px, both corners inside the mask; zeros for an empty one.
+        boxes: (m, 4) int64, xyxy, px, both corners inside the mask; zeros for an empty mask.
     """
 
     stability: Float32
@@ -52,12 +53,12 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LogitCrop:
-    """The logits that decide one mask's pixels, and the tiles where those pixels are.
+    """The logits that determine one mask's pixels, and the tiles that contain those pixels.
 
     Attributes:
         logits: (r, c) float32; on the device until `on_host`.
-        rows: half-open range of tiles.
-        columns: half-open range of tiles.
+        rows: half-open range of rows of tiles.
+        columns: half-open range of columns of tiles.
     """
 
     logits: Tensor
@@ -66,7 +67,7 @@ class LogitCrop:
 
 
 class Upsampler:
-    """Measures and draws masks on the image of one geometry."""
+    """Measures and rasterises masks at the resolution of one image."""
 
     def __init__(
         self,
@@ -79,10 +80,10 @@ class Upsampler:
         """Prepare both axes.
 
         Args:
-            geometry: how the image lies in the model's input.
+            geometry: sizes of the image and of its scaled copy in the model's input.
             low: side of the logits.
             side: the model's nominal input side in px.
-            device: where logits will be measured.
+            device: device of the logits to measure.
             compiled: on a GPU, measure without storing pixels.
         """
         self.size = geometry.original_size
@@ -94,7 +95,7 @@ class Upsampler:
         self._taps: tuple[Taps, Taps] | None = None
         if device.type != "cpu":
             self._taps = Taps.of(rows.to(device)), Taps.of(columns.to(device))
-        self._measure_px = of_any_size(measure_px) if compiled else measure_px
+        self._measure_px = compile_dynamic(measure_px) if compiled else measure_px
 
     def measure(
         self, logits: Tensor, threshold: float, offset: float, at_least: float = 0.0
@@ -106,35 +107,36 @@ class Upsampler:
 
         Args:
             logits: (m, low, low) float32, on the device; rows and columns in the padding may be
-                left out.
+                omitted.
             threshold: logit above which a px belongs to the mask.
             offset: shift of the threshold.
-            at_least: the least stability that is of interest. A mask that is surely less stable
-                may be left at an upper bound of its stability, below `at_least`, area and box 0.
+            at_least: minimum stability of interest. For a mask that is provably less stable, the
+                result may be an upper bound of its stability, below `at_least`, with zero area and
+                box.
         """
         if len(logits) == 0:
             none = np.zeros(0, dtype=np.int64)
             return Measured(none.astype(np.float32), none, none.reshape(0, 4))
         bounds = (threshold - offset, threshold, threshold + offset)
         if self._taps is None:
-            parts = [
+            columns = [
                 self._measure_tiles(part.numpy(), bounds, at_least)
                 for part in logits.split(_CPU_MASKS)
             ]
-            return Measured(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+            return Measured(*(np.concatenate(column) for column in zip(*columns, strict=True)))
         at_once = max(1, _GPU_PIXELS // (self.size[0] * self.size[1]))
-        some = [self._measure_px(part, *self._taps, bounds) for part in logits.split(at_once)]
-        low, areas, high, *boxes = torch.cat(some).cpu().numpy().T
+        parts = [self._measure_px(part, *self._taps, bounds) for part in logits.split(at_once)]
+        low, areas, high, *boxes = torch.cat(parts).cpu().numpy().T
         return Measured(_ratio(high, low), areas, np.stack(boxes, axis=1))
 
     def cut(self, logits: Tensor, measured: Measured) -> list[LogitCrop | None]:
-        """Keep of each mask's logits only what `draw` needs; None for an empty mask.
+        """Crop each mask's logits to those that `draw` needs; None for an empty mask.
 
-        On a GPU they stay parts of `logits`, so that nothing waits; see `on_host`.
+        On a GPU the crops are views of `logits`, which avoids synchronisation; see `on_host`.
 
         Args:
-            logits: (m, low, low), as given to `measure`.
-            measured: what it returned.
+            logits: (m, low, low), as passed to `measure`.
+            measured: the result of `measure`.
         """
         tiles = self._tiles
         cutouts: list[LogitCrop | None] = []
@@ -149,7 +151,7 @@ class Upsampler:
         return cutouts
 
     def draw(self, cutout: LogitCrop | None, threshold: float) -> MaskWindow:
-        """Draw one mask, whose cutout is on the host, into a window of the image."""
+        """Rasterise one mask, whose logits are on the host, in a window of the image."""
         if cutout is None:
             return MaskWindow(np.zeros((0, 0), dtype=np.bool_), 0, 0)
         (r0, r1), (c0, c1) = cutout.rows, cutout.columns
@@ -169,10 +171,10 @@ class Upsampler:
     def _measure_tiles(
         self, logits: Float32, bounds: tuple[float, float, float], at_least: float
     ) -> _Columns:
-        """Measure on a CPU: only what the logits leave open, and only while it can matter."""
+        """Measure on a CPU; skip masks whose upper bound of stability is below `at_least`."""
         tiles = self._tiles
         levels = tiles.levels(logits, bounds)
-        stability = _ratio(tiles.perhaps(levels, 3), tiles.surely(levels, 1))
+        stability = _ratio(tiles.area_upper_bound(levels, 3), tiles.area_lower_bound(levels, 1))
         areas = np.zeros(len(logits), dtype=np.int64)
         boxes = np.zeros((len(logits), 4), dtype=np.int64)
 
@@ -185,7 +187,7 @@ class Upsampler:
         return stability, areas, boxes
 
     def _boxes(self, logits: Float32, masks: Int64, inside: Int64, threshold: float) -> Int64:
-        """Find (n, 4) boxes in the outermost tiles with any px inside, given (n, R, C) counts."""
+        """Find (n, 4) boxes from the outermost non-empty tiles, given (n, R, C) counts."""
         tiles = self._tiles
         filled = inside > 0
         by_row, by_column = _ends(filled.any(axis=2)), _ends(filled.any(axis=1))
@@ -213,12 +215,12 @@ class Upsampler:
 
 
 def on_host(cutouts: Sequence[LogitCrop | None]) -> list[LogitCrop | None]:
-    """Bring the logits of cutouts to the CPU, all in one copy."""
+    """Copy the logits of cutouts to the CPU in one transfer."""
     logits = [cutout.logits for cutout in cutouts if cutout is not None]
     if not logits:
         return list(cutouts)
-    together = torch.cat([one.flatten() for one in logits]).cpu()
-    parts = iter(together.split([one.numel() for one in logits]))
+    flat = torch.cat([one.flatten() for one in logits]).cpu()
+    parts = iter(flat.split([one.numel() for one in logits]))
     return [c and LogitCrop(next(parts).view(c.logits.shape), c.rows, c.columns) for c in cutouts]
 
 
@@ -228,11 +230,11 @@ def _weights(low: int, side: int, padded_from: int, size: int) -> Tensor:
     Args:
         low: number of logits.
         side: the model's nominal input side in px.
-        padded_from: where the padding begins in it.
+        padded_from: start of the padding in the model's input, px.
         size: px of the image.
 
     Returns:
-        (size, low) float32; each row has at most 3 neighbouring nonzeros.
+        (size, low) float32; each row has at most 3 adjacent nonzeros.
     """
     impulses = torch.eye(low)[None]
     middle = functional.interpolate(impulses, size=side, mode="linear")[..., :padded_from]
@@ -240,13 +242,13 @@ def _weights(low: int, side: int, padded_from: int, size: int) -> Tensor:
 
 
 def _ratio(high: Int64, low: Int64) -> Float32:
-    """Divide as the reference does, in float32."""
+    """Divide in float32, like the reference."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(high.astype(np.float32) / low.astype(np.float32), dtype=np.float32)
 
 
 def _span(hit: Any) -> tuple[Int64, Int64]:
-    """Return the first and the last position that is set in each row of (k, n) bool."""
+    """Return the first and the last set position of each row of (k, n) bool."""
     return hit.argmax(axis=1), hit.shape[1] - 1 - hit[:, ::-1].argmax(axis=1)
 
 

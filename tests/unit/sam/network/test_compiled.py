@@ -1,7 +1,7 @@
-"""Compiled parts give what the same parts give uncompiled, from few graphs.
+"""Compiled parts yield the same results as uncompiled ones, with few graphs.
 
-Traces and the functional form of whole parts are what is tested here; Inductor itself, which takes
-minutes for a whole decoder, compiles the small part only.
+Whole parts are only traced and functionalised; Inductor, which takes minutes for a whole decoder,
+compiles only the small function `measure_px`.
 """
 
 from functools import partial
@@ -15,7 +15,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.profiler import ProfilerActivity, profile
 
 from samseg.sam.network import decoder as decoder_module
-from samseg.sam.network.compiled import of_any_size, repeated
+from samseg.sam.network.compiled import compile_dynamic, pad_batch
 from samseg.sam.network.decoder import Decoder
 from samseg.sam.network.encoder import Geometry
 from samseg.sam.network.vit_encoder import VitEncoder
@@ -29,7 +29,7 @@ from samseg.sam.upsample.upsampler import _weights
 @pytest.fixture(autouse=True)
 def fresh():
     torch.compiler.reset()
-    of_any_size.cache_clear()
+    compile_dynamic.cache_clear()
     counters.clear()
 
 
@@ -45,7 +45,7 @@ def small():
 
 @pytest.fixture
 def traced_only(monkeypatch):
-    """Compile as far as Inductor would begin; nothing may fall back to Python."""
+    """Compile up to the point where Inductor would start."""
     compile_ = torch.compile
     monkeypatch.setattr(
         torch,
@@ -55,15 +55,15 @@ def traced_only(monkeypatch):
 
 
 def graphs():
-    """Number of graphs compiled so far; nothing may run outside of them."""
+    """Number of graphs compiled so far, after checking that there was no graph break."""
     assert not counters["graph_break"]
     return counters["stats"]["unique_graphs"]
 
 
-def test_rows_are_repeated():
+def test_batch_is_padded_with_its_last_row():
     rows = torch.tensor([[1, 2], [3, 4]])
-    assert repeated(rows, 4).tolist() == [[1, 2], [3, 4], [3, 4], [3, 4]]
-    assert repeated(rows, 2).tolist() == rows.tolist()
+    assert pad_batch(rows, 4).tolist() == [[1, 2], [3, 4], [3, 4], [3, 4]]
+    assert pad_batch(rows, 2).tolist() == rows.tolist()
 
 
 @torch.inference_mode()
@@ -114,7 +114,7 @@ def blobs(m):
 
 
 def largest_allocation(work):
-    """Return its bytes: what is allocated is freed, by an operation or between two."""
+    """Return the bytes of the largest allocation or release of memory in `work`."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         work()
     return max(abs(event.cpu_memory_usage) for event in profiled.events())
@@ -123,7 +123,7 @@ def largest_allocation(work):
 @torch.inference_mode()
 def test_measuring_stores_no_pixels_and_compiles_once():
     bounds = (-1.0, 0.0, 1.0)
-    measure = of_any_size(measure_px)
+    measure = compile_dynamic(measure_px)
     for m, size in [(7, (70, 100)), (5, (534, 800)), (9, (800, 534)), (2, (1500, 2000))]:
         into = Geometry.of(size, 1024).input_size
         taps = [Taps.of(_weights(256, 1024, *n)) for n in zip(into, size, strict=True)]
@@ -152,8 +152,8 @@ def test_vit_encoder(traced_only):
     assert counters["stats"]["unique_graphs"] == 2  # a windowed and a global block
 
 
-class TestElsewhereThanOnCpus:
-    """Devices other than CPUs take branches of their own; `meta` tensors go through them."""
+class TestOtherDevices:
+    """Run the code paths of devices other than CPUs with `meta` tensors."""
 
     @torch.inference_mode()
     def test_blocks_of_the_vit_encoder_are_one_graph_each(self, monkeypatch):
@@ -166,8 +166,8 @@ class TestElsewhereThanOnCpus:
         assert graphs() == 2
 
     @torch.inference_mode()
-    def test_a_batch_creates_nothing_on_the_cpu(self, small):
-        """A CUDA graph cannot hold a copy from the CPU."""
+    def test_decoding_creates_no_tensor_on_the_cpu(self, small):
+        """A CUDA graph cannot contain a copy from the CPU."""
         decoder = Decoder(small.to("meta"), torch.bfloat16)
         image = decoder.image_cache(*torch.empty(2, 1, 256, 16, 16, device="meta"))
 
@@ -185,19 +185,19 @@ class TestElsewhereThanOnCpus:
 
 
 @torch.inference_mode()
-def test_tf32_is_for_the_transformer_alone(small, monkeypatch):
+def test_tf32_is_used_only_by_the_transformer(small, monkeypatch):
     decoder, seen = Decoder(small, torch.bfloat16), []
     decoder._tf32 = True  # as on a GPU
 
-    def noted(real):
-        def part(*given):
+    def recording(real):
+        def part(*inputs):
             seen.append(torch.get_float32_matmul_precision())
-            return real(*given)
+            return real(*inputs)
 
         return part
 
     for name in ("_two_way", "_mask_head"):
-        monkeypatch.setattr(decoder, name, noted(getattr(decoder, name)))
+        monkeypatch.setattr(decoder, name, recording(getattr(decoder, name)))
     small.mask_decoder.iou_prediction_head.register_forward_pre_hook(
         lambda *_: seen.append(torch.get_float32_matmul_precision())
     )

@@ -1,4 +1,4 @@
-"""Every stage against the reference at tensor level, on vit_b with random weights."""
+"""Predicted IoU and logits compared with the reference, on vit_b with random weights and tiny."""
 
 import copy
 
@@ -26,7 +26,7 @@ def image(scene):
 
 @pytest.fixture(scope="module")
 def predictor(vit_b, image):
-    """The reference, with its one costly encoding of the image."""
+    """The reference, with the image encoded once because it is slow."""
     predictor = SamPredictor(vit_b)
     predictor.set_image(image)
     return predictor
@@ -34,7 +34,7 @@ def predictor(vit_b, image):
 
 @torch.inference_mode()
 def both(model, features, points, box=None, masks=None):
-    """Reference's and our predicted IoU (b, 4) and logits (b, 4, 256, 256)."""
+    """Predicted IoU (b, 4) and logits (b, 4, 256, 256) of the reference and of samseg."""
     labels = torch.ones(points.shape[:2])
     sparse, dense = model.prompt_encoder(points=(points, labels), boxes=box, masks=masks)
     wanted_logits, wanted_iou = model.mask_decoder.predict_masks(
@@ -83,18 +83,18 @@ def rms(x):
 @pytest.mark.parametrize(
     "kind", ["points", "points, box", "points, mask", "points, box, mask", "many points"]
 )
-def test_decoder_on_any_prompt_is_as_exact_as_the_reference(request, arch, kind):
+def test_error_against_float64_is_comparable_to_the_reference_s(request, arch, kind):
     model = request.getfixturevalue(arch)
     features = torch.randn(1, 256, 64, 64, generator=torch.Generator().manual_seed(2))
     _, wanted, iou, logits = both(model, features, *prompts(kind))
     true, true_iou = in_float64(model, features, *prompts(kind))
     assert rms(logits - true) < 3 * rms(wanted - true)
-    assert rms(logits - true) < 5e-6 * rms(true)  # depends on the weights; the line above does not
+    assert rms(logits - true) < 5e-6 * rms(true)  # an absolute limit, which depends on the weights
     torch.testing.assert_close(iou.double(), true_iou, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("size", [(1024, 1024), (683, 1024), (1024, 500), (1, 1024), (700, 333)])
-def test_some_prompts_masks_and_positions_are_those_of_all(tiny, size):
+def test_subsets_of_prompts_masks_and_positions_equal_the_full_result(tiny, size):
     features = torch.randn(1, 256, 64, 64)
     with torch.inference_mode():
         sparse, dense = tiny.prompt_encoder((torch.rand(4, 1, 2), torch.ones(4, 1)), None, None)
@@ -105,8 +105,9 @@ def test_some_prompts_masks_and_positions_are_those_of_all(tiny, size):
         three = decoder.decode(image, sparse, slice(1, None))
         some = decoder.logits(image, three, torch.tensor([3, 1]))
         torch.testing.assert_close(some, everything[[3, 1], 1:], rtol=0, atol=1e-5)
-        seen = decoder.image_cache(features, dense[:1], size)
-        part = decoder.logits(seen, decoder.decode(seen, sparse, slice(0, 4)), torch.arange(4))
+        cropped = decoder.image_cache(features, dense[:1], size)
+        all_masks = decoder.decode(cropped, sparse, slice(0, 4))
+        part = decoder.logits(cropped, all_masks, torch.arange(4))
         h, w = part.shape[2:]
         assert (h, w) == tuple(min(256, 4 * (side // 16 + 1)) for side in size)
         torch.testing.assert_close(part, everything[..., :h, :w], rtol=0, atol=1e-5)

@@ -1,4 +1,4 @@
-"""The fast encoders against the models' own, on small ViTs, vit_b and the shipped checkpoint."""
+"""Optimised encoders compared with the models' own, on small ViTs, vit_b and the shipped model."""
 
 import copy
 from functools import partial
@@ -14,12 +14,12 @@ from samseg.sam.network.encoder import ImageEncoder
 from samseg.sam.network.vit_encoder import VitEncoder
 from samseg.sam.weights.load import build_model
 
-FP32 = 1e-5  # of the largest feature
-BF16 = 0.02  # of the features' norm; measured 0.008 on vit_b and 0.003 on tiny
+FP32 = 1e-5  # tolerance, relative to the largest feature
+BF16 = 0.02  # tolerance, relative to the features' norm; measured 0.008 on vit_b, 0.003 on tiny
 
 
 def perturbed(module: nn.Module) -> nn.Module:
-    """No bias, position or relative position is zero, no two heads or blocks are alike."""
+    """Add noise, so that no bias or position is zero and no two heads or blocks are equal."""
     generator = torch.Generator().manual_seed(3)
     for parameter in module.parameters():
         parameter.data += 0.05 * torch.randn(parameter.shape, generator=generator)
@@ -79,7 +79,7 @@ def test_small_vits(img_size, window_size):
     assert_same(VitEncoder(encoder)(images), features_of(encoder, images))
 
 
-def test_any_tile_of_queries(monkeypatch):
+def test_tile_that_does_not_divide_the_queries(monkeypatch):
     monkeypatch.setattr(vit, "_TILE", 4096 * 101 // torch.get_num_threads())  # 4096 % 101 > 0
     encoder, images = small_vit(), photos(1, 1024)
     assert_same(VitEncoder(encoder)(images), features_of(encoder, images))
@@ -97,14 +97,14 @@ def test_folded_and_tiled_attention_agree():
 
 
 @pytest.mark.parametrize(("img_size", "b"), [(1024, 1), (320, 2)])
-def test_bfloat16_is_near(img_size, b):
+def test_bfloat16_is_close(img_size, b):
     encoder, images = small_vit(img_size), photos(b, img_size)
     got = VitEncoder(encoder, torch.bfloat16)(images)
     assert 0 < relative_error(got, features_of(encoder, images)) < BF16
 
 
 @pytest.mark.parametrize(("embed_dim", "num_heads"), [(768, 12), (80, 1)], ids=["vit_b", "vit_h"])
-def test_heads_as_in(embed_dim, num_heads):
+def test_head_dimensions_of(embed_dim, num_heads):
     encoder, images = small_vit(512, 14, embed_dim, num_heads), photos(1, 512)
     wanted = features_of(encoder, images)
     assert_same(VitEncoder(encoder)(images), wanted)
@@ -126,7 +126,7 @@ def test_vit_b(scene):
 
 @pytest.fixture(scope="module")
 def tinies(tiny):
-    """The shipped small SAM and one with all weights and statistics perturbed."""
+    """The shipped tiny SAM, and a copy with perturbed weights and statistics."""
     torch.manual_seed(0)
     other = copy.deepcopy(tiny)
     perturbed(other.image_encoder)
@@ -146,7 +146,7 @@ def test_tiny(tinies, b):
         assert 0 < relative_error(lower, wanted) < BF16
 
 
-def test_the_users_model_stays(tiny):
+def test_the_model_is_not_modified(tiny):
     names = list(tiny.state_dict())
     before = {name: weight.clone() for name, weight in tiny.state_dict().items()}
     modules = [type(module) for module in tiny.modules()]
@@ -159,7 +159,7 @@ def test_the_users_model_stays(tiny):
 
 
 @pytest.mark.parametrize("size", [(300, 450), (450, 300), (1500, 1100), (1, 1)])
-def test_features_are_the_predictors(tiny, scene, size):
+def test_features_are_the_predictor_s(tiny, scene, size):
     image = scene(*size)
     predictor = SamPredictor(tiny)
     predictor.set_image(image)
@@ -170,7 +170,7 @@ def test_features_are_the_predictors(tiny, scene, size):
     assert_same(encoded.features, predictor.features)
 
 
-def test_a_batch_of_images_of_several_sizes(tiny, scene):
+def test_batch_of_images_of_different_sizes(tiny, scene):
     images = [scene(60, 90), scene(90, 60, seed=1), scene(64, 64, seed=2)]
     encoder = ImageEncoder.of(tiny)
     batch = encoder.encode_batch(images)
@@ -193,7 +193,7 @@ class Blur(nn.Module):
         return self.blur(x)
 
 
-def test_an_unknown_encoder_runs_as_it_is(tiny, scene):
+def test_unknown_encoder_is_used_unchanged(tiny, scene):
     model = copy.deepcopy(tiny)
     model.image_encoder = Blur()
     image = scene(60, 90)

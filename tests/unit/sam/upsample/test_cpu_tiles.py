@@ -1,4 +1,4 @@
-"""What the logits decide by themselves is what interpolation would find."""
+"""Bounds and values of tiles compared with the reference's interpolation."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def interpolated(tiny: Sam, logits, size):
 
 
 def noise(m, blur):
-    """(m, 256, 256) float32, blobs of about `blur` logits."""
+    """(m, 256, 256) float32 logits, with blobs of about `blur` logits."""
     rough = np.random.default_rng(0).normal(0, 1, (m, 256, 256))
     smooth = ndimage.gaussian_filter(rough, (0, blur, blur)) if blur else rough
     return (2 * smooth / smooth.std()).astype(np.float32)
@@ -38,34 +38,34 @@ def logits(request):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_areas_lie_within_their_bounds(tiny, logits, size):
+def test_areas_are_within_their_bounds(tiny, logits, size):
     tiles, full = tiles_of(size), interpolated(tiny, logits, size)
     levels = tiles.levels(logits, THRESHOLDS)
     for level, threshold in enumerate(THRESHOLDS, start=1):
         area = (full > threshold).sum(axis=(1, 2))
-        assert (tiles.surely(levels, level) <= area).all()
-        assert (tiles.perhaps(levels, level) >= area).all()
+        assert (tiles.area_lower_bound(levels, level) <= area).all()
+        assert (tiles.area_upper_bound(levels, level) >= area).all()
     everything, nothing = np.full_like(levels, 3), np.zeros_like(levels)
-    assert (tiles.surely(everything, 3) == size[0] * size[1]).all()
-    assert (tiles.perhaps(nothing, 1) == 0).all()
+    assert (tiles.area_lower_bound(everything, 3) == size[0] * size[1]).all()
+    assert (tiles.area_upper_bound(nothing, 1) == 0).all()
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_single_logits_decide_all_that_they_touch(tiny, size):
-    """Bounds must be tight enough to use, but no px that one logit reaches may be missed."""
+def test_bounds_include_all_px_that_a_single_logit_affects(tiny, size):
+    """Bounds are valid for isolated logits, and still tight enough to be useful."""
     logits = np.full((2, 256, 256), -0.5, np.float32)
     logits[0, 3::8, 5::8] = 1e4
     logits[1] = -logits[0]
     tiles, full = tiles_of(size), interpolated(tiny, logits, size)
     levels = tiles.levels(logits, THRESHOLDS)
-    assert tiles.perhaps(levels, 2)[0] >= (full[0] > 0).sum()
-    assert tiles.surely(levels, 2)[1] <= (full[1] > 0).sum()
-    assert tiles.perhaps(levels, 2)[0] <= 0.5 * full[0].size
+    assert tiles.area_upper_bound(levels, 2)[0] >= (full[0] > 0).sum()
+    assert tiles.area_lower_bound(levels, 2)[1] <= (full[1] > 0).sum()
+    assert tiles.area_upper_bound(levels, 2)[0] <= 0.5 * full[0].size
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_tiles_are_all_of_the_image(tiny, logits, size):
-    """Every tile, crossed by a threshold or not, has the reference's values and level."""
+def test_tiles_cover_the_image(tiny, logits, size):
+    """All tiles, crossed by a threshold or not, have the reference's values and levels."""
     tiles, full = tiles_of(size), interpolated(tiny, logits, size)
     levels = tiles.levels(logits, THRESHOLDS)
     lowest, highest = tiles.lowest(levels), tiles.highest(levels)
@@ -75,7 +75,7 @@ def test_tiles_are_all_of_the_image(tiny, logits, size):
         for m, r, c, tile in zip(mask[part], row[part], column[part], values, strict=True):
             rebuilt[m, r * TILE :, c * TILE :][:TILE, :TILE] = tile.T
     h, w = size
-    # the positions that weights are made of reach 1024: float32 rounds them to 6e-5
+    # interpolation positions are up to 1024, where float32 has a resolution of 6e-5
     np.testing.assert_allclose(rebuilt[:, :h, :w], full, atol=1e-4)
     assert np.isnan(rebuilt[:, h:]).all()
     assert np.isnan(rebuilt[:, :, w:]).all()
@@ -87,13 +87,13 @@ def test_tiles_are_all_of_the_image(tiny, logits, size):
 
 
 @pytest.mark.parametrize("size", [(534, 800), (1500, 900)])
-def test_half_of_the_tiles_of_blobs_need_no_interpolation(size):
+def test_most_tiles_of_blobs_need_no_interpolation(size):
     tiles = tiles_of(size)
     levels = tiles.levels(noise(5, 24), THRESHOLDS)
     assert (tiles.lowest(levels) == tiles.highest(levels)).mean() > 0.5
 
 
-def test_a_part_of_the_tiles_has_the_same_pixels(logits):
+def test_part_of_the_tiles_has_the_same_pixels(logits):
     tiles = tiles_of((534, 800))
     rows, columns = (3, 9), (5, 6)
     part = tiles.part(rows, columns)

@@ -1,4 +1,4 @@
-"""From logits to measured and drawn masks, against the reference at full resolution."""
+"""Measured and rasterised masks compared with the reference at full resolution."""
 
 import tracemalloc
 
@@ -14,7 +14,7 @@ from samseg.sam.upsample.upsampler import Upsampler, _weights, on_host
 
 
 def smooth_logits(m: int) -> torch.Tensor:
-    """Blobs of several sizes, (m, 256, 256)."""
+    """(m, 256, 256) logits of blobs of several sizes."""
     generator = torch.Generator().manual_seed(4)
     coarse = (
         torch.randn(m, 1, 12, 12, generator=generator)
@@ -57,7 +57,7 @@ def cut(upsampler, logits):
 
 
 def check(got, wanted, size):
-    """Rounding may move a px in 100 000 over a threshold, or one of a small image."""
+    """Rounding may flip one px in 100 000, and at least one."""
     _, stability, areas, boxes = wanted
     px = size[0] * size[1]
     np.testing.assert_allclose(got.stability, stability, atol=2e-5 if px > 1e4 else 1e-3)
@@ -69,7 +69,7 @@ def check(got, wanted, size):
 @pytest.mark.parametrize("many", [False, True], ids=["tile by tile", "all at once"])
 def test_stability_areas_and_boxes(tiny, size, many):
     logits, upsampler = smooth_logits(7), upsampler_of(size)
-    if many:  # what a GPU runs
+    if many:  # the code path of GPUs
         upsampler._taps = tuple(
             Taps.of(_weights(256, 1024, n, into))
             for n, into in zip(Geometry.of(size, 1024).input_size, size, strict=True)
@@ -88,14 +88,14 @@ def test_stability_areas_and_boxes(tiny, size, many):
 
 
 @pytest.mark.parametrize("enlarged", [0.5, 1, 3])
-def test_the_padding_decides_no_pixel(enlarged):
-    """Of every size in the input: a patch that is left out holds no logit with a weight."""
+def test_padding_determines_no_pixel(enlarged):
+    """For all sizes in the input: no logit of an omitted patch has a weight."""
     for size in range(1, 1025):
         weights = _weights(256, 1024, size, max(1, round(enlarged * size)))
         read = int((weights > 0).any(dim=0).nonzero()[-1]) + 1
         positions = visible_positions(size, 64, 1024)
         assert read <= 4 * positions, size
-        assert read > 4 * positions - 8, size  # and little is computed for nothing
+        assert read > 4 * positions - 8, size  # fewer than two patches are unused
 
 
 def test_twelve_megapixels(tiny):
@@ -114,12 +114,12 @@ def test_memory_is_a_fraction_of_one_mask():
     upsampler.measure(logits, 0.0, 1.0)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < size[0] * size[1]  # bytes; one mask's logits would be four times as many
+    assert peak < size[0] * size[1]  # bytes; the pixels of one mask take four times as much
 
 
 @pytest.mark.parametrize("size", [(534, 800), (1, 1500), (5, 7)])
 @pytest.mark.parametrize("at_least", [0.3, 0.8, 0.95])
-def test_what_is_not_measured_is_below_the_limit(size, at_least):
+def test_masks_reaching_the_limit_are_measured_exactly(size, at_least):
     logits, upsampler = smooth_logits(9), upsampler_of(size)
     everything = upsampler.measure(logits, 0.0, 1.0)
     got = upsampler.measure(logits, 0.0, 1.0, at_least)
@@ -131,7 +131,7 @@ def test_what_is_not_measured_is_below_the_limit(size, at_least):
         )
 
 
-def test_masks_that_cannot_be_stable_are_left_alone():
+def test_masks_bounded_below_the_limit_are_not_measured():
     size = (534, 800)
     logits = torch.full((2, 256, 256), 0.5)  # above -1 everywhere, above 1 nowhere
     logits[1] = 2.0
@@ -141,7 +141,7 @@ def test_masks_that_cannot_be_stable_are_left_alone():
     assert got.boxes.tolist() == [[0, 0, 0, 0], [0, 0, 799, 533]]
 
 
-def test_masks_do_not_depend_on_the_others_measured_with_them():
+def test_masks_are_measured_independently_of_the_batch():
     logits, upsampler = smooth_logits(15), upsampler_of((300, 400))
     together = upsampler.measure(logits, 0.0, 1.0)
     alone = [upsampler.measure(logits[i : i + 1], 0.0, 1.0) for i in range(15)]
@@ -158,7 +158,7 @@ def test_no_masks():
 
 
 def on_canvas(window, size):
-    """Draw a window into a whole (h, w) image."""
+    """Paste a window into an (h, w) image."""
     canvas = np.zeros(size, dtype=bool)
     w, h = window.columns.shape
     canvas[window.y : window.y + h, window.x : window.x + w] = window.columns.T
@@ -168,7 +168,7 @@ def on_canvas(window, size):
 
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
-def test_drawn_masks_are_the_reference_s(tiny, size):
+def test_rasterised_masks_are_the_reference_s(tiny, size):
     logits, upsampler = smooth_logits(7), upsampler_of(size)
     full = reference(tiny, logits, size)[0] > 0
     measured = upsampler.measure(logits, 0.0, 1.0)
@@ -178,7 +178,7 @@ def test_drawn_masks_are_the_reference_s(tiny, size):
         assert abs(int(canvas.sum()) - measured.areas[i]) <= max(1, 1e-5 * wanted.size)
 
 
-def test_logits_in_the_padding_touch_no_pixel():
+def test_logits_in_the_padding_have_no_effect():
     logits = torch.full((1, 256, 256), -9.0)
     logits[0, 200:] = 9.0
     upsampler = upsampler_of((100, 400))
