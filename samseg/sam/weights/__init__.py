@@ -1,1 +1,1 @@
-"""Checkpoints: which ones there are, downloading them, loading them into a model."""
+"""Checkpoints: the known ones, downloading, and loading into a model."""

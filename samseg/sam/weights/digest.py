@@ -1,4 +1,4 @@
-"""The sha256 of a file: how checkpoints are identified."""
+"""The sha256 of a file, which identifies a checkpoint."""
 
 import hashlib
 from pathlib import Path
@@ -7,7 +7,7 @@ _BLOCK_BYTES = 1 << 22
 
 
 def sha256_of(path: Path) -> str:
-    """Return the hex sha256 of a file, read in blocks."""
+    """Return the hex sha256 of a file, reading it in blocks."""
     sha = hashlib.sha256()
     with path.open("rb") as f:
         while block := f.read(_BLOCK_BYTES):

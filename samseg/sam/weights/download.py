@@ -1,8 +1,8 @@
-"""Fetch one large file into a cache: resumable, verified, safe with several workers at once.
+"""Download one large file to a cache: resumable, verified, safe for concurrent workers.
 
-Whoever holds the lock downloads into `{file}.{version}.part`, which survives a crash and is
-continued from its end as long as the source still holds the same version; the finished file appears
-under its name by one rename. Not for many small files.
+The holder of a lock downloads to `{file}.{version}.part`. A later run resumes an interrupted
+download from the end of that file if the source still has the same version. The complete file is
+renamed to its final name. Not for many small files.
 """
 
 import fcntl
@@ -16,7 +16,7 @@ from samseg.errors import CheckpointError, redact
 from samseg.sam.weights.digest import sha256_of
 
 CHUNK = 1 << 23
-"""Bytes asked for at once: the most that a dropped connection costs."""
+"""Bytes per request: the most that a dropped connection loses."""
 
 _ATTEMPTS = 5
 _FIRST_PAUSE_S = 0.5
@@ -28,17 +28,17 @@ def fetch(
     sha256: str | None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> str:
-    """Make sure that `path` holds what `url` holds, and return its hex sha256.
+    """Download `url` to `path` unless it is there already, and return its hex sha256.
 
     Args:
         url: any URL that fsspec can open.
-        path: where the file belongs; kept when it is there already and has the wanted digest.
-        sha256: the wanted digest, None to take what comes.
-        progress: called with bytes present and bytes in all (None when unknown).
+        path: target file; kept if it exists and has the required digest.
+        sha256: the required digest; None accepts any.
+        progress: called with bytes downloaded and bytes in total (None if unknown).
 
     Raises:
-        CheckpointError: it cannot be fetched, or has another digest (the bad file is removed, so
-            that a retry starts afresh).
+        CheckpointError: the download fails, or the file has another digest (it is then removed, so
+            that a retry starts from the beginning).
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ def fetch(
                 part.unlink()
                 raise CheckpointError(
                     f"{redact(url)} has sha256 {found}, wanted {sha256}; the download to {path} "
-                    "was removed. Run again; if it happens again, the source or `model.sha256` "
+                    "was removed. Run again; if the error persists, the source or `model.sha256` "
                     "is wrong"
                 )
             part.replace(path)
@@ -73,7 +73,7 @@ def fetch(
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock that the system releases when the holder dies."""
+    """Hold an exclusive lock, which the system releases if the process dies."""
     with path.open("a") as f:
         fcntl.flock(f, fcntl.LOCK_EX)
         yield
@@ -82,7 +82,7 @@ def _locked(path: Path) -> Iterator[None]:
 def _complete(
     source: "_RemoteFile", part: Path, progress: Callable[[int, int | None], None] | None
 ) -> None:
-    """Download into `part` from where it ends; a dropped connection is tried again."""
+    """Download the rest of `part`, and retry after a dropped connection."""
     size = source.size
     if size is not None and _bytes_in(part) > size:
         part.unlink()
@@ -95,19 +95,19 @@ def _complete(
             if failures == _ATTEMPTS or source.permanent(e):
                 raise CheckpointError(
                     f"cannot fetch {redact(source.url)}: {redact(str(e)) or type(e).__name__}; "
-                    f"{have} bytes are kept and the next run continues there. Without network, "
-                    "download it elsewhere and give its path as the checkpoint"
+                    f"{have} bytes are kept and the next run resumes there. Without a network, "
+                    "download the file elsewhere and give its path as the checkpoint"
                 ) from e
             time.sleep(pause)
             pause *= 2
             continue
         failures, pause = 0, _FIRST_PAUSE_S
-        whole = size is None or len(block) > min(CHUNK, size - have)
-        with part.open("wb" if whole else "ab") as f:
+        whole_file = size is None or len(block) > min(CHUNK, size - have)
+        with part.open("wb" if whole_file else "ab") as f:
             f.write(block)
         if progress is not None:
             progress(_bytes_in(part), size)
-        if whole:
+        if whole_file:
             return
 
 
@@ -116,15 +116,15 @@ def _bytes_in(part: Path) -> int:
 
 
 class _RemoteFile:
-    """A remote file of which ranges can be read.
+    """A remote file that can be read by ranges.
 
     Attributes:
-        size: bytes, None when the server does not say.
-        version: short hash of what the server says about this version of the file.
+        size: bytes; None if the server does not report it.
+        version: short hash of the size, ETag and modification time that the server reports.
     """
 
     def __init__(self, url: str):
-        """Ask for size and version."""
+        """Request size and version."""
         from samseg.storage import filesystem, transport_errors
 
         self.url = url
@@ -137,16 +137,18 @@ class _RemoteFile:
         except unusable as e:
             raise CheckpointError(
                 f"cannot reach {redact(url)}: {redact(str(e)) or type(e).__name__}; check the URL "
-                "and the network, or download it elsewhere and give its path as the checkpoint"
+                "and the network, or download the file elsewhere and give its path as the "
+                "checkpoint"
             ) from e
         self.size: int | None = info.get("size")
-        told = [info.get(k) for k in ("size", "ETag", "e_tag", "Last-Modified", "last_modified")]
-        self.version = hashlib.sha256(repr(told).encode()).hexdigest()[:8]
+        fields = ("size", "ETag", "e_tag", "Last-Modified", "last_modified")
+        reported = [info.get(field) for field in fields]
+        self.version = hashlib.sha256(repr(reported).encode()).hexdigest()[:8]
 
     def read(self, start: int) -> bytes:
-        """Read the next block; the whole file where the size is unknown.
+        """Read the next block; the whole file if the size is unknown.
 
-        A server that ignores ranges sends the whole file too: the caller sees it by its length.
+        A server that ignores ranges also returns the whole file, which its length reveals.
         """
         if self.size is None:
             return bytes(self._fs.cat_file(self._path))
@@ -155,6 +157,6 @@ class _RemoteFile:
 
     @staticmethod
     def permanent(error: BaseException) -> bool:
-        """Tell whether trying again is useless (not found, forbidden)."""
+        """Return whether a retry cannot succeed (not found, forbidden)."""
         status = getattr(error, "status", 0)
         return isinstance(error, FileNotFoundError | PermissionError) or 400 <= status < 500

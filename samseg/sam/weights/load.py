@@ -1,7 +1,7 @@
-"""Load weights into `segment_anything`'s own model classes, and choose the device.
+"""Load weights into the model classes of `segment_anything`, and choose the device.
 
 The models are `segment_anything.modeling.Sam`, so `SamPredictor` and
-`SamAutomaticMaskGenerator` accept them. Finding the file is `samseg.sam.weights.registry`' part.
+`SamAutomaticMaskGenerator` accept them. `samseg.sam.weights.registry` finds the file.
 """
 
 import os
@@ -35,12 +35,12 @@ def load_model(
 
     Args:
         name_or_path: `tiny`, `vit_b`, `vit_l`, `vit_h`, a path, or a URL.
-        sha256: digest that the file must have.
-        cache: folder for fetched checkpoints; `~/.cache/samseg` when None.
-        arch: architecture, None to tell it from the weights.
+        sha256: required digest of the file.
+        cache: folder for downloaded checkpoints; `~/.cache/samseg` if None.
+        arch: architecture; None detects it from the weights.
 
     Raises:
-        CheckpointError: no such checkpoint, damaged, or not of a known architecture.
+        CheckpointError: the checkpoint does not exist, is damaged, or has an unknown architecture.
     """
     found = resolve(name_or_path, sha256=sha256, cache=cache)
     return read_model(found.path, arch)
@@ -61,21 +61,21 @@ def read_model(path: Path, arch: Architecture | None = None) -> Sam:
     ]
     if missing or extra or shapes:
         raise CheckpointError(
-            f"{path} does not fit the architecture {arch}: {_some('missing', missing)}"
-            f"{_some('unknown', extra)}{_some('misshapen', shapes)}give a SAM checkpoint, or the "
-            "right `model.arch`"
+            f"{path} does not match the architecture {arch}: {_some('missing', missing)}"
+            f"{_some('unknown', extra)}{_some('of the wrong shape', shapes)}give a SAM checkpoint, "
+            "or the right `model.arch`"
         )
     model.load_state_dict(weights)  # half precision on disk becomes float32 here
     return model.eval()
 
 
 def build_model(arch: Architecture) -> Sam:
-    """Return a model of one architecture with random weights, in evaluation mode."""
+    """Return a model with random weights, in evaluation mode."""
     return build_tiny() if arch == "tiny" else sam_model_registry[arch]()
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a state dict without running any code that the file may hold.
+    """Read a state dict without executing code from the file.
 
     Raises:
         CheckpointError: the file is neither safetensors nor a plain PyTorch state dict.
@@ -89,21 +89,22 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as e:
         raise CheckpointError(
-            f"cannot read weights from {path}: {str(e).splitlines()[0] if str(e) else e!r}; it is "
-            "damaged or not a state dict; fetch it again"
+            f"cannot read weights from {path}: {str(e).splitlines()[0] if str(e) else e!r}; the "
+            "file is damaged or not a state dict; download it again"
         ) from e
     if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
         raise CheckpointError(
-            f"{path} holds {type(weights).__name__}, wanted a state dict (name -> tensor) of SAM"
+            f"{path} contains a {type(weights).__name__}, wanted a state dict (name -> tensor) of "
+            "SAM"
         )
     return weights
 
 
 def architecture_of(weights: Mapping[str, Tensor], path: Path) -> Architecture:
-    """Tell the architecture from the names and shapes of the weights.
+    """Detect the architecture from the names and shapes of the weights.
 
     Raises:
-        CheckpointError: they belong to no architecture that samseg knows.
+        CheckpointError: the architecture is unknown.
     """
     if "image_encoder.stages.0.0.depthwise.weight" in weights:
         return "tiny"
@@ -111,20 +112,21 @@ def architecture_of(weights: Mapping[str, Tensor], path: Path) -> Architecture:
     width = position.shape[-1] if position is not None and position.ndim == 4 else 0
     if width not in _VIT_WIDTHS:
         raise CheckpointError(
-            f"{path} is of no known architecture (first keys: {', '.join(list(weights)[:_SHOWN])})"
-            "; wanted vit_b, vit_l, vit_h or tiny, with keys as in segment_anything"
+            f"{path} has an unknown architecture (first keys: "
+            f"{', '.join(list(weights)[:_SHOWN])}); wanted vit_b, vit_l, vit_h or tiny, with keys "
+            "as in segment_anything"
         )
     return _VIT_WIDTHS[width]
 
 
 def resolve_device(wanted: Literal["auto", "cpu", "cuda"] | str) -> torch.device:
-    """Choose the one device of this worker.
+    """Choose the device of this worker.
 
-    With several visible GPUs it is the first: pin a worker to another one with
+    Of several visible GPUs it is the first one; pin a worker to another one with
     CUDA_VISIBLE_DEVICES, as Ray does.
 
     Raises:
-        DeviceError: `cuda` is wanted and there is none, or the name is unknown.
+        DeviceError: `wanted` is `cuda` and there is no GPU, or the name is unknown.
     """
     if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
@@ -132,11 +134,11 @@ def resolve_device(wanted: Literal["auto", "cpu", "cuda"] | str) -> torch.device
         raise DeviceError(f"unknown device {wanted!r}; wanted auto, cpu or cuda")
     if not torch.cuda.is_available():
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        seen = "" if visible is None else f" (CUDA_VISIBLE_DEVICES={visible!r})"
-        built = torch.version.cuda or "none: this PyTorch is CPU-only"
+        variable = "" if visible is None else f" (CUDA_VISIBLE_DEVICES={visible!r})"
+        built = torch.version.cuda or "none, this build is CPU-only"
         raise DeviceError(
-            f"device cuda was asked for, but PyTorch {torch.__version__} sees no GPU{seen}; CUDA "
-            f"it was built for: {built}. Check nvidia-smi and the driver, or set device to cpu"
+            f"device cuda was requested, but PyTorch {torch.__version__} finds no GPU{variable}; "
+            f"its CUDA version: {built}. Check nvidia-smi and the driver, or set device to cpu"
         )
     return torch.device("cuda", 0)
 

@@ -1,7 +1,7 @@
-"""Find weights: the shipped ones, the published ones by name, a local file, or any URL.
+"""Find checkpoints: shipped, published (by name), a local file, or any URL.
 
-`resolve` gives a verified local file; `identify` tells what a checkpoint is without fetching more
-than it must. Neither imports torch: reading the weights is `samseg.sam.weights.load`'s part.
+`resolve` returns a verified local file; `identify` identifies a checkpoint and downloads it only if
+necessary. Neither imports torch; `samseg.sam.weights.load` reads the weights.
 """
 
 import difflib
@@ -19,14 +19,14 @@ from samseg.sam.settings import MaskSettings, ModelSpec
 from samseg.sam.weights.digest import sha256_of
 
 MIRROR_VARIABLE = "SAMSEG_CHECKPOINTS"
-"""Environment variable: base URL or folder that holds the published files under their names."""
+"""Environment variable: base URL or folder of a mirror of the published files."""
 
 _TINY = Path(__file__).parents[1] / "tiny" / "weights.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A checkpoint that the authors of SAM publish."""
+    """A checkpoint published by the authors of SAM."""
 
     url: str
     sha256: str
@@ -52,12 +52,12 @@ NAMES = ("tiny", *PUBLISHED)
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a checkpoint is.
+    """The identity of a checkpoint.
 
     Attributes:
         sha256: hex digest of the file.
-        arch: `vit_b`, `vit_l`, `vit_h` or `tiny` where the name or the file's header says so.
-        recommended: mask settings that suit these weights, by name; empty for SAM's own.
+        arch: `vit_b`, `vit_l`, `vit_h` or `tiny`, if given by the name or the file's header.
+        recommended: recommended mask settings, by name; empty if the file recommends none.
     """
 
     sha256: str
@@ -67,7 +67,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Resolved(Identity):
-    """A verified checkpoint on this machine.
+    """A verified checkpoint in a local file.
 
     Attributes:
         path: the file.
@@ -77,7 +77,7 @@ class Resolved(Identity):
 
 
 def identify(spec: ModelSpec) -> Identity:
-    """Tell digest and recommended settings; a published checkpoint is not fetched for it.
+    """Return digest and recommended settings; a published checkpoint is not downloaded.
 
     Raises:
         CheckpointError: see `resolve`.
@@ -94,42 +94,42 @@ def resolve(
     cache: Path | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Resolved:
-    """Return a checkpoint as a verified local file, fetched into the cache where necessary.
+    """Return a checkpoint as a verified local file, downloaded to the cache if necessary.
 
     Args:
         name_or_path_or_url: one of `NAMES`, a local path, or a URL that fsspec can open.
-        sha256: digest that the file must have; the named ones have theirs pinned.
-        cache: folder for fetched files; `~/.cache/samseg` when None.
-        progress: called with bytes fetched and bytes in all (None when the server does not say).
+        sha256: required digest of the file; those of the published checkpoints are pinned.
+        cache: folder for downloaded files; `~/.cache/samseg` if None.
+        progress: called with bytes downloaded and bytes in total (None if unknown).
 
     Raises:
-        CheckpointError: no such checkpoint, it cannot be fetched, or its digest is another.
+        CheckpointError: the checkpoint does not exist, cannot be downloaded, or has another digest.
     """
     text = os.fspath(name_or_path_or_url)
     cache = ModelSpec().cache if cache is None else cache
     if text in PUBLISHED:
         published = PUBLISHED[text]
-        url = _mirrored(published.url)
+        url = _mirror_url(published.url)
         wanted = published.sha256 if sha256 is None else sha256
         if "://" not in url:
-            return _local(Path(url), wanted, arch=text)
-        return _fetched(url, wanted, cache, progress, arch=text)
+            return _resolve_local(Path(url), wanted, arch=text)
+        return _resolve_remote(url, wanted, cache, progress, arch=text)
     if text == "tiny":
-        return _local(_TINY, sha256, arch="tiny")
+        return _resolve_local(_TINY, sha256, arch="tiny")
     if "://" in text and not text.startswith("file://"):
-        return _fetched(text, sha256, cache, progress)
+        return _resolve_remote(text, sha256, cache, progress)
     path = Path(text.removeprefix("file://")).expanduser()
     if not path.is_file():
-        raise CheckpointError(_unknown(text, path))
-    return _local(path, sha256)
+        raise CheckpointError(_unknown_message(text, path))
+    return _resolve_local(path, sha256)
 
 
-def _mirrored(url: str) -> str:
+def _mirror_url(url: str) -> str:
     base = os.environ.get(MIRROR_VARIABLE)
     return f"{base.rstrip('/').removeprefix('file://')}/{url.rsplit('/', 1)[1]}" if base else url
 
 
-def _local(path: Path, wanted: str | None, arch: str | None = None) -> Resolved:
+def _resolve_local(path: Path, wanted: str | None, arch: str | None = None) -> Resolved:
     try:
         found = sha256_of(path)
     except OSError as e:
@@ -141,10 +141,10 @@ def _local(path: Path, wanted: str | None, arch: str | None = None) -> Resolved:
             f"{path} has sha256 {found}, wanted {wanted}; give the right file, or the right "
             "`model.sha256`"
         )
-    return _described(path, found, arch)
+    return _describe(path, found, arch)
 
 
-def _fetched(
+def _resolve_remote(
     url: str,
     wanted: str | None,
     cache: Path,
@@ -153,16 +153,16 @@ def _fetched(
 ) -> Resolved:
     from samseg.sam.weights.download import fetch
 
-    # URLs of the same file name must not meet in the cache; a query holds only credentials
+    # URLs with the same file name must not collide in the cache; a query is only credentials
     stable = url.split("?", 1)[0]
     name = stable.rstrip("/").rsplit("/", 1)[-1]
     key = wanted or hashlib.sha256(stable.encode()).hexdigest()
     path = cache.expanduser() / f"{key[:12]}-{name}"
     found = fetch(url, path, wanted, progress)
-    return _described(path, found, arch)
+    return _describe(path, found, arch)
 
 
-def _described(path: Path, sha256: str, arch: str | None) -> Resolved:
+def _describe(path: Path, sha256: str, arch: str | None) -> Resolved:
     header = safetensors_metadata(path)
     recommended: dict[str, Any] = {}
     if "mask_settings" in header:
@@ -171,7 +171,7 @@ def _described(path: Path, sha256: str, arch: str | None) -> Resolved:
             MaskSettings(**recommended)
         except (ValueError, TypeError) as e:
             raise CheckpointError(
-                f"the mask settings recommended in the header of {path} are not valid: {e}"
+                f"the header of {path} recommends invalid mask settings: {e}"
             ) from e
     return Resolved(sha256, arch or header.get("arch"), recommended, path)
 
@@ -197,11 +197,11 @@ def safetensors_metadata(path: Path) -> dict[str, str]:
     return {str(k): str(v) for k, v in metadata.items()}
 
 
-def _unknown(text: str, path: Path) -> str:
-    beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(text, NAMES, n=1, cutoff=0.5)
-    near += [str(path.parent / n) for n in difflib.get_close_matches(path.name, beside, n=2)]
-    hint = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+def _unknown_message(text: str, path: Path) -> str:
+    siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    similar = difflib.get_close_matches(text, NAMES, n=1, cutoff=0.5)
+    similar += [str(path.parent / n) for n in difflib.get_close_matches(path.name, siblings, n=2)]
+    hint = f"; did you mean {' or '.join(repr(n) for n in similar)}?" if similar else ""
     return redact(
         f"no checkpoint {text!r}: not one of {', '.join(NAMES)}, and no file "
         f"{path.absolute()}{hint}"

@@ -15,7 +15,7 @@ from samseg.sam.weights.load import build_model, load_model, resolve_device
 from samseg.sam.weights.registry import resolve
 
 
-def test_the_reference_accepts_the_shipped_model(tiny, scene):
+def test_reference_accepts_the_shipped_model(tiny, scene):
     assert isinstance(tiny, Sam)
     assert not tiny.training
     predictor = SamPredictor(tiny)
@@ -26,7 +26,7 @@ def test_the_reference_accepts_the_shipped_model(tiny, scene):
     SamAutomaticMaskGenerator(tiny, points_per_side=2).generate(scene(60, 80))
 
 
-def test_the_card_names_the_weights():
+def test_model_card_names_digest_and_recommended_settings():
     found = resolve("tiny")
     card = (found.path.parent / "MODEL_CARD.md").read_text()
     assert re.search(r"\b[0-9a-f]{64}\b", card)[0] == found.sha256 == sha256_of(found.path)
@@ -36,7 +36,7 @@ def test_the_card_names_the_weights():
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_weights_survive_the_file(tmp_path, tiny, suffix):
+def test_weights_round_trip(tmp_path, tiny, suffix):
     path = tmp_path / f"mine{suffix}"
     save = save_file if suffix == ".safetensors" else torch.save
     save(tiny.state_dict(), path)
@@ -46,7 +46,7 @@ def test_weights_survive_the_file(tmp_path, tiny, suffix):
 
 
 @pytest.mark.parametrize(("width", "arch"), [(768, "vit_b"), (1024, "vit_l"), (1280, "vit_h")])
-def test_architecture_is_told_from_the_weights(width, arch):
+def test_architecture_is_detected_from_the_weights(width, arch):
     weights = {"image_encoder.pos_embed": torch.zeros(1, 64, 64, width)}
     assert models.architecture_of(weights, Path("x.pth")) == arch
 
@@ -73,12 +73,12 @@ def without(weights, name):
             lambda w: {**w, "mask_decoder.iou_token.weight": torch.zeros(2, 2)},
             "iou_token.weight is (2, 2), wanted (1, 256)",
         ),
-        (lambda w: {"a.weight": torch.zeros(1)}, "no known architecture (first keys: a.weight)"),
-        (lambda w: {"image_encoder.pos_embed": torch.zeros(1, 8, 8, 9)}, "no known architecture"),
-        (lambda w: [1, 2], "holds list, wanted a state dict"),
+        (lambda w: {"a.weight": torch.zeros(1)}, "unknown architecture (first keys: a.weight)"),
+        (lambda w: {"image_encoder.pos_embed": torch.zeros(1, 8, 8, 9)}, "unknown architecture"),
+        (lambda w: [1, 2], "contains a list, wanted a state dict"),
     ],
 )
-def test_weights_that_do_not_fit(tmp_path, tiny, change, words):
+def test_mismatching_weights_are_refused(tmp_path, tiny, change, words):
     path = tmp_path / "mine.pth"
     torch.save(change(tiny.state_dict()), path)
     with pytest.raises(CheckpointError, match=re.escape(words)):
@@ -86,7 +86,7 @@ def test_weights_that_do_not_fit(tmp_path, tiny, change, words):
 
 
 class Dangerous:
-    """Makes a file when unpickled in the ordinary way."""
+    """Creates a file when unpickled without safeguards."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -98,12 +98,12 @@ class Dangerous:
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_damaged_weights(tmp_path, suffix):
     path = tmp_path / f"mine{suffix}"
-    path.write_bytes(b"not weights at all")
+    path.write_bytes(b"not a state dict")
     with pytest.raises(CheckpointError, match="damaged or not a state dict"):
         load_model(path)
 
 
-def test_no_code_from_the_file_is_run(tmp_path):
+def test_code_in_the_file_is_not_executed(tmp_path):
     torch.save({"a": Dangerous(tmp_path / "made")}, tmp_path / "mine.pth")
     with pytest.raises(CheckpointError, match="cannot read weights"):
         load_model(tmp_path / "mine.pth")
@@ -125,7 +125,7 @@ def test_device(monkeypatch, wanted, gpus, chosen):
     assert str(resolve_device(wanted)) == chosen
 
 
-def test_a_gpu_that_is_not_there(monkeypatch):
+def test_missing_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
     with pytest.raises(DeviceError, match=r"CUDA_VISIBLE_DEVICES='7'.*set device to cpu"):

@@ -1,4 +1,4 @@
-"""Finding and fetching weights, against a real HTTP server that drops connections."""
+"""Finding and downloading checkpoints, with a real HTTP server that drops connections."""
 
 import hashlib
 import threading
@@ -19,7 +19,7 @@ SHA = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server:
-    """Serves one file; `drop` of the next ranges break off in the middle."""
+    """Serves one file; the next `drop` responses break off in the middle."""
 
     def __init__(self, ranges: bool = True):
         self.content, self.etag, self.ranges = CONTENT, '"one"', ranges
@@ -36,10 +36,10 @@ class Server:
                 if "missing" in self.path:
                     self.send_error(404)
                     return 0, 0
-                asked = self.headers.get("Range")
+                requested = self.headers.get("Range")
                 start, stop = 0, size
-                if asked and server.ranges:
-                    first, last = asked.removeprefix("bytes=").split("-")
+                if requested and server.ranges:
+                    first, last = requested.removeprefix("bytes=").split("-")
                     start, stop = int(first), min(int(last) + 1, size)
                     self.send_response(206)
                     self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{size}")
@@ -93,7 +93,7 @@ def names(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.iterdir() if not p.name.endswith(".lock"))
 
 
-def test_fetched_once_and_kept(server, tmp_path):
+def test_downloaded_once_and_kept(server, tmp_path):
     seen = []
     found = resolve(
         f"{server.url}/sam.pth", sha256=SHA, cache=tmp_path, progress=lambda *at: seen.append(at)
@@ -102,20 +102,20 @@ def test_fetched_once_and_kept(server, tmp_path):
     assert found.sha256 == SHA
     assert seen[-1] == (len(CONTENT), len(CONTENT))
     assert len(seen) == 11
-    asked = len(server.sent)
+    requests = len(server.sent)
     assert resolve(f"{server.url}/sam.pth", sha256=SHA, cache=tmp_path) == found
-    assert len(server.sent) == asked
+    assert len(server.sent) == requests
     assert names(tmp_path) == [found.path.name]
 
 
-def test_a_dropped_connection_is_taken_up_where_it_broke(server, tmp_path):
+def test_dropped_connection_is_resumed(server, tmp_path):
     server.drop = 3
     found = resolve(f"{server.url}/sam.pth", sha256=SHA, cache=tmp_path)
     assert found.path.read_bytes() == CONTENT
     assert sum(stop - start == 5000 for start, stop in server.sent) == 3
 
 
-def test_an_interrupted_download_is_continued_by_the_next_run(server, tmp_path):
+def test_interrupted_download_is_resumed_by_the_next_run(server, tmp_path):
     class Interrupted(BaseException):
         pass
 
@@ -133,7 +133,7 @@ def test_an_interrupted_download_is_continued_by_the_next_run(server, tmp_path):
     assert len(names(tmp_path)) == 1
 
 
-def test_half_of_another_version_is_not_continued(server, tmp_path):
+def test_partial_download_of_another_version_is_discarded(server, tmp_path):
     def interrupt(done, total):
         raise KeyboardInterrupt
 
@@ -145,15 +145,15 @@ def test_half_of_another_version_is_not_continued(server, tmp_path):
     assert names(tmp_path) == [found.path.name]
 
 
-def test_a_server_that_gives_up_is_named_and_the_rest_kept(server, tmp_path):
+def test_failing_server_is_reported_and_received_bytes_are_kept(server, tmp_path):
     server.drop = 10**6
-    with pytest.raises(CheckpointError, match=r"cannot fetch http.*the next run continues there"):
+    with pytest.raises(CheckpointError, match=r"cannot fetch http.*the next run resumes there"):
         resolve(f"{server.url}/sam.pth", sha256=SHA, cache=tmp_path)
     server.drop = 0
     assert resolve(f"{server.url}/sam.pth", sha256=SHA, cache=tmp_path).sha256 == SHA
 
 
-def test_wrong_content_is_removed_and_a_retry_works(server, tmp_path):
+def test_wrong_content_is_removed_and_a_retry_succeeds(server, tmp_path):
     server.content = b"x" * 30_000
     bad = hashlib.sha256(server.content).hexdigest()
     with pytest.raises(
@@ -165,14 +165,14 @@ def test_wrong_content_is_removed_and_a_retry_works(server, tmp_path):
     assert resolve(f"{server.url}/sam.pth", sha256=SHA, cache=tmp_path).sha256 == SHA
 
 
-def test_a_damaged_cache_is_fetched_anew(server, tmp_path):
+def test_damaged_cached_file_is_downloaded_again(server, tmp_path):
     found = resolve(f"{server.url}/sam.pth", sha256=SHA, cache=tmp_path)
     found.path.write_bytes(b"damaged")
     assert resolve(f"{server.url}/sam.pth", sha256=SHA, cache=tmp_path).sha256 == SHA
     assert found.path.read_bytes() == CONTENT
 
 
-def test_a_server_without_ranges(tmp_path):
+def test_server_without_ranges(tmp_path):
     server = Server(ranges=False)
     try:
         found = resolve(f"{server.url}/sam.pth", sha256=SHA, cache=tmp_path)
@@ -181,7 +181,7 @@ def test_a_server_without_ranges(tmp_path):
         server.close()
 
 
-def test_several_workers_at_once_fetch_once(server, tmp_path):
+def test_concurrent_workers_download_once(server, tmp_path):
     with ThreadPoolExecutor(4) as pool:
         found = list(
             pool.map(
@@ -192,7 +192,7 @@ def test_several_workers_at_once_fetch_once(server, tmp_path):
     assert sum(stop - start for start, stop in server.sent) == len(CONTENT)
 
 
-def test_not_found_is_not_tried_again(server, tmp_path):
+def test_missing_remote_file_is_reported(server, tmp_path):
     with pytest.raises(CheckpointError, match=r"cannot reach http.*missing.pth"):
         resolve(f"{server.url}/missing.pth", cache=tmp_path)
 
@@ -204,7 +204,7 @@ def test_other_filesystems(tmp_path):
     assert found.path.read_bytes() == CONTENT
 
 
-def test_a_name_through_a_mirror(server, tmp_path, monkeypatch):
+def test_published_checkpoint_from_a_mirror(server, tmp_path, monkeypatch):
     monkeypatch.setitem(
         registry.PUBLISHED,
         "vit_b",
@@ -220,14 +220,14 @@ def test_a_name_through_a_mirror(server, tmp_path, monkeypatch):
     assert resolve("vit_b", cache=tmp_path).path.parent == folder
 
 
-def test_a_published_checkpoint_is_identified_without_fetching(tmp_path):
+def test_published_checkpoint_is_identified_without_download(tmp_path):
     for name, published in registry.PUBLISHED.items():
         assert identify(ModelSpec(checkpoint=name, cache=tmp_path)).sha256 == published.sha256
     assert list(tmp_path.iterdir()) == []
     assert identify(ModelSpec()).recommended == resolve("tiny").recommended
 
 
-def test_a_local_file_is_taken_as_it_is(tmp_path):
+def test_local_file_is_used_in_place(tmp_path):
     path = tmp_path / "mine.pth"
     path.write_bytes(CONTENT)
     for way in (path, str(path), f"file://{path}"):
@@ -237,7 +237,7 @@ def test_a_local_file_is_taken_as_it_is(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("asked", "hint"),
+    ("name", "hint"),
     [
         ("vit_g", "did you mean 'vit_"),
         ("tinny", "did you mean 'tiny'"),
@@ -245,9 +245,9 @@ def test_a_local_file_is_taken_as_it_is(tmp_path):
         ("{tmp}/none/at/all.pth", "no file {tmp}/none/at/all.pth"),
     ],
 )
-def test_unknown_checkpoints(tmp_path, asked, hint):
+def test_unknown_checkpoints(tmp_path, name, hint):
     (tmp_path / "sam_vit_b_01ec64.pth").touch()
     with pytest.raises(CheckpointError) as refused:
-        resolve(asked.format(tmp=tmp_path))
+        resolve(name.format(tmp=tmp_path))
     assert hint.format(tmp=tmp_path) in str(refused.value)
     assert "not one of tiny, vit_b, vit_l, vit_h" in str(refused.value)
