@@ -1,8 +1,8 @@
 """The `samseg` command.
 
-People read standard error (bars, notes, errors with their remedy); programs read standard output,
-whose last line is one JSON object. Exit codes: 0 done, 1 done with failed images or shards given
-up, 2 a mistake in the config or the command, 3 the night could not go on.
+Progress, notes and errors go to standard error; results go to standard output, whose last line is
+one JSON object. Exit codes: 0 done, 1 done with failed images or shards given up, 2 a mistake in
+the config or the command, 3 the command could not continue.
 """
 
 import json
@@ -22,7 +22,7 @@ from samseg.progress import for_terminal
 
 
 class ExitCodes(TyperGroup):
-    """Turns what a command returns or raises into the exit code and the last line."""
+    """Converts the return value or exception of a command to an exit code and the last line."""
 
     def invoke(self, ctx: Any) -> NoReturn:
         """Run the command and exit."""
@@ -35,7 +35,7 @@ class ExitCodes(TyperGroup):
             typer.echo(json.dumps({**failed, "error": type(e).__name__, "message": message}))
             sys.exit(e.exit_code)
         except KeyboardInterrupt:
-            sys.stderr.write("samseg: interrupted; the same command again goes on from here\n")
+            sys.stderr.write("samseg: interrupted; run the same command again to resume\n")
             sys.exit(130)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -55,11 +55,11 @@ ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="YAML config of
 Overrides = Annotated[
     list[str] | None, typer.Argument(help="section.key=value, for example model.checkpoint=vit_h")
 ]
-Refit = Annotated[bool, typer.Option("--refit", help="Fit classes anew; ids live on.")]
-Retry = Annotated[bool, typer.Option("--retry-quarantined", help="Try given-up shards again.")]
+Refit = Annotated[bool, typer.Option("--refit", help="Refit the classes; ids persist.")]
+Retry = Annotated[bool, typer.Option("--retry-quarantined", help="Retry the shards given up.")]
 OutputUri = Annotated[
     str | None,
-    typer.Option("--output", "-o", envvar="SAMSEG_OUTPUT", help="Output folder of the nights."),
+    typer.Option("--output", "-o", envvar="SAMSEG_OUTPUT", help="Output folder."),
 ]
 
 
@@ -86,7 +86,7 @@ def nightly(
     refit: Refit = False,
     retry_quarantined: Retry = False,
 ) -> int:
-    """Plan, embed, cluster, export and report: the whole night. Run again to resume."""
+    """Run a whole night: plan, embed, cluster, export, report. Run again to resume."""
     return _stages("nightly", config, overrides, lambda n: n.run(refit, retry_quarantined))
 
 
@@ -104,19 +104,19 @@ def embed(config: ConfigPath, overrides: Overrides = None, retry_quarantined: Re
 
 @app.command()
 def cluster(config: ConfigPath, overrides: Overrides = None, refit: Refit = False) -> int:
-    """Give new masks their classes; fit anew when the lake has grown or with --refit."""
+    """Assign new masks to classes; refit if the lake has grown or with --refit."""
     return _stages("cluster", config, overrides, lambda n: n.cluster(refit))
 
 
 @app.command()
 def export(config: ConfigPath, overrides: Overrides = None) -> int:
-    """Write the exports that the config names, from the tables."""
+    """Write the exports of the config from the tables."""
     return _stages("export", config, overrides, lambda n: n.export())
 
 
 @app.command()
 def report(config: ConfigPath, overrides: Overrides = None) -> int:
-    """Write the page of classes, exemplars, failures and timings, from the tables."""
+    """Write the report page: classes, exemplars, failures, timings."""
     return _stages("report", config, overrides, lambda n: n.report())
 
 
@@ -149,7 +149,7 @@ def status(output: Annotated[str, typer.Argument(help="Output folder, or a confi
             f"{found.noise} noise",
         )
     table.add_row("nights", str(found.nights))
-    complete = "yes" if found.complete else "no; run `samseg nightly` again to go on"
+    complete = "yes" if found.complete else "no; run `samseg nightly` again to resume"
     table.add_row("complete", complete)
     Console(stderr=True).print(table)
     typer.echo(
@@ -162,10 +162,10 @@ def status(output: Annotated[str, typer.Argument(help="Output folder, or a confi
 
 @app.command()
 def query(
-    sql: Annotated[str, typer.Argument(help="A DuckDB select over the views of the tables.")],
+    sql: Annotated[str, typer.Argument(help="A DuckDB select over the tables.")],
     output: OutputUri = None,
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Take the output folder from a config.")
+        Path | None, typer.Option("--config", "-c", help="Read the output folder from a config.")
     ] = None,
     format: Annotated[
         Literal["table", "csv", "json"], typer.Option(help="How to print the rows.")
@@ -177,7 +177,9 @@ def query(
 
     uri = configs.load(config).output if config else output
     if uri is None:
-        raise ConfigError("say which output folder: --output URI, --config FILE or SAMSEG_OUTPUT")
+        raise ConfigError(
+            "no output folder given; use --output URI, --config FILE or SAMSEG_OUTPUT"
+        )
     typer.echo(render(samseg.open(uri).query(sql), format))
     return 0
 
@@ -186,7 +188,7 @@ def query(
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where to write.")] = Path("samseg-demo"),
 ) -> int:
-    """Label a small lake of photos and scenes that needs nothing but this package."""
+    """Label a small lake of photos and scenes that ships with this package."""
     from samseg.demo.run import run
 
     summary = run(folder, for_terminal())
@@ -196,12 +198,12 @@ def demo(
 
 @app.command()
 def pretrain(
-    config: Annotated[Path, typer.Option("--config", "-c", help="YAML settings of the training.")],
+    config: Annotated[Path, typer.Option("--config", "-c", help="YAML training settings.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(help="key=value, for example output=run start=tiny")
     ] = None,
 ) -> int:
-    """Train a small SAM on scenes, labelled photos or a teacher. Run again to resume."""
+    """Train a small SAM on scenes, labelled photos or by distillation. Run again to resume."""
     from dataclasses import asdict
 
     from samseg.lab.pretraining.run import pretrain as train
@@ -225,25 +227,29 @@ def masks(
     held_out: Annotated[
         float | None,
         typer.Option(
-            help="Only photos that a training with this `held_out` did not see.",
+            help="Only photos that a training run with this `held_out` did not use.",
             min=0.001,
             max=0.999,
         ),
     ] = None,
     photos: Annotated[
-        int | None, typer.Option(help="Only the first ones of each set by name.", min=1)
+        int | None, typer.Option(help="Photos per set, the first by name.", min=1)
     ] = None,
-    segments: Annotated[int, typer.Option(help="Prompted for in each photo, at most.", min=1)] = 12,
-    seed: Annotated[int, typer.Option(help="Of the choice among more segments.", min=0)] = 0,
-    points_per_side: Annotated[int, typer.Option(help="Of automatic masks.", min=1)] = 16,
+    segments: Annotated[
+        int, typer.Option(help="Prompted segments per photo, at most.", min=1)
+    ] = 12,
+    seed: Annotated[int, typer.Option(help="Seed of the choice of segments.", min=0)] = 0,
+    points_per_side: Annotated[
+        int, typer.Option(help="Point grid of automatic masks.", min=1)
+    ] = 16,
     automatic_photos: Annotated[
-        int, typer.Option(help="Photos of each set for automatic masks, at most.", min=0)
+        int, typer.Option(help="Photos per set for automatic masks, at most.", min=0)
     ] = 6,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write everything to this file.")
     ] = None,
     markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print one Markdown table instead.")
+        bool, typer.Option("--markdown", help="Print a Markdown table instead.")
     ] = False,
 ) -> int:
     """Compare checkpoints: clicks, boxes, automatic masks, predicted IoU, classes, speed."""
@@ -278,7 +284,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     try:
         app(args=None if argv is None else list(argv), prog_name="samseg")
-    except Exception:  # a defect of ours: shown whole, but never with the exit code of a success
+    except Exception:  # a bug: show the traceback, and do not exit with the code of a success
         traceback.print_exc()
         typer.echo(json.dumps({"samseg": None, "exit": SamsegError.exit_code, "error": "defect"}))
         sys.exit(SamsegError.exit_code)

@@ -1,10 +1,10 @@
-"""The config of a night: one frozen model, read from YAML, every mistake reported at once.
+"""The config of a night: one frozen model, read from YAML, with all mistakes reported at once.
 
     output: s3://bucket/labels
     reader: {kind: folder, uri: s3://bucket/photos}
     model: {checkpoint: vit_h}
 
-Everything else has a default. `load` reads a file and applies `section.key=value` overrides.
+All other keys have defaults. `load` reads a file and applies `section.key=value` overrides.
 Importing this module loads neither torch nor ray.
 """
 
@@ -35,16 +35,16 @@ AnySpec = TypeVar("AnySpec", bound=Spec)
 
 
 class Config(Spec):
-    """Everything a night needs to know.
+    """All settings of a night.
 
     Attributes:
         output: root of the output folder: a local path, `s3://`, `gs://` or `az://`.
         reader: where the images are and how they are packed.
-        decode: what becomes of a file's bytes before the model sees them.
+        decode: how a file's bytes become the pixels given to the model.
         model: the checkpoint and the device it runs on.
-        masks: automatic mask generation, under `SamAutomaticMaskGenerator`'s own names.
-        pooling: how an embedding is made from the features under a mask.
-        cluster: how classes are found and kept.
+        masks: automatic mask generation, with the names of `SamAutomaticMaskGenerator`.
+        pooling: how the features under a mask become an embedding.
+        cluster: how classes are fitted and when.
         exports: formats written after clustering.
         engine: where the work runs.
     """
@@ -60,20 +60,20 @@ class Config(Spec):
     engine: EngineSpec = RayPool()
 
     def to_yaml(self) -> str:
-        """Write the config as resolved: every default spelled out."""
+        """Return the resolved config as YAML, all defaults included."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 def recipe_of(config: Config, weights_sha256: str, masks: MaskSettings) -> dict[str, Any]:
-    """Return everything that determines an embedding.
+    """Return all values that determine an embedding.
 
     Args:
         config: the config of the night.
         weights_sha256: digest of the checkpoint.
-        masks: the settings as they will be used, the checkpoint's own defaults filled in.
+        masks: the mask settings with the checkpoint's defaults filled in.
     """
     settings = masks.model_dump(mode="json")
-    settings.pop("points_per_batch")  # decides speed and memory, not masks
+    settings.pop("points_per_batch")  # affects speed and memory, not masks
     return {
         "schema": schema.VERSION,
         "weights_sha256": weights_sha256,
@@ -86,7 +86,7 @@ def recipe_of(config: Config, weights_sha256: str, masks: MaskSettings) -> dict[
 
 
 def fingerprint(recipe: Mapping[str, Any]) -> str:
-    """Return 16 hex digits that name a recipe."""
+    """Return a hash of a recipe, 16 hex digits."""
     text = json.dumps(recipe, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
@@ -95,16 +95,16 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Read the config of a night and apply `section.key=value` overrides (values are YAML).
 
     Raises:
-        ConfigError: the file cannot be read, or holds mistakes; all of them are listed.
+        ConfigError: the file cannot be read or contains mistakes; all of them are listed.
     """
     return load_as(Config, path, overrides)
 
 
 def load_as(model: type[AnySpec], path: str | Path, overrides: Sequence[str] = ()) -> AnySpec:
-    """Read a file that holds any kind of config; see `load`.
+    """Read a config file of any model; see `load`.
 
     Raises:
-        ConfigError: the file cannot be read, or holds mistakes; all of them are listed.
+        ConfigError: the file cannot be read or contains mistakes; all of them are listed.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -115,7 +115,7 @@ def load_as(model: type[AnySpec], path: str | Path, overrides: Sequence[str] = (
     except yaml.YAMLError as e:
         raise ConfigError(f"{path} is not valid YAML: {e}") from e
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path} holds {type(tree).__name__}, wanted `key: value` lines")
+        raise ConfigError(f"{path} contains {type(tree).__name__}, wanted `key: value` lines")
     return _parse_as(model, tree, overrides, source=str(path))
 
 
@@ -132,9 +132,9 @@ def _parse_as(
     try:
         return model.model_validate(tree)
     except ValidationError as e:
-        found = [_explain(dict(error), model) for error in e.errors(include_url=False)]
-        many = f"{len(found)} mistakes" if len(found) > 1 else "1 mistake"
-        raise ConfigError("\n".join([f"{source}: {many}", *(f"  {line}" for line in found)])) from e
+        mistakes = [_explain(dict(error), model) for error in e.errors(include_url=False)]
+        count = f"{len(mistakes)} mistakes" if len(mistakes) > 1 else "1 mistake"
+        raise ConfigError("\n  ".join([f"{source}: {count}", *mistakes])) from e
 
 
 def _override(tree: dict[str, Any], text: str) -> dict[str, Any]:
@@ -149,21 +149,24 @@ def _override(tree: dict[str, Any], text: str) -> dict[str, Any]:
         leaf = yaml.safe_load(value)
     except yaml.YAMLError as e:
         raise ConfigError(f"override {text!r}: the value is not valid YAML") from e
-    return _put(tree, keys, leaf)
+    return _with_leaf(tree, keys, leaf)
 
 
-def _put(tree: Any, keys: Sequence[str], leaf: Any) -> dict[str, Any]:
-    below = dict(tree) if isinstance(tree, dict) else {}
-    below[keys[0]] = leaf if len(keys) == 1 else _put(below.get(keys[0]), keys[1:], leaf)
-    return below
+def _with_leaf(tree: Any, keys: Sequence[str], leaf: Any) -> dict[str, Any]:
+    """Return a copy of `tree` with `leaf` at the path `keys`."""
+    copy = dict(tree) if isinstance(tree, dict) else {}
+    copy[keys[0]] = leaf if len(keys) == 1 else _with_leaf(copy.get(keys[0]), keys[1:], leaf)
+    return copy
 
 
 def _explain(error: dict[str, Any], root: type[BaseModel]) -> str:
-    """Say in one line what is wrong, where, and what was probably meant."""
-    location, holder = _locate(error["loc"], root)
+    """Return one line: the key, the mistake, and the probable intention."""
+    location, section = _locate(error["loc"], root)
     kind, got = error["type"], error["input"]
     if kind == "extra_forbidden":
-        return f"{location}: unknown key{_did_you_mean(location.rsplit('.', 1)[-1], _keys(holder))}"
+        return (
+            f"{location}: unknown key{_did_you_mean(location.rsplit('.', 1)[-1], _keys(section))}"
+        )
     if kind == "missing":
         return f"{location}: missing, and it has no default"
     if kind == "union_tag_invalid":
@@ -171,7 +174,7 @@ def _explain(error: dict[str, Any], root: type[BaseModel]) -> str:
         tag = str(error["ctx"]["tag"])
         return f"{location}.kind: got {tag!r}{_did_you_mean(tag, wanted)}"
     if kind == "union_tag_not_found":
-        return f"{location}.kind: missing; say which kind"
+        return f"{location}.kind: missing, and it has no default"
     if kind == "literal_error":
         return f"{location}: got {got!r}, wanted {error['ctx']['expected']}"
     message = error["msg"].removeprefix("Value error, ")
@@ -181,8 +184,8 @@ def _explain(error: dict[str, Any], root: type[BaseModel]) -> str:
 
 
 def _did_you_mean(word: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else f"; known here: {', '.join(known)}"
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; valid here: {', '.join(known)}"
 
 
 def _keys(model: type[BaseModel] | None) -> list[str]:
@@ -190,25 +193,25 @@ def _keys(model: type[BaseModel] | None) -> list[str]:
 
 
 def _locate(loc: Sequence[str | int], root: type[BaseModel]) -> tuple[str, type[BaseModel] | None]:
-    """Turn pydantic's location into a dotted key, and find the section that holds its last key.
+    """Convert pydantic's location to a dotted key, and find the section of its last key.
 
-    Pydantic puts the tag of a union (`reader.folder.uri`) into the location; it is not a key.
+    Pydantic includes the tag of a union (`reader.folder.uri`) in the location; it is not a key.
     """
     path: list[str] = []
     models: list[type[BaseModel]] = [root]
-    holder: type[BaseModel] | None = root
+    section: type[BaseModel] | None = root
     for step in loc:
         tagged = [m for m in models if len(models) > 1 and _tag(m) == step]
         if tagged:
-            models, holder = tagged, tagged[0]
+            models, section = tagged, tagged[0]
         elif isinstance(step, int):
             path.append(str(step))
         else:
             path.append(step)
-            holder = models[0] if len(models) == 1 else None
-            field = holder.model_fields.get(step) if holder else None
+            section = models[0] if len(models) == 1 else None
+            field = section.model_fields.get(step) if section else None
             models = _models_in(field.annotation) if field else []
-    return ".".join(path), holder
+    return ".".join(path), section
 
 
 def _tag(model: type[BaseModel]) -> Any:

@@ -1,8 +1,8 @@
-"""One night: plan, embed, cluster, export, report, in this order, over one output folder.
+"""One night: runs plan, embed, cluster, export and report, in this order, on one output folder.
 
-Each stage can also be run alone; all of them continue where the tables say the last one stopped,
-so the same command again is the way to resume. At the end the night leaves `nights/{stamp}/` with
-the config as resolved, `status.json` and the page.
+Each stage can also be run alone. Stages derive what is left to do from the tables, so running the
+same command again resumes an interrupted run. A night ends by writing `nights/{stamp}/` with the
+resolved config, `status.json` and the report page.
 """
 
 import json
@@ -31,14 +31,14 @@ from samseg.stages.status import Status, status_of
 
 @dataclass(slots=True)
 class Summary:
-    """What a night did: the last line of every command, and `status.json`.
+    """Result of a night: the last line of every command, and `status.json`.
 
     Attributes:
-        output: the output folder.
-        stamp: the night's name.
-        exit: 0 all done, 1 done with failed images or shards given up.
+        output: URI of the output folder.
+        stamp: name of the night.
+        exit: 0 done, 1 done with failed images or shards given up.
         seconds: wall seconds per stage.
-        counts: numbers per stage.
+        counts: counts per stage.
         page: URI of the report page, if one was written.
     """
 
@@ -61,7 +61,7 @@ class Night:
         """Resolve the checkpoint and the recipe; nothing is written yet.
 
         Raises:
-            CheckpointError: the weights cannot be found or are not the pinned ones.
+            CheckpointError: the weights cannot be found or do not match the pinned digest.
         """
         self.config = config
         self.output = Output(config.output)
@@ -73,7 +73,7 @@ class Night:
         self.recipe = recipe_of(config, weights.sha256, self.masks)
 
     def run(self, refit: bool = False, retry_quarantined: bool = False) -> Summary:
-        """Run every stage and leave the night's folder."""
+        """Run all stages and write the night's folder."""
         self.plan()
         self.embed(retry_quarantined)
         self.cluster(refit)
@@ -85,36 +85,36 @@ class Night:
         """List the lake and plan what is new.
 
         Raises:
-            RecipeError: the output folder holds rows of another recipe.
-            LakeError: the lake cannot be listed or holds no image.
+            RecipeError: the output folder was written with another recipe.
+            LakeError: the lake cannot be listed or contains no images.
         """
-        began = self._start("plan", None, "objects")
+        started = self._start("plan", None, "objects")
         self.output.guard(self.recipe)
-        found = plan_stage(self.output, self.config.reader)
+        planned = plan_stage(self.output, self.config.reader)
         self._finish(
             "plan",
-            began,
-            asdict(found),
-            f"{found.sources} new objects in {found.shards} shards, {found.known} known",
+            started,
+            asdict(planned),
+            f"{planned.sources} new objects in {planned.shards} shards, {planned.known} known",
         )
-        if found.changed:
+        if planned.changed:
             self.progress.note(
-                f"{found.changed} objects changed since they were planned; their rows stay as "
-                "first seen. To label them anew, write to a new output folder."
+                f"{planned.changed} objects changed since they were planned; their rows are kept. "
+                "To label them again, write to a new output folder."
             )
-        return found
+        return planned
 
     def embed(self, retry_quarantined: bool = False) -> EmbedTotals:
         """Label every planned shard that is not committed yet.
 
         Raises:
-            LakeError: nothing has ever been planned.
+            LakeError: there is no plan yet.
         """
         self.output.guard(self.recipe)
         todo = pending(self.output, retry_quarantined)
         if not todo.shards and not self.output.plan_numbers():
-            raise LakeError(f"nothing is planned in {self.output.uri}; run `samseg plan` first")
-        began = self._start("embed", todo.images, "images")
+            raise LakeError(f"{self.output.uri} has no plan; run `samseg plan` first")
+        started = self._start("embed", todo.images, "images")
         embedding = EmbedSpec(
             output=self.output.uri,
             reader=self.config.reader,
@@ -138,7 +138,7 @@ class Night:
         given_up = self.output.quarantined()
         self._finish(
             "embed",
-            began,
+            started,
             {
                 "shards": done.shards,
                 "images": done.images,
@@ -153,52 +153,55 @@ class Night:
         if given_up:
             self.progress.note(
                 f"{len(given_up)} shards are in {self.output.uri}/quarantine; "
-                "`--retry-quarantined` tries them again"
+                "`--retry-quarantined` retries them"
             )
         if done.failed or given_up:
             self.summary.exit = 1
         return done
 
     def cluster(self, refit: bool = False) -> ClusterReport:
-        """Assign new masks to classes; fit anew when the lake has grown enough or on demand."""
-        began = self._start("cluster", None, "masks")
-        found = cluster_stage(
+        """Assign new masks to classes; refit if the lake has grown enough or on request."""
+        started = self._start("cluster", None, "masks")
+        clustered = cluster_stage(
             self.output,
             self.config.cluster,
             refit=refit,
             recipe_fingerprint=fingerprint(self.recipe),
             on_progress=self.progress.update,
         )
-        noise = found.noise / found.masks if found.masks else 0.0
-        if found.refitted:
+        noise = clustered.noise / clustered.masks if clustered.masks else 0.0
+        if clustered.refitted:
             text = (
-                f"codebook v{found.version} fitted ({found.reason}), {found.masks} masks assigned: "
+                f"codebook v{clustered.version} fitted ({clustered.reason}), "
+                f"{clustered.masks} masks assigned: {clustered.classes} classes, "
+                f"{clustered.born} of them new, {noise:.0%} noise"
             )
-            text += f"{found.classes} classes, {found.born} of them new, {noise:.0%} noise"
         else:
-            text = f"{found.masks} new masks assigned to the {found.classes} classes of codebook "
-            text += f"v{found.version}, {noise:.0%} noise"
-        counts = {k: v for k, v in asdict(found).items() if k != "curve"}
-        self._finish("cluster", began, counts, text)
-        return found
+            text = (
+                f"{clustered.masks} new masks assigned to the {clustered.classes} classes of "
+                f"codebook v{clustered.version}, {noise:.0%} noise"
+            )
+        counts = {k: v for k, v in asdict(clustered).items() if k != "curve"}
+        self._finish("cluster", started, counts, text)
+        return clustered
 
     def export(self) -> None:
-        """Write every export that the config names."""
+        """Write all exports of the config."""
         if not self.config.exports:
             return
-        began = self._start("export", None, "images")
+        started = self._start("export", None, "images")
         written = export_stage(
             self.output, self.config.exports, self.summary.stamp, self.progress.update
         )
         counts = {w.kind: asdict(w) for w in written}
         text = ", ".join(f"{w.kind}: {w.masks} masks of {w.images} images" for w in written)
-        self._finish("export", began, counts, f"{text} in {self.output.uri}/exports")
+        self._finish("export", started, counts, f"{text} in {self.output.uri}/exports")
 
     def report(self) -> str:
-        """Write the page and return its URI."""
+        """Write the report page and return its URI."""
         from samseg.readers import fetch_many
 
-        began = self._start("report", None, "pictures")
+        started = self._start("report", None, "images")
         key = report_stage(
             self.output,
             self.summary.stamp,
@@ -209,7 +212,7 @@ class Night:
             on_progress=self.progress.update,
         )
         self.summary.page = self.output.storage.uri_of(key)
-        self._finish("report", began, {}, self.summary.page)
+        self._finish("report", started, {}, self.summary.page)
         return self.summary.page
 
     def status(self) -> Status:
@@ -217,7 +220,7 @@ class Night:
         return status_of(self.output)
 
     def close(self) -> Summary:
-        """Leave the resolved config and `status.json` in the night's folder."""
+        """Write the resolved config and `status.json` to the night's folder."""
         put, key = self.output.storage.put_new, self.output.night_key
         resolved = self.config.model_copy(update={"masks": self.masks})
         put(key(self.summary.stamp, "config.yaml"), resolved.to_yaml().encode())
@@ -232,8 +235,8 @@ class Night:
         self.progress.start(stage, total, unit)
         return time.perf_counter()
 
-    def _finish(self, stage: str, began: float, counts: dict[str, Any], text: str) -> None:
-        took = time.perf_counter() - began
-        self.summary.seconds[stage] = round(took, 3)
+    def _finish(self, stage: str, started: float, counts: dict[str, Any], text: str) -> None:
+        seconds = time.perf_counter() - started
+        self.summary.seconds[stage] = round(seconds, 3)
         self.summary.counts[stage] = counts
-        self.progress.finish(f"{text} in {duration(took)}")
+        self.progress.finish(f"{text} in {duration(seconds)}")

@@ -1,7 +1,7 @@
-"""An output folder: every path in it, the recipe guard, and what is planned and committed.
+"""An output folder: its object keys, its recipe, and which shards are planned and committed.
 
-The folder is the only state that nights share. Nothing here renames, appends or deletes; every
-object is created once (`ObjectStorage.put_new`). See the README for the drawn tree.
+The folder is the only state shared between nights. Every object is created once
+(`ObjectStorage.put_new`) and never renamed, appended to or deleted. The README shows the tree.
 """
 
 import json
@@ -21,7 +21,7 @@ class Output:
     """One output folder, by URI."""
 
     def __init__(self, uri: str):
-        """Open (not yet create) the folder at `uri`."""
+        """Open the folder at `uri`; nothing is created yet."""
         self.storage: ObjectStorage = open_output(uri)
 
     @classmethod
@@ -29,16 +29,16 @@ class Output:
         """Open a folder that a night has written to.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: it does not exist.
         """
-        found = cls(uri)
-        local = found.uri.removeprefix("file://")
-        there = Path(local).is_dir() if local != found.uri else True
-        if not there or found.recipe() is None:
+        output = cls(uri)
+        local = output.uri.removeprefix("file://")
+        exists = Path(local).is_dir() if local != output.uri else True
+        if not exists or output.recipe() is None:
             raise ConfigError(
-                f"there is no output folder of samseg at {redact(uri)}; `samseg nightly` makes one"
+                f"there is no output folder at {redact(uri)}; `samseg nightly` creates one"
             )
-        return found
+        return output
 
     @property
     def uri(self) -> str:
@@ -66,7 +66,7 @@ class Output:
 
     @staticmethod
     def quarantine_key(shard_id: str, n: int = 0) -> str:
-        """Key of the record of a shard given up (n counts the times it was given up before)."""
+        """Key of the record of a shard given up for the (n + 1)-th time."""
         return f"quarantine/{shard_id}.json" if n == 0 else f"quarantine/{shard_id}.{n}.json"
 
     @staticmethod
@@ -76,7 +76,7 @@ class Output:
 
     @staticmethod
     def assignments_key(version: int, shard_id: str) -> str:
-        """Key of the class assignments of one shard under one codebook."""
+        """Key of one shard's class assignments under one codebook."""
         return f"classes/v{version:06d}/assignments/part-{shard_id}.parquet"
 
     @staticmethod
@@ -92,10 +92,10 @@ class Output:
     # ------------------------------------------------------------------ the recipe
 
     def guard(self, recipe: Mapping[str, Any]) -> None:
-        """Create `recipe.json`, or check that the one that stands there is the same.
+        """Create `recipe.json`, or check that the existing one is equal.
 
         Raises:
-            RecipeError: it differs; every differing key is named.
+            RecipeError: it differs; the message lists every differing key.
         """
         wanted = json.loads(json.dumps(recipe))
         if self.storage.put_new(self.recipe_key, json.dumps(wanted, indent=2).encode()):
@@ -104,17 +104,17 @@ class Output:
         differing = sorted(_differences(found or {}, wanted))
         if differing:
             lines = "\n".join(
-                f"  {key}: the folder has {_short(have)}, the config wants {_short(want)}"
-                for key, have, want in differing
+                f"  {key}: the folder has {_short(stored)}, the config wants {_short(value)}"
+                for key, stored, value in differing
             )
             raise RecipeError(
-                f"{self.uri} was written with another recipe, and one folder holds one recipe:\n"
+                f"{self.uri} was written with another recipe, and a folder has only one:\n"
                 f"{lines}\n"
                 "Write to a new output folder, or restore these values in the config."
             )
 
     def recipe(self) -> dict[str, Any] | None:
-        """Return the recipe of this folder, None when there is none yet."""
+        """Return the recipe of this folder, None if it has none yet."""
         if not self.storage.exists(self.recipe_key):
             return None
         return dict(json.loads(self.storage.get(self.recipe_key)))
@@ -122,7 +122,7 @@ class Output:
     # ------------------------------------------------------------------ plans and commits
 
     def plan_numbers(self) -> list[int]:
-        """Numbers of the plans made so far, ascending."""
+        """Numbers of all plans, ascending."""
         return sorted(int(stem) for stem in self._stems("plan/", "", ".parquet"))
 
     def plan_table(self, columns: list[str] | None = None) -> pa.Table:
@@ -139,8 +139,8 @@ class Output:
         """Append a plan of these shards.
 
         Returns:
-            Its number, or None when another driver appended a plan at the same moment: plan again,
-            for that plan may hold the same objects.
+            Its number, or None if another driver appended a plan at the same time; plan again,
+            because that plan may contain the same objects.
         """
         number = (self.plan_numbers() or [-1])[-1] + 1
         table = pa.table(
@@ -157,7 +157,7 @@ class Output:
         return number if self.storage.put_new(self.plan_key(number), schema.encode(table)) else None
 
     def planned(self) -> Iterator[Shard]:
-        """Yield every planned shard in planning order, one plan in memory at a time."""
+        """Yield all planned shards in planning order, one plan in memory at a time."""
         for n in self.plan_numbers():
             rows = schema.decode(self.storage.get(self.plan_key(n))).to_pylist()
             start = 0
@@ -171,12 +171,12 @@ class Output:
         return self._stems("images/", "part-", ".parquet")
 
     def quarantined(self) -> set[str]:
-        """Return the ids of shards given up and not committed since."""
+        """Return the ids of shards given up and not committed later."""
         given_up = {stem.split(".")[0] for stem in self._stems("quarantine/", "", ".json")}
         return given_up - self.committed() if given_up else given_up
 
     def quarantine(self, shard: Shard, failures: tuple[str, ...]) -> None:
-        """Record that a shard was given up, with one line per failed attempt."""
+        """Record a shard given up, with one line per failed attempt."""
         record = {
             "shard_id": shard.id,
             "sources": [s.key for s in shard.sources],
@@ -188,7 +188,7 @@ class Output:
             n += 1
 
     def codebook_versions(self) -> list[int]:
-        """Versions of the complete codebooks, ascending (`codebook.json` is written last)."""
+        """Versions of the committed codebooks, ascending (`codebook.json` is written last)."""
         found = sorted(int(name[1:]) for name in self.storage.folders("classes"))
         return [v for v in found if self.storage.exists(self.codebook_key(v, "codebook.json"))]
 
@@ -197,11 +197,11 @@ class Output:
         return self._stems(f"classes/v{version:06d}/assignments/", "part-", ".parquet")
 
     def nights(self) -> list[str]:
-        """Stamps of the nights run so far, ascending."""
+        """Stamps of all nights, ascending."""
         return sorted(self.storage.folders("nights"))
 
     def read(self, key: str, columns: list[str] | None = None) -> pa.Table:
-        """Read one Parquet object, only the bytes of `columns` where given."""
+        """Read one Parquet object; with `columns`, only the bytes of those columns."""
         if columns is None:
             return schema.decode(self.storage.get(key))
         with self.storage.stream(key) as stream:

@@ -1,8 +1,8 @@
-"""How a night tells people where it is: a bar on a terminal, lines in a job log.
+"""Progress display: a bar on a terminal, lines in a job log.
 
-Stages report through callbacks; `Meter` turns the engine's heartbeats and results into counts, and
-a `Progress` shows them. Everything goes to standard error, so that standard output carries only
-results and the last machine-readable line.
+Stages report through callbacks; `Meter` converts the engine's heartbeats and results to counts, and
+a `Progress` shows them. All output goes to standard error; standard output is reserved for results
+and the last, machine-readable line.
 """
 
 import sys
@@ -16,22 +16,22 @@ _LINE_EVERY_S = 15.0
 
 
 class Progress(Protocol):
-    """Shows one stage after another."""
+    """Shows the progress of one stage after another."""
 
     def start(self, stage: str, total: int | None, unit: str) -> None:
-        """Begin a stage of `total` units, None when unknown."""
+        """Start a stage of `total` units, None if unknown."""
         ...
 
     def update(self, done: int, detail: str = "") -> None:
-        """Say how far the stage is."""
+        """Show the number of units done."""
         ...
 
     def finish(self, summary: str) -> None:
-        """End the stage with one line that says what it did."""
+        """End the stage with a one-line summary."""
         ...
 
     def note(self, text: str) -> None:
-        """Show a line that is no progress: a warning, a next step."""
+        """Show any other line: a warning, a next step."""
         ...
 
 
@@ -42,12 +42,12 @@ class Lines:
         """Show at most one line every `every_s` seconds."""
         self._every_s = every_s
         self._stage, self._unit, self._total = "", "", None  # type: str, str, int | None
-        self._began = self._last = 0.0
+        self._started = self._last = 0.0
 
     def start(self, stage: str, total: int | None, unit: str) -> None:
         """See `Progress.start`."""
         self._stage, self._total, self._unit = stage, total, unit
-        self._began = self._last = time.monotonic()
+        self._started = self._last = time.monotonic()
 
     def update(self, done: int, detail: str = "") -> None:
         """See `Progress.update`."""
@@ -56,7 +56,7 @@ class Lines:
             return
         self._last = now
         of = f"/{self._total}" if self._total else ""
-        rate = done / max(now - self._began, 1e-9)
+        rate = done / max(now - self._started, 1e-9)
         eta = f", {duration((self._total - done) / rate)} left" if self._total and rate else ""
         self.note(
             f"{self._stage}: {done}{of} {self._unit} ({rate:.2f}/s{eta})"
@@ -77,7 +77,7 @@ class Bar:
     """A live bar: for terminals."""
 
     def __init__(self) -> None:
-        """Draw on standard error."""
+        """Create a bar on standard error."""
         from rich import progress as rich_progress
         from rich.console import Console
 
@@ -142,17 +142,17 @@ class Meter:
     """Counts images and masks from the engine's events and shows them."""
 
     def __init__(self, progress: Progress):
-        """Count from zero."""
+        """Start at zero."""
         self._progress = progress
-        self._open: dict[str, Heartbeat] = {}
+        self._running: dict[str, Heartbeat] = {}
         self._images = self._masks = self._failed = 0
 
     def __call__(self, event: EmbedEvent) -> None:
-        """Take one event."""
+        """Count one event."""
         if isinstance(event, Heartbeat):
-            self._open[event.task_id] = event
+            self._running[event.task_id] = event
         else:
-            self._open.pop(event.task.id, None)
+            self._running.pop(event.task.id, None)
             if event.value:
                 statuses = event.value.statuses
                 self._images += sum(statuses.values())
@@ -163,16 +163,17 @@ class Meter:
             else:
                 self._progress.note(
                     f"shard {event.task.id} given up: "
-                    + (event.failures[-1] if event.failures else "no reason known")
+                    + (event.failures[-1] if event.failures else "cause unknown")
                 )
-        images = self._images + sum(b.index for b in self._open.values())
-        masks = self._masks + sum(b.counts["masks"] for b in self._open.values())
+        running = self._running.values()
+        images = self._images + sum(heartbeat.index for heartbeat in running)
+        masks = self._masks + sum(heartbeat.counts["masks"] for heartbeat in running)
         detail = f"{masks} masks" + (f", {self._failed} failed" if self._failed else "")
         self._progress.update(images, detail)
 
 
 def duration(seconds: float) -> str:
-    """Write seconds for people: `42 s`, `3 min 05 s`, `2 h 10 min`."""
+    """Format seconds: `42 s`, `3 min 05 s`, `2 h 10 min`."""
     whole = round(seconds)
     if whole < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"

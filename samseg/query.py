@@ -1,20 +1,20 @@
-"""The tables of an output folder in SQL: `samseg.open(output).query("select ...")`.
+"""SQL over the tables of an output folder: `samseg.open(output).query("select ...")`.
 
-DuckDB runs inside the process over a snapshot: the parts that are committed when the folder is
-opened, and one codebook. Queries see these tables and nothing else: no file, no network, no
-extension, no Python variable. Anyone with DuckDB can also read the Parquet parts without samseg
-(see the README); what this adds is views that are joined, and macros that spare casts.
+DuckDB runs in this process over a snapshot: the parts committed when the folder is opened, and one
+codebook. Queries can access these tables only: no files, network, extensions or Python variables.
+The Parquet parts can also be read with DuckDB alone (see the README); this module adds a joined
+view, and macros that need no casts.
 
-    images                         one row per image seen, failures too
-    masks                          one row per mask, embedding included
+    images                         one row per image, including failures
+    masks                          one row per mask, including its embedding
     assignments                    mask_id -> class_id under this codebook
     classes                        the classes of this codebook
-    plans                          what was planned, night by night
+    plans                          planned objects, in planning order
     labels                         masks with their class, its name and the image's key
-    nearest('MASK_ID', k := 10)    the masks most like one mask, nearest first
+    nearest('MASK_ID', k := 10)    the masks most similar to one mask, nearest first
     distance('MASK_A', 'MASK_B')   cosine distance between two masks
 
-Not for a stage of the pipeline: those read parts shard by shard in bounded memory.
+Pipeline stages do not use it: they read parts shard by shard in bounded memory.
 """
 
 import re
@@ -71,28 +71,28 @@ order by f.distance, f.mask_id;
 
 
 class Tables:
-    """The tables of one output folder, as they stood when it was opened.
+    """A snapshot of the tables of one output folder.
 
-    `images`, `masks`, `assignments`, `classes`, `plans` and `labels` are DuckDB relations: lazy,
-    and read only as far as they are used (`tables.masks.limit(5).df()`).
+    `images`, `masks`, `assignments`, `classes`, `plans` and `labels` are DuckDB relations,
+    evaluated lazily (`tables.masks.limit(5).df()`).
     """
 
     def __init__(self, output: Output, codebook: int | None = None):
-        """List the committed parts; no row is read yet.
+        """List the committed parts; no rows are read yet.
 
         Args:
             output: the output folder.
-            codebook: version of the classes, None for the newest (or for none, before the first).
+            codebook: version of the codebook, None for the newest, if there is one.
 
         Raises:
-            CodebookError: there is no such version.
+            CodebookError: this version does not exist.
             StorageError: the store failed.
         """
         versions = output.codebook_versions()
         if codebook is not None and codebook not in versions:
             raise CodebookError(
-                f"{output.uri} has no codebook {codebook}; it has "
-                f"{', '.join(map(str, versions)) or 'none yet: run `samseg cluster`'}"
+                f"{output.uri} has no codebook {codebook}; available: "
+                f"{', '.join(map(str, versions)) or 'none; run `samseg cluster`'}"
             )
         self.uri = output.uri
         self.codebook = max(versions, default=None) if codebook is None else codebook
@@ -125,26 +125,26 @@ class Tables:
 
         Args:
             sql: DuckDB SQL over the tables of this module's docstring.
-            params: values for `?` or `$name` in it. Never paste text from outside into `sql`.
+            params: values for `?` or `$name` in it. Never insert untrusted text into `sql`.
 
         Raises:
-            ConfigError: the statement is wrong, or reaches for something beyond the tables.
+            ConfigError: the statement is invalid, or accesses something other than the tables.
             StorageError: a part cannot be read.
         """
         try:
-            found = self._connection.sql(sql, params=params)
-            return pa.table({}) if found is None else found.to_arrow_table()
+            relation = self._connection.sql(sql, params=params)
+            return pa.table({}) if relation is None else relation.to_arrow_table()
         except duckdb.Error as e:
             raise self._explained(sql, e) from e
 
     @property
     def images(self) -> duckdb.DuckDBPyRelation:
-        """One row per image seen, failures too."""
+        """One row per image, including failures."""
         return self._connection.view("images")
 
     @property
     def masks(self) -> duckdb.DuckDBPyRelation:
-        """One row per mask, embedding included."""
+        """One row per mask, including its embedding."""
         return self._connection.view("masks")
 
     @property
@@ -159,23 +159,23 @@ class Tables:
 
     @property
     def plans(self) -> duckdb.DuckDBPyRelation:
-        """What was planned, night by night."""
+        """Planned objects, in planning order."""
         return self._connection.view("plans")
 
     @property
     def labels(self) -> duckdb.DuckDBPyRelation:
-        """Masks with their class, its name and the image's key; null where none is assigned."""
+        """Masks with their class, its name and the image's key; null where not assigned."""
         return self._connection.view("labels")
 
     def _explained(self, sql: str, error: duckdb.Error) -> SamsegError:
-        """Turn a DuckDB error into one that says what to do next."""
+        """Convert a DuckDB error to one with a hint."""
         text = str(error).strip()
         names = ("labels", "masks", "images", "assignments", "classes", "plans")
         if isinstance(error, duckdb.PermissionException) or "configuration" in text:
             first = text.splitlines()[0]
             return ConfigError(
-                f"query: {first}\nQueries see the tables of the output folder and nothing else: "
-                f"{', '.join(names)}. Fetch the rows and write or join them outside."
+                f"query: {first}\nQueries can access the tables of the output folder only: "
+                f"{', '.join(names)}. Fetch the rows and write or join them in your own code."
             )
         if isinstance(error, duckdb.CatalogException):
             return ConfigError(
@@ -199,25 +199,25 @@ def open(output: str | Output, codebook: int | None = None) -> Tables:
 
     Args:
         output: its URI or local path.
-        codebook: version of the classes to look through, None for the newest.
+        codebook: version of the codebook, None for the newest.
 
     Raises:
-        ConfigError: there is no such output folder.
-        CodebookError: there is no such codebook.
+        ConfigError: the output folder does not exist.
+        CodebookError: the codebook does not exist.
         StorageError: the store failed.
     """
     return Tables(Output.existing(output) if isinstance(output, str) else output, codebook)
 
 
 def _arrow_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
-    """Return the filesystem of `uri` for pyarrow, and the root's path on it."""
+    """Return the pyarrow filesystem of `uri`, and the path of its root."""
     if uri.startswith("file://"):
         return pafs.LocalFileSystem(), uri.removeprefix("file://").rstrip("/")
     return pafs.PyFileSystem(pafs.FSSpecHandler(filesystem(uri))), uri.split("://", 1)[1]
 
 
 def _dataset(columns: pa.Schema, paths: list[str], store: pafs.FileSystem) -> Any:
-    """Describe parts by their known schema, so that none has to be opened to do so."""
+    """Return a dataset of parts with a given schema, without opening any of them."""
     if not paths:
         return columns.empty_table()
     parquet = pds.ParquetFileFormat()

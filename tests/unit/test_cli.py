@@ -7,7 +7,7 @@ from samseg import cli
 
 
 def run(capsys, *arguments):
-    """Run the command line in this process: exit code, last line, standard error."""
+    """Run the command line in this process; return exit code, last line, standard error."""
     with pytest.raises(SystemExit) as ended:
         cli.main(list(arguments))
     out, err = capsys.readouterr()
@@ -26,7 +26,7 @@ def config(tmp_path, **tree):
     return str(path)
 
 
-def test_three_mistakes_are_named_at_once(capsys, tmp_path):
+def test_all_mistakes_are_reported_at_once(capsys, tmp_path):
     path = config(tmp_path, masks={"point_per_side": 8}, pooling={"kind": "mean"}, exprts=[])
     code, last, err = run(capsys, "nightly", "-c", path)
     assert code == last["exit"] == 2
@@ -47,14 +47,14 @@ def test_three_mistakes_are_named_at_once(capsys, tmp_path):
     ],
     ids=["missing lake", "unknown checkpoint", "missing file", "wrong digest", "bad output"],
 )
-def test_what_is_wrong_is_said_in_one_message(capsys, tmp_path, tree, code, message):
+def test_errors_are_one_message_without_traceback(capsys, tmp_path, tree, code, message):
     got, last, err = run(capsys, "plan", "-c", config(tmp_path, **tree))
     assert (got, last["exit"]) == (code, code)
     assert message in err and message in last["message"]
     assert "Traceback" not in err
 
 
-def test_an_empty_lake_is_no_success(capsys, tmp_path):
+def test_an_empty_lake_is_an_error(capsys, tmp_path):
     (tmp_path / "lake").mkdir()
     (tmp_path / "lake" / "notes.txt").write_text("no image")
     code, last, err = run(capsys, "plan", "-c", config(tmp_path))
@@ -62,7 +62,7 @@ def test_an_empty_lake_is_no_success(capsys, tmp_path):
     assert "found 1 other" in err and "reader.uri" in err
 
 
-def test_planning_says_what_is_new(capsys, tmp_path):
+def test_planning_reports_new_objects(capsys, tmp_path):
     (tmp_path / "lake").mkdir()
     for i in range(3):
         (tmp_path / "lake" / f"{i}.jpg").write_bytes(b"x")
@@ -78,18 +78,18 @@ def test_planning_says_what_is_new(capsys, tmp_path):
     assert (code, last["complete"], last["sources"], last["images"]) == (0, False, 3, 0)
 
 
-def test_embedding_before_planning_names_the_next_step(capsys, tmp_path):
+def test_embedding_before_planning_suggests_the_next_step(capsys, tmp_path):
     (tmp_path / "lake").mkdir()
     code, _, err = run(capsys, "embed", "-c", config(tmp_path))
     assert code == 3 and "samseg plan" in err
 
 
 @pytest.mark.parametrize("arguments", [("status",), ("query", "select 1", "-o")], ids=str)
-def test_an_output_that_is_not_there_is_named_and_not_made(capsys, tmp_path, arguments):
-    nowhere = tmp_path / "labels"
-    code, _, err = run(capsys, *arguments, str(nowhere))
+def test_a_missing_output_is_an_error_and_not_created(capsys, tmp_path, arguments):
+    missing = tmp_path / "labels"
+    code, _, err = run(capsys, *arguments, str(missing))
     assert code == 2 and "no output folder" in err and "samseg nightly" in err
-    assert not nowhere.exists()
+    assert not missing.exists()
 
 
 def test_a_query_needs_an_output(capsys, monkeypatch):
@@ -109,17 +109,17 @@ def test_a_query_prints_rows(capsys, small_output):
     assert len(lines) == 1 + len(set(made.class_of.values()))
 
 
-def test_a_defect_is_no_success(capsys, monkeypatch, tmp_path):
+def test_a_bug_exits_with_an_error_code(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(cli.configs, "load", lambda *a: 1 / 0)
     code, last, err = run(capsys, "plan", "-c", config(tmp_path))
     assert (code, last["error"]) == (3, "defect")
     assert "ZeroDivisionError" in err
 
 
-def test_an_interrupt_says_how_to_go_on(capsys, monkeypatch, tmp_path):
+def test_an_interrupt_explains_how_to_resume(capsys, monkeypatch, tmp_path):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli.configs, "load", interrupted)
     code, _, err = run(capsys, "plan", "-c", config(tmp_path))
-    assert code == 130 and "goes on from here" in err
+    assert code == 130 and "run the same command again to resume" in err

@@ -20,7 +20,7 @@ def test_a_small_config_is_enough():
     assert config.model.checkpoint == "tiny"
 
 
-def test_all_mistakes_of_a_file_are_named_with_the_nearest_key():
+def test_all_mistakes_are_listed_with_the_closest_key():
     lines = mistakes(
         {
             "output": "out",
@@ -44,19 +44,19 @@ def test_all_mistakes_of_a_file_are_named_with_the_nearest_key():
     ("section", "line"),
     [
         ({"model": {"device": "gpu"}}, "  model.device: got 'gpu', wanted 'auto', 'cpu' or 'cuda'"),
-        ({"reader": {"uri": "lake"}}, "  reader.kind: missing; say which kind"),
+        ({"reader": {"uri": "lake"}}, "  reader.kind: missing, and it has no default"),
         ({"cluster": {"fit": {"kind": "dbscan", "epz": 1}}}, "  cluster.fit.epz: unknown key"),
         ({"exports": [{"kind": "coco", "noize": True}]}, "  exports.0.noize: unknown key"),
     ],
     ids=lambda v: str(v)[:30],
 )
-def test_a_mistake_is_named_where_it_stands(section, line):
+def test_a_mistake_is_reported_with_its_key(section, line):
     found = mistakes({**SMALL, **section})
     assert found[0] == "config: 1 mistake"
     assert found[1].startswith(line)
 
 
-def test_a_rule_between_keys_is_told_in_words():
+def test_a_rule_across_keys_is_explained():
     (_, line) = mistakes({**SMALL, "masks": {"points_per_side": None}})
     assert "exactly one of points_per_side and point_grids" in line
 
@@ -72,21 +72,21 @@ def test_overrides_are_yaml_and_reach_any_depth():
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a: [", "not valid YAML"), ("- a", "holds list"), ("", "holds NoneType")],
+    [("a: [", "not valid YAML"), ("- a", "contains list"), ("", "contains NoneType")],
 )
-def test_a_file_that_is_no_config_is_named(tmp_path, text, message):
+def test_a_file_that_is_not_a_config_is_an_error(tmp_path, text, message):
     path = tmp_path / "night.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
         load(path)
 
 
-def test_a_missing_file_is_named():
+def test_a_missing_file_is_an_error():
     with pytest.raises(ConfigError, match=r"nope\.yaml.*check the path"):
         load("nope.yaml")
 
 
-def test_the_config_as_resolved_is_a_config(tmp_path):
+def test_the_resolved_config_loads_as_the_same_config(tmp_path):
     config = parse({**SMALL, "exports": [{"kind": "coco"}], "masks": {"points_per_side": 8}})
     path = tmp_path / "resolved.yaml"
     path.write_text(config.to_yaml())
@@ -100,7 +100,7 @@ def recipe(**sections):
     return recipe_of(config, "0" * 64, config.masks.resolved({}))
 
 
-def test_a_recipe_holds_what_determines_an_embedding_and_nothing_else():
+def test_a_recipe_contains_exactly_what_determines_an_embedding():
     base = recipe()
     same = [
         {"output": "elsewhere"},

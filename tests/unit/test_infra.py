@@ -1,4 +1,4 @@
-"""The manifests are what KubeRay accepts: its own CRD schema, made strict."""
+"""The Kubernetes manifests conform to KubeRay's CRD schemas, made strict."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ MANIFESTS = sorted((ROOT / "infra" / "kuberay").glob("*.yaml"))
 
 
 def strict(node):
-    """Forbid keys that the schema does not name, at every depth."""
+    """Forbid keys that the schema does not define, at every depth."""
     if isinstance(node, list):
         return [strict(n) for n in node]
     if not isinstance(node, dict):
@@ -28,7 +28,7 @@ def strict(node):
 
 def schema_of(kind, version):
     if not CRDS.exists():
-        pytest.skip("the CRD schemas are not at hand")
+        pytest.skip("the CRD schemas are not available")
     crd = yaml.safe_load((CRDS / f"ray.io_{kind.lower()}s.yaml").read_text())
     (found,) = [v for v in crd["spec"]["versions"] if v["name"] == version]
     schema = strict(found["schema"]["openAPIV3Schema"])
@@ -37,20 +37,20 @@ def schema_of(kind, version):
 
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda p: p.name)
-def test_manifests_hold_to_their_crd(path):
+def test_manifests_conform_to_their_crd(path):
     manifest = yaml.safe_load(path.read_text())
     version = manifest["apiVersion"].split("/")[1]
     jsonschema.validate(manifest, schema_of(manifest["kind"], version))
 
 
-def test_a_misspelt_key_is_found():
+def test_a_misspelt_key_is_rejected():
     manifest = yaml.safe_load(MANIFESTS[0].read_text())
     manifest["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["containrs"] = []
     with pytest.raises(jsonschema.ValidationError, match="containrs"):
         jsonschema.validate(manifest, schema_of("RayJob", "v1"))
 
 
-def test_image_and_manifest_name_the_same_ray():
+def test_image_and_manifest_use_the_same_ray_version():
     dockerfile = (ROOT / "infra" / "Dockerfile").read_text()
     (image,) = re.findall(r"rayproject/ray:([\d.]+)-", dockerfile)
     for path in MANIFESTS:

@@ -15,14 +15,14 @@ def output(tmp_path):
     return Output(str(tmp_path / "out"))
 
 
-def test_a_fresh_folder_holds_nothing(output):
+def test_a_new_folder_is_empty(output):
     assert output.recipe() is None
     assert list(output.planned()) == []
     assert output.committed() == output.quarantined() == set()
     assert output.codebook_versions() == output.nights() == []
 
 
-def test_a_recipe_guards_its_folder(output):
+def test_another_recipe_is_refused_with_the_differing_keys(output):
     recipe = {"masks": {"points_per_side": 32, "grid": None}, "pooling": {"kind": "coverage"}}
     output.guard(recipe)
     output.guard(recipe)
@@ -36,7 +36,7 @@ def test_a_recipe_guards_its_folder(output):
     assert caught.value.exit_code == 2
 
 
-def test_plans_append_and_read_back_in_order(output):
+def test_plans_are_appended_and_read_in_order(output):
     first, second, third = shard("a", "b"), shard("c"), shard("d", "e")
     assert output.add_plan([first, second], 1) == 0
     assert output.add_plan([third], 1) == 1
@@ -44,21 +44,21 @@ def test_plans_append_and_read_back_in_order(output):
     assert output.plan_table(["key"])["key"].to_pylist() == list("abcde")
 
 
-def test_a_tar_does_not_know_its_images(output):
+def test_the_number_of_images_of_a_tar_is_unknown(output):
     output.add_plan([shard("x.tar")], None)
     assert [s.images for s in output.planned()] == [None]
 
 
-def test_two_drivers_cannot_both_append_the_same_plan(output, tmp_path):
+def test_two_drivers_cannot_append_the_same_plan_number(output, tmp_path):
     late = Output(str(tmp_path / "out"))
-    late.plan_numbers = lambda: []  # it looked before the other one wrote
+    late.plan_numbers = lambda: []  # as if it listed the plans before the other one wrote
     assert output.add_plan([shard("a")], 1) == 0
     assert late.add_plan([shard("a")], 1) is None
 
 
 def test_a_shard_given_up_and_committed_later_is_not_quarantined(output):
     a, b = shard("a"), shard("b")
-    for _ in range(2):  # given up twice: both records stay
+    for _ in range(2):  # given up twice: both records are kept
         output.quarantine(a, ("attempt 1: boom",))
     output.quarantine(b, ("attempt 1: boom",))
     assert output.quarantined() == {a.id, b.id}
@@ -67,7 +67,7 @@ def test_a_shard_given_up_and_committed_later_is_not_quarantined(output):
     assert len(list(output.storage.list("quarantine/"))) == 3
 
 
-def test_a_codebook_counts_when_its_last_object_is_there(output):
+def test_a_codebook_is_committed_by_its_manifest(output):
     output.storage.put_new(output.codebook_key(1, "classes.parquet"), b"")
     assert output.codebook_versions() == []
     output.storage.put_new(output.codebook_key(1, "codebook.json"), b"{}")

@@ -1,4 +1,4 @@
-"""The tables in SQL, through samseg and with DuckDB alone."""
+"""SQL over the tables, through samseg and with DuckDB alone."""
 
 import subprocess
 import sys
@@ -37,7 +37,7 @@ def vectors(made: Any) -> dict[str, np.ndarray]:
 
 
 def by_distance(made: Any, mask_id: str) -> list[tuple[str, float]]:
-    """All other masks by cosine distance, in float64."""
+    """Return all other masks by cosine distance in float64, nearest first."""
     matrix = {
         m: v.astype(float) / np.linalg.norm(v.astype(float)) for m, v in vectors(made).items()
     }
@@ -55,7 +55,7 @@ def test_labels_join_masks_classes_and_keys(made: Any) -> None:
     assert {key for *_, key in found} == set(made.keys)
 
 
-def test_every_table_is_there(made: Any) -> None:
+def test_all_tables_can_be_queried(made: Any) -> None:
     tables = samseg.open(made.output)
     counts = {
         name: len(getattr(tables, name).fetchall())
@@ -75,7 +75,7 @@ def test_every_table_is_there(made: Any) -> None:
     ]
 
 
-def test_nearest_and_distance_need_no_cast(made: Any) -> None:
+def test_nearest_and_distance_need_no_casts(made: Any) -> None:
     tables = samseg.open(made.output)
     mask = next(iter(made.class_of))
     wanted = by_distance(made, mask)
@@ -91,7 +91,7 @@ def test_nearest_and_distance_need_no_cast(made: Any) -> None:
     assert rows(tables, "from nearest('no such mask')") == []
 
 
-def test_before_any_clustering_labels_have_no_class(small_output: Build) -> None:
+def test_without_a_codebook_labels_have_no_class(small_output: Build) -> None:
     made = small_output(codebook=False)
     tables = samseg.open(made.output)
     assert tables.codebook is None
@@ -110,7 +110,7 @@ def test_an_output_without_masks(small_output: Build, codebook: bool) -> None:
     assert rows(tables, "from nearest('a')") == []
 
 
-def test_masks_without_an_embedding_are_no_neighbours(small_output: Build) -> None:
+def test_masks_without_an_embedding_are_not_neighbours(small_output: Build) -> None:
     made = small_output()
     empty = {"mask_id": "e-0000", "image_id": "e", "status": "empty"}
     store, shard = made.output.storage, "0" * 19 + "c"
@@ -124,7 +124,7 @@ def test_masks_without_an_embedding_are_no_neighbours(small_output: Build) -> No
     assert rows(tables, "from nearest('e-0000')") == []
 
 
-def test_uncommitted_parts_are_not_seen(small_output: Build) -> None:
+def test_uncommitted_parts_are_ignored(small_output: Build) -> None:
     made = small_output()
     row = {"mask_id": "u-0000", "image_id": "u"}
     part = schema.encode(schema.table_of([row], schema.MASKS))
@@ -141,7 +141,7 @@ def test_an_older_codebook_on_request(small_output: Build) -> None:
     made.output.storage.put_new(made.output.codebook_key(2, "codebook.json"), b"{}")
     assert rows(samseg.open(made.output), "select class_id from classes") == [(7,)]
     assert len(rows(samseg.open(made.output, codebook=1), "from classes")) == 3
-    with pytest.raises(CodebookError, match="no codebook 3; it has 1, 2"):
+    with pytest.raises(CodebookError, match="no codebook 3; available: 1, 2"):
         samseg.open(made.output, codebook=3)
 
 
@@ -171,7 +171,7 @@ def test_an_older_codebook_on_request(small_output: Build) -> None:
         "insert into masks from masks",
     ],
 )
-def test_queries_reach_the_tables_and_nothing_else(made: Any, sql: str, tmp_path: Path) -> None:
+def test_queries_can_access_the_tables_only(made: Any, sql: str, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(ConfigError, match=r"^query: .*Error"):
         samseg.open(made.output).query(sql.replace("{root}", str(tmp_path)))
@@ -189,19 +189,19 @@ def test_queries_reach_the_tables_and_nothing_else(made: Any, sql: str, tmp_path
         ("select ?", "parameter"),
     ],
 )
-def test_mistakes_come_with_a_hint(made: Any, sql: str, hint: str) -> None:
+def test_mistakes_are_reported_with_a_hint(made: Any, sql: str, hint: str) -> None:
     with pytest.raises(ConfigError, match=hint):
         samseg.open(made.output).query(sql)
 
 
-def test_a_lost_part_is_a_storage_error(made: Any) -> None:
+def test_a_missing_part_is_a_storage_error(made: Any) -> None:
     tables = samseg.open(made.output)
     Path(made.output.uri.removeprefix("file://"), made.output.masks_key(made.shards[0])).unlink()
     with pytest.raises(StorageError, match=made.shards[0]):
         tables.query("select count(embedding) from masks")
 
 
-def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+def test_a_missing_folder_is_not_created(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no output folder"):
         samseg.open(str(tmp_path / "typo"))
     assert not (tmp_path / "typo").exists()
