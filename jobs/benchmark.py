@@ -5,9 +5,9 @@
     python jobs/benchmark.py --repeats 5 --json record.json stages photos/one.jpg
     python jobs/benchmark.py embed photos --actors 1 --actors 2
 
-Options that stand before the command are those that all commands have. Both sides run in turn in
-one run, so times are ratios on the machine that is named. Masks are compared one to one by IoU,
-next to the reference's own noise: itself with other batches, and with its input moved by 1e-6.
+Options before the command apply to all commands. Both sides alternate in one run, so their times
+are comparable on the reported machine. Masks are matched one to one by IoU and compared with the
+reference's own noise: the reference with another batch size, and with its input perturbed by 1e-6.
 Progress goes to standard error, results to standard output.
 """
 
@@ -34,16 +34,16 @@ RandomWeights = Annotated[
     typer.Option(help="Random weights of this architecture instead of the checkpoint's."),
 ]
 Photos = Annotated[list[Path], typer.Argument(help="Photos.", exists=True, dir_okay=False)]
-Points = Annotated[int, typer.Option(help="Points along one side of the image.")]
+Points = Annotated[int, typer.Option(help="Points per side of the grid.")]
 Crops = Annotated[int, typer.Option(help="Crop layers.")]
-Threads = Annotated[int, typer.Option(help="CPU threads of both sides; 0: PyTorch's choice.")]
+Threads = Annotated[int, typer.Option(help="CPU threads of both sides; 0: PyTorch's default.")]
 Noise = Annotated[bool, typer.Option(help="Also compare the reference with itself.")]
 Memory = Annotated[bool, typer.Option("--memory", help="Also measure each side's peak memory.")]
 
 
 @dataclass(frozen=True, slots=True)
-class Common:
-    """What stands before the command; see the help of `common`."""
+class CommonOptions:
+    """Options before the command; see `common`."""
 
     checkpoint: str
     precision: Literal["float32", "bfloat16"]
@@ -61,22 +61,22 @@ def common(
         str, typer.Option(help="tiny, vit_b, vit_l, vit_h, a path or a URL.")
     ] = "tiny",
     precision: Annotated[
-        Literal["float32", "bfloat16"], typer.Option(help="Of samseg; the reference has float32.")
+        Literal["float32", "bfloat16"], typer.Option(help="Of samseg; the reference uses float32.")
     ] = "float32",
     compiled: Annotated[
-        bool, typer.Option("--compiled", help="samseg's side through torch.compile.")
+        bool, typer.Option("--compiled", help="Run samseg with torch.compile.")
     ] = False,
     device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="Where both sides run.")
+        Literal["auto", "cpu", "cuda"], typer.Option(help="Device of both sides.")
     ] = "auto",
-    repeats: Annotated[int, typer.Option(help="Runs of each side, in turn.", min=1)] = 3,
+    repeats: Annotated[int, typer.Option(help="Runs of each side, alternating.", min=1)] = 3,
     json: Annotated[Path | None, typer.Option(help="Write everything to this file.")] = None,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print rows for the README instead.")
     ] = False,
 ) -> None:
-    """Keep what all commands have in common."""
-    context.obj = Common(checkpoint, precision, compiled, device, repeats, json, markdown)
+    """Store the options that all commands share."""
+    context.obj = CommonOptions(checkpoint, precision, compiled, device, repeats, json, markdown)
 
 
 @app.command()
@@ -86,12 +86,14 @@ def amg(
     random_weights: RandomWeights = None,
     points_per_side: Points = 32,
     crops: Crops = 0,
-    adaptive: Annotated[bool, typer.Option("--adaptive", help="Let samseg ask fewer.")] = False,
+    adaptive: Annotated[
+        bool, typer.Option("--adaptive", help="Use adaptive point sampling in samseg.")
+    ] = False,
     threads: Threads = 0,
     noise: Noise = True,
     memory: Memory = False,
 ) -> None:
-    """Compare automatic masks and their time with `SamAutomaticMaskGenerator`."""
+    """Compare automatic masks and their time with those of `SamAutomaticMaskGenerator`."""
     from samseg.lab.benchmark.tasks import AutomaticTask
     from samseg.sam.settings import AdaptivePoints, GridPoints, MaskSettings
 
@@ -114,7 +116,7 @@ def prompts(
     noise: Noise = True,
     memory: Memory = False,
 ) -> None:
-    """Compare box prompts and their time with `SamPredictor.predict_torch`, encoding included."""
+    """Compare box prompts and their time with `SamPredictor.predict_torch`, including encoding."""
     from samseg.lab.benchmark.tasks import BoxTask
     from samseg.sam.settings import MaskSettings
 
@@ -150,44 +152,44 @@ def embed(
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(help="Photos.", exists=True, file_okay=False)],
     points_per_side: Points = 4,
-    images: Annotated[int, typer.Option(help="Photos at most.")] = 48,
-    images_per_shard: Annotated[int, typer.Option(help="Photos in one shard.")] = 4,
+    images: Annotated[int, typer.Option(help="Maximum number of photos.")] = 48,
+    images_per_shard: Annotated[int, typer.Option(help="Photos per shard.")] = 4,
     actors: Annotated[list[int], typer.Option(help="Workers; may be repeated.")] = [1, 2],  # noqa: B006
     threads: Annotated[int, typer.Option(help="CPU threads of each worker.", min=1)] = 1,
 ) -> None:
-    """Compare the embed stage through Ray with a bare loop of the same segmenter."""
+    """Compare the embed stage on Ray with a plain loop over the same segmenter."""
     from samseg.lab.benchmark.embed_stage import Lake, compare_embed
     from samseg.sam.settings import MaskSettings, ModelSpec
 
-    told: Common = context.obj
+    options: CommonOptions = context.obj
     record = compare_embed(
         Lake(folder=str(folder), images=images, images_per_shard=images_per_shard),
         ModelSpec(
-            checkpoint=told.checkpoint,
-            device=told.device,
-            precision=told.precision,
-            compile=told.compiled,
+            checkpoint=options.checkpoint,
+            device=options.device,
+            precision=options.precision,
+            compile=options.compiled,
         ),
         MaskSettings(points_per_side=points_per_side),
         actors=actors,
         threads=threads,
-        repeats=told.repeats,
+        repeats=options.repeats,
         command=_command(context),
         progress=for_terminal(),
     )
-    _show(record, told)
+    _show(record, options)
 
 
-def _subject(told: Common, random_weights: Any, settings: Any, threads: int) -> Any:
+def _subject(options: CommonOptions, random_weights: Any, settings: Any, threads: int) -> Any:
     from samseg.lab.benchmark.subject import Subject
 
     return Subject(
-        checkpoint=told.checkpoint,
+        checkpoint=options.checkpoint,
         random=random_weights,
         settings=settings,
-        precision=told.precision,
-        compiled=told.compiled,
-        device=told.device,
+        precision=options.precision,
+        compiled=options.compiled,
+        device=options.device,
         threads=threads or None,
     )
 
@@ -195,7 +197,7 @@ def _subject(told: Common, random_weights: Any, settings: Any, threads: int) -> 
 def _compare(
     context: typer.Context, task: Any, subject: Any, photos: list[Path], noise: bool, memory: bool
 ) -> None:
-    """Let both sides do a task, and show what came of it."""
+    """Run a task on both sides and show the comparison."""
     from samseg.lab.benchmark.comparison import compare
 
     record = compare(
@@ -212,37 +214,37 @@ def _compare(
 
 
 def _command(context: typer.Context) -> str:
-    """Return the command with the options that were given, but for those of the output."""
+    """Return the command with its given options, except those of the output."""
     (argument,) = (p for p in context.command.params if p.param_type_name == "argument")
-    words = [*_given(context.parent), context.command.name, argument.name.upper()]
-    return " ".join([*words, *_given(context)])
+    words = [*_options(context.parent), context.command.name, argument.name.upper()]
+    return " ".join([*words, *_options(context)])
 
 
-def _given(context: typer.Context) -> list[str]:
-    """Return the options that were given, as they would be typed."""
+def _options(context: typer.Context) -> list[str]:
+    """Return the given options as typed on the command line."""
     words: list[str] = []
     for option in context.command.params:
         source = context.get_parameter_source(option.name)
         output = option.name in ("json", "markdown")
         if option.param_type_name != "option" or source.name != "COMMANDLINE" or output:
             continue
-        given = context.params[option.name]
-        if isinstance(given, bool):
-            words += (option.opts if given else option.secondary_opts)[:1]
+        value = context.params[option.name]
+        if isinstance(value, bool):
+            words += (option.opts if value else option.secondary_opts)[:1]
         else:
-            values = given if isinstance(given, list | tuple) else [given]
-            words += [word for value in values for word in (option.opts[0], str(value))]
+            values = value if isinstance(value, list | tuple) else [value]
+            words += [word for v in values for word in (option.opts[0], str(v))]
     return words
 
 
-def _show(record: Any, told: Common) -> None:
+def _show(record: Any, options: CommonOptions) -> None:
     from rich.console import Console
 
     from samseg.lab.benchmark import report
 
-    if told.json is not None:
-        told.json.write_text(record.model_dump_json(indent=2))
-    if told.markdown:
+    if options.json is not None:
+        options.json.write_text(record.model_dump_json(indent=2))
+    if options.markdown:
         typer.echo(report.markdown(record))
     else:
         Console(width=110).print(*report.tables(record), sep="\n", highlight=False)

@@ -1,4 +1,4 @@
-"""Give new masks their classes as a Ray job.
+"""Assign new masks to classes as a Ray job.
 
     ray job submit --working-dir . -- \
         python jobs/cluster.py configs/nightly.yaml [section.key=value ...]

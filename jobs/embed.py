@@ -1,4 +1,4 @@
-"""Label the planned shards that are not committed yet, as a Ray job.
+"""Label the planned shards that are not committed yet as a Ray job.
 
     ray job submit --working-dir . -- \
         python jobs/embed.py configs/nightly.yaml [section.key=value ...]

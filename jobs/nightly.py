@@ -1,4 +1,4 @@
-"""The whole night as a Ray job: plan, embed, cluster, export, report.
+"""Run a whole night as a Ray job: plan, embed, cluster, export, report.
 
     ray job submit --working-dir . -- \
         python jobs/nightly.py configs/nightly.yaml [section.key=value ...]

@@ -1,4 +1,4 @@
-"""Train the small SAM, or distil one's own from a larger model, as a Ray job.
+"""Train the small SAM, or distil one from a larger model, as a Ray job.
 
     ray job submit --working-dir . --entrypoint-num-gpus 1 -- \
         python jobs/pretrain.py configs/pretrain_tiny.yaml [key=value ...]
