@@ -16,7 +16,7 @@ from samseg.lab.benchmark.breakdown import Breakdown
 from samseg.lab.benchmark.comparison import Comparison
 from samseg.lab.benchmark.embed_stage import EmbedComparison
 
-JOB = Path(__file__).resolve().parents[3] / "jobs" / "benchmark.py"
+JOB = Path(__file__).resolve().parents[4] / "jobs" / "benchmark.py"
 
 
 @pytest.fixture(scope="module")
