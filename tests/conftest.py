@@ -1,4 +1,4 @@
-"""Fixtures that several kinds of test share."""
+"""Fixtures shared by several kinds of test."""
 
 import io
 import json
@@ -20,12 +20,12 @@ from samseg.output import Output
 from samseg.types import Masks, image_id_of, mask_id_of
 
 NAMES = ("apples", "crates", "")
-"""Names of the three classes; the last one has none yet."""
+"""Names of the three classes; the last one has no name yet."""
 
 
 @dataclass(frozen=True)
 class SmallOutput:
-    """A committed output folder of generated scenes, and what is true of it."""
+    """A committed output folder of generated scenes, and its ground truth."""
 
     output: Output
     keys: list[str]  # of the images, in the order of shards and rows
@@ -36,7 +36,7 @@ class SmallOutput:
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """Threads of PyTorch wait for one another, on a busy machine for longer than they work."""
+    """Use one PyTorch thread; on a busy machine several spend most of their time waiting."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -57,9 +57,9 @@ def small_output(tmp_path: Path) -> Callable[..., SmallOutput]:
         """Write scenes of discs (class 0), squares (1) and bars (2) with one odd blob (noise).
 
         Args:
-            keys: names of the images, dealt to two shards.
+            keys: keys of the images, split into two shards.
             codebook: also write a codebook with assignments.
-            masks: False for images on which nothing was found.
+            masks: False for images without masks.
             failures: (key, status, error) of images that failed, in the first shard.
             size: (h, w).
         """
@@ -157,7 +157,7 @@ def small_output(tmp_path: Path) -> Callable[..., SmallOutput]:
 def _scene(
     rng: np.random.Generator, size: tuple[int, int]
 ) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
-    """Draw one photo-like picture: (h, w, 3) uint8, and its masks with their classes."""
+    """Draw a photo-like image: (h, w, 3) uint8, and its masks with their classes."""
     h, w = size
     y, x = np.mgrid[:h, :w]
     ground = np.stack([90 + 60 * y / h, 110 + 30 * x / w, 120 - 50 * y / h], axis=-1)
@@ -230,7 +230,7 @@ def _jpeg(pixels: np.ndarray) -> bytes:
 
 @pytest.fixture(scope="session")
 def masks_of() -> Callable[[np.ndarray], Masks]:
-    """Return what makes `Masks` of (n, h, w) bool, told apart by their `prompt_ids`."""
+    """Return a function that converts (n, h, w) bool to `Masks` with `prompt_ids` 0 to n - 1."""
     from pycocotools import mask as coco
 
     def made(dense: np.ndarray) -> Masks:
@@ -257,13 +257,13 @@ def masks_of() -> Callable[[np.ndarray], Masks]:
 
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
-    """One Ray for all tests of this process: four CPUs, and two GPUs that do not exist."""
-    told = {
+    """Start one Ray for all tests of this process, with four CPUs and two simulated GPUs."""
+    environment = {
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
     }
-    for name, value in told.items():
+    for name, value in environment.items():
         os.environ.setdefault(name, value)
     import ray
 
@@ -282,7 +282,7 @@ def ray_cluster() -> Iterator[None]:
 
 @pytest.fixture
 def race() -> Callable[[Any, str], list[int]]:
-    """Return a race of eight creates of one key: who won, checked against what is stored."""
+    """Return a function that creates one key from eight threads and returns the winners."""
 
     def run(storage: Any, key: str) -> list[int]:
         barrier, won = threading.Barrier(8), []

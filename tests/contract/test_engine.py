@@ -1,4 +1,4 @@
-"""What every engine promises, on each engine: one table of works, one table of promises."""
+"""The contract of every engine, tested on each implementation."""
 
 import sys
 from collections import Counter
@@ -19,7 +19,7 @@ def task(i):
 
 @pytest.fixture(params=["local", "ray"])
 def engine(request):
-    """Each engine in turn, impatient."""
+    """Return each engine in turn, without backoff and with short timeouts."""
     if request.param == "local":
         return Local(backoff_s=0.0, attempts=3)
     request.getfixturevalue("ray_cluster")
@@ -32,14 +32,14 @@ def engine(request):
     )
 
 
-def build_with(hurt=lambda i, attempt, index: None):
-    """Return a build whose work does `hurt` before each image."""
+def build_with(fault=lambda i, attempt, index: None):
+    """Return a build whose work calls `fault` before each image."""
 
     def build(slot):
         def work(task, attempt):
             for index in range(IMAGES):
                 yield Heartbeat(task.id, index, {"masks": 10 * index})
-                hurt(task.payload, attempt, index)
+                fault(task.payload, attempt, index)
             return {"ok": IMAGES, "of": task.payload}
 
         return work
@@ -48,7 +48,7 @@ def build_with(hurt=lambda i, attempt, index: None):
 
 
 def run(engine, build, n, device="cpu"):
-    """Return the results by number of task, after checking what holds for every run."""
+    """Run n tasks, check the invariants of every run, and return the results by task number."""
     tasks = [task(i) for i in range(n)]
     events = list(engine.map(build, iter(tasks), device))
     results = [e for e in events if isinstance(e, Result)]
@@ -59,7 +59,7 @@ def run(engine, build, n, device="cpu"):
             for e in events
             if (e.task_id if isinstance(e, Heartbeat) else e.task.id) == result.task.id
         ]
-        assert of_task[-1] is result, "nothing follows the result of a task"
+        assert of_task[-1] is result, "an event follows the result of its task"
         indices = [e.index for e in of_task[:-1]]
         assert indices and indices[0] == 0
         assert all(b == a + 1 or b == 0 for a, b in pairwise(indices))
@@ -70,14 +70,14 @@ def test_no_tasks(engine):
     assert run(engine, build_with(), 0) == {}
 
 
-def test_every_task_has_one_result_and_its_value_arrives_whole(engine):
+def test_every_task_has_one_result_with_its_value(engine):
     found = run(engine, build_with(), 7)
     for i, result in found.items():
         assert result == Result(task(i), {"ok": IMAGES, "of": i})
 
 
 def count_words(slot):
-    """Build a CPU work of another kind: no images, no heartbeats but the first."""
+    """Build CPU work of another kind, with one heartbeat per task."""
 
     def work(task, attempt):
         yield Heartbeat(task.id, 0)
@@ -94,15 +94,15 @@ def test_work_of_any_kind_runs_on_cpus(engine):
     assert found == {t.id: (Counter(t.payload["text"].split()), "cpu") for t in tasks}
 
 
-def raise_in_first_try(i, attempt, index):
+def raise_on_first_attempt(i, attempt, index):
     if i == 1 and index == 1 and attempt.number == 1:
         raise StorageError("503 slow down")
 
 
-def raise_what_cannot_be_pickled(i, attempt, index):
+def raise_unpicklable_error(i, attempt, index):
     class Local(Exception):
         def __reduce__(self):
-            raise TypeError("stays here")
+            raise TypeError("cannot be pickled")
 
     if i == 1 and attempt.number < 3:
         raise Local("torn")
@@ -118,20 +118,20 @@ def raise_unless_skipped(i, attempt, index):
         raise ValueError("odd shape")
 
 
-def raise_for_good(i, attempt, index):
-    class Hopeless(ShardError):
+def raise_without_retry(i, attempt, index):
+    class NotRetried(ShardError):
         retry = False
 
     if i == 1 and index == 1:
-        raise Hopeless("tar is empty")
+        raise NotRetried("tar is empty")
 
 
 @pytest.mark.parametrize(
-    ("hurt", "succeeds", "failures"),
+    ("fault", "succeeds", "failures"),
     [
-        (raise_in_first_try, True, ("attempt 1: 503 slow down",)),
+        (raise_on_first_attempt, True, ("attempt 1: 503 slow down",)),
         (
-            raise_what_cannot_be_pickled,
+            raise_unpicklable_error,
             True,
             ("attempt 1: Local: torn", "attempt 2: Local: torn"),
         ),
@@ -141,12 +141,12 @@ def raise_for_good(i, attempt, index):
             True,
             tuple(f"attempt {i}: ValueError: odd shape" for i in (1, 2, 3)),
         ),
-        (raise_for_good, False, ("attempt 1: tar is empty",)),
+        (raise_without_retry, False, ("attempt 1: tar is empty",)),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-def test_errors_on_a_task(engine, hurt, succeeds, failures):
-    found = run(engine, build_with(hurt), 4)
+def test_errors_in_a_task(engine, fault, succeeds, failures):
+    found = run(engine, build_with(fault), 4)
     assert (found[1].value is not None, found[1].failures) == (succeeds, failures)
     assert all(found[i].value and not found[i].failures for i in (0, 2, 3))
 
@@ -163,9 +163,9 @@ def lose_the_device(i, attempt, index):
         raise DeviceError("the GPU fell off the bus")
 
 
-def spoil_the_weights(i, attempt, index):
+def change_the_weights(i, attempt, index):
     if i == 1:
-        raise CheckpointError("the weights changed under us")
+        raise CheckpointError("the weights have changed")
 
 
 @pytest.mark.parametrize(
@@ -176,15 +176,15 @@ def spoil_the_weights(i, attempt, index):
         (break_build(RuntimeError("odd")), WorkersError, "RuntimeError: odd"),
         (break_build(StorageError("weights: 503")), WorkersError, "weights: 503"),
         (build_with(lose_the_device), DeviceError, "fell off the bus"),
-        (build_with(spoil_the_weights), CheckpointError, "changed under us"),
+        (build_with(change_the_weights), CheckpointError, "weights have changed"),
     ],
 )
-def test_what_ends_the_night(engine, build, error, message):
+def test_errors_that_end_the_map(engine, build, error, message):
     with pytest.raises(error, match=message):
         list(engine.map(build, [task(i) for i in range(3)], "cpu"))
 
 
-def test_tasks_are_drawn_as_the_work_goes(engine):
+def test_tasks_are_drawn_lazily(engine):
     drawn = 0
 
     def tasks():
@@ -200,7 +200,7 @@ def test_tasks_are_drawn_as_the_work_goes(engine):
     assert (drawn, done) == (40, 40)
 
 
-def test_an_error_of_the_plan_comes_through(engine):
+def test_an_error_of_the_task_iterator_is_raised(engine):
     def tasks():
         yield task(0)
         raise StorageError("plan is damaged")
@@ -209,13 +209,13 @@ def test_an_error_of_the_plan_comes_through(engine):
         list(engine.map(build_with(), tasks(), "cpu"))
 
 
-def test_closing_early_is_quiet(engine):
+def test_closing_early_raises_nothing(engine):
     events = engine.map(build_with(), (task(i) for i in range(1000)), "cpu")
     assert isinstance(next(events), Heartbeat)
     events.close()
 
 
-def test_the_slot_says_what_the_worker_may_use(engine):
+def test_the_slot_has_the_device_and_threads_of_the_worker(engine):
     def build(slot):
         def work(task, attempt):
             yield Heartbeat(task.id, 0)

@@ -1,4 +1,4 @@
-"""What every exporter keeps to. A new `kind` in the union is covered without a change here."""
+"""The contract of every exporter. New kinds in the union are covered without a change here."""
 
 from typing import Any, get_args
 
@@ -26,22 +26,22 @@ HOSTILE = [
 ]
 
 
-class Memory:
-    """A target that keeps everything."""
+class MemoryTarget:
+    """A target that keeps all objects in memory."""
 
     uri = "memory://exports"
     stamp = "2030-01-01"
 
     def __init__(self) -> None:
-        self.kept: dict[str, bytes] = {}
+        self.objects_by_name: dict[str, bytes] = {}
 
     @property
     def objects(self) -> int:
-        return len(self.kept)
+        return len(self.objects_by_name)
 
     def put(self, name: str, payload: bytes) -> None:
-        assert name not in self.kept
-        self.kept[name] = payload
+        assert name not in self.objects_by_name
+        self.objects_by_name[name] = payload
 
 
 def image(key: str, *class_ids: int | None, image_id: str = "") -> LabelledImage:
@@ -60,57 +60,57 @@ def exporter(request: pytest.FixtureRequest) -> Any:
     return KINDS[request.param]()
 
 
-def test_same_input_same_bytes(exporter: Any) -> None:
-    once, again = Memory(), Memory()
-    for target in (once, again):
+def test_equal_inputs_yield_equal_bytes(exporter: Any) -> None:
+    first, second = MemoryTarget(), MemoryTarget()
+    for target in (first, second):
         exporter.write((image(k, 0, 3, -1) for k in ("a.jpg", "b.jpg")), CLASSES, target)
-    assert once.kept == again.kept
+    assert first.objects_by_name == second.objects_by_name
 
 
-def test_account_adds_up(exporter: Any) -> None:
-    target = Memory()
+def test_counts_add_up(exporter: Any) -> None:
+    target = MemoryTarget()
     images = [image("a.jpg", 0, 3, -1, None), image("b.jpg"), image("c.jpg", 0)]
     written = exporter.write(iter(images), CLASSES, target)
     assert (written.kind, written.uri) == (exporter.kind, target.uri)
     assert (written.images, written.masks, written.left_out) == (3, 3, 2)
-    assert written.objects == len(target.kept)
+    assert written.objects == len(target.objects_by_name)
 
 
 @pytest.mark.parametrize(
     ("images", "classes"),
     [([], CLASSES), ([image("a.jpg")], []), ([image("a.jpg", -1, None)], []), ([], [])],
-    ids=["no images", "no masks", "no classes", "nothing at all"],
+    ids=["no images", "no masks", "no classes", "neither"],
 )
-def test_the_edges_are_exports_too(exporter: Any, images: list, classes: list) -> None:
-    target = Memory()
+def test_empty_exports_are_complete(exporter: Any, images: list, classes: list) -> None:
+    target = MemoryTarget()
     written = exporter.write(iter(images), classes, target)
     assert (written.images, written.masks) == (len(images), 0)
-    assert target.kept
+    assert target.objects_by_name
 
 
-def test_keys_are_never_trusted(exporter: Any) -> None:
-    target = Memory()
+def test_hostile_keys_yield_safe_names(exporter: Any) -> None:
+    target = MemoryTarget()
     images = [image(key, 0, image_id=f"{i:020x}") for i, key in enumerate(HOSTILE)]
     exporter.write(iter(images), CLASSES, target)
-    for name in target.kept:
+    for name in target.objects_by_name:
         assert not name.startswith("/") and name.isprintable() and "\\" not in name
         assert all(part not in ("", ".", "..") for part in name.split("/"))
 
 
-def test_consumes_images_once_and_keeps_none(exporter: Any) -> None:
+def test_images_are_consumed_once_and_not_retained(exporter: Any) -> None:
     import weakref
 
-    class Watched(LabelledImage):
-        """LabelledImage has slots without weak references; a subclass has a place for them."""
+    class WeaklyReferenced(LabelledImage):
+        """`LabelledImage` has slots and no weak references; a subclass supports them."""
 
     alive: list[weakref.ref] = []
 
     def stream() -> Any:
         for i in range(50):
             assert sum(r() is not None for r in alive) <= 2
-            made = Watched(f"{i:020x}", f"{i}.jpg", 30, 20, image(f"{i}.jpg", 0, 3).masks)
+            made = WeaklyReferenced(f"{i:020x}", f"{i}.jpg", 30, 20, image(f"{i}.jpg", 0, 3).masks)
             alive.append(weakref.ref(made))
             yield made
             del made
 
-    assert exporter.write(stream(), CLASSES, Memory()).images == 50
+    assert exporter.write(stream(), CLASSES, MemoryTarget()).images == 50

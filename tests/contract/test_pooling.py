@@ -1,4 +1,4 @@
-"""What every pooling promises, whatever its kind."""
+"""The contract of every pooling."""
 
 from typing import get_args
 
@@ -29,7 +29,7 @@ def dense():
 
 
 @every
-def test_shapes_types_and_the_empty_mask(pooling, masks_of, features, dense):
+def test_shapes_dtypes_and_the_empty_mask(pooling, masks_of, features, dense):
     got = pooling.pool(features, masks_of(dense))
     assert got.embeddings.shape == (9, 256) and got.embeddings.dtype == np.float32
     assert got.coverage.dtype == np.float32 and got.empty.dtype == np.bool_
@@ -45,7 +45,7 @@ def test_no_masks(pooling, masks_of, features):
 
 
 @every
-def test_constant_features_give_that_constant(pooling, masks_of, dense):
+def test_constant_features_pool_to_that_constant(pooling, masks_of, dense):
     constant = np.arange(256, dtype=np.float32)
     features = np.broadcast_to(constant[:, None, None], (256, 64, 64))
     got = pooling.pool(features, masks_of(dense))
@@ -55,17 +55,17 @@ def test_constant_features_give_that_constant(pooling, masks_of, dense):
 
 
 @every
-def test_what_lies_in_the_padding_does_not_matter(pooling, masks_of, features, dense):
-    elsewhere = features.copy()
-    elsewhere[:, -(-64 * 120 // 200) :] = 1e9  # below the 200 x 120 image
+def test_padding_is_ignored(pooling, masks_of, features, dense):
+    changed = features.copy()
+    changed[:, -(-64 * 120 // 200) :] = 1e9  # padding below the 200 x 120 image
     full = masks_of(np.ones((1, 120, 200), dtype=bool))
     np.testing.assert_array_equal(
-        pooling.pool(features, full).embeddings, pooling.pool(elsewhere, full).embeddings
+        pooling.pool(features, full).embeddings, pooling.pool(changed, full).embeddings
     )
 
 
 @every
-def test_a_mask_pools_alone_as_in_company_and_dense_as_run_length(
+def test_pooling_is_the_same_for_one_or_many_and_for_dense_or_encoded_masks(
     pooling, masks_of, features, dense
 ):
     together = pooling.pool(features, masks_of(dense))
@@ -82,7 +82,7 @@ def test_a_mask_pools_alone_as_in_company_and_dense_as_run_length(
 @every
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 2**32 - 1))
-def test_embeddings_lie_between_the_features(pooling, masks_of, h, w, seed):
+def test_embeddings_are_within_the_range_of_the_features(pooling, masks_of, h, w, seed):
     rng = np.random.default_rng(seed)
     features = rng.standard_normal((256, 64, 64)).astype(np.float32)
     mask = rng.random((1, h, w)) < rng.random()

@@ -1,4 +1,4 @@
-"""What every reader promises, whatever its kind."""
+"""The contract of every reader."""
 
 import io
 import pickle
@@ -17,22 +17,22 @@ KINDS = {k.model_fields["kind"].default: k for k in get_args(get_args(Reader)[0]
 
 
 class Lake:
-    """A lake that can be filled in the way that a kind of reader wants it."""
+    """A lake in the layout of one kind of reader."""
 
     def __init__(self, kind, root):
         self.kind, self.root = kind, root
         self.fs = fsspec.core.url_to_fs(root)[0]
 
-    def add(self, name, pictures):
-        """Add pictures (name -> bytes) as one source, or as several where one is one picture."""
+    def add(self, name, images):
+        """Add images (name -> bytes) as one tar, or as one source each in a folder."""
         if self.kind == "folder":
-            for picture, payload in pictures.items():
-                self._write(f"{name}/{picture}", payload)
+            for image, payload in images.items():
+                self._write(f"{name}/{image}", payload)
         else:
             sink = io.BytesIO()
             with tarfile.open(fileobj=sink, mode="w") as tar:
-                for picture, payload in pictures.items():
-                    info = tarfile.TarInfo(picture)
+                for image, payload in images.items():
+                    info = tarfile.TarInfo(image)
                     info.size = len(payload)
                     tar.addfile(info, io.BytesIO(payload))
             self._write(f"{name}.tar", sink.getvalue())
@@ -77,7 +77,7 @@ def known_of(*plans):
     return {s.key: s.etag for plan in plans for shard in plan.shards for s in shard.sources}
 
 
-def test_every_image_once_in_a_stable_order(lake):
+def test_every_image_is_read_once_in_a_stable_order(lake):
     shards = lake.reader.plan({}).shards
     got = read_all(lake.reader, shards)
     assert [e.payload for e in got] == [b"1", b"22", b"333", b""]
@@ -86,7 +86,7 @@ def test_every_image_once_in_a_stable_order(lake):
     assert len({e.image_id for e in got}) == len({e.uri for e in got}) == 4
 
 
-def test_ids_come_from_keys_not_from_where_the_lake_lies(lake, tmp_path):
+def test_ids_depend_on_keys_not_on_the_uri_of_the_lake(lake, tmp_path):
     (tmp_path / "moved").mkdir()
     moved = Lake(lake.kind, str(tmp_path / "moved"))
     moved.add("north", {"a.jpg": b"1", "b.jpg": b"22"})
@@ -97,14 +97,14 @@ def test_ids_come_from_keys_not_from_where_the_lake_lies(lake, tmp_path):
     assert ids[0] == ids[1]
 
 
-def test_planning_again_finds_nothing_new(lake):
+def test_planning_again_yields_no_shards(lake):
     first = lake.reader.plan({})
     again = lake.reader.plan(known_of(first))
     assert again.shards == () and again.changed == 0
     assert again.known == sum(len(s.sources) for s in first.shards)
 
 
-def test_growth_plans_only_what_is_new(lake):
+def test_planning_a_grown_lake_yields_new_objects_only(lake):
     first = lake.reader.plan({})
     lake.add("east", {"new.jpg": b"4444"})
     second = lake.reader.plan(known_of(first))
@@ -126,7 +126,7 @@ def test_images_can_be_fetched_again(lake):
     assert dict(fetch_many(got)) == got
 
 
-def test_too_large_is_a_value_in_its_place(lake):
+def test_an_image_that_is_too_large_is_an_error_value_in_order(lake):
     (*_, last) = lake.reader.plan({}).shards
     statuses = [
         e.payload if isinstance(e.payload, bytes) else e.payload.status
@@ -135,12 +135,12 @@ def test_too_large_is_a_value_in_its_place(lake):
     assert statuses[-2:] == ["too_large", b""]
 
 
-def test_a_reader_travels(lake):
+def test_readers_and_shards_can_be_pickled(lake):
     reader, shards = pickle.loads(pickle.dumps((lake.reader, lake.reader.plan({}).shards)))
     assert len(read_all(reader, shards)) == 4
 
 
-def test_an_empty_lake_is_refused(lake, tmp_path):
+def test_an_empty_lake_is_an_error(lake, tmp_path):
     (tmp_path / "empty").mkdir()
     reader = lake.reader.model_copy(update={"uri": str(tmp_path / "empty")})
     with pytest.raises(LakeError, match=r"reader\.uri"):

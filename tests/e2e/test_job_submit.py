@@ -1,4 +1,4 @@
-"""The nightly job as people run it: `ray job submit` against a head of its own."""
+"""The nightly job through `ray job submit` on a dedicated Ray head."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def free_ports(n):
 
 @pytest.fixture(scope="module")
 def head(tmp_path_factory):
-    """A Ray head with a dashboard; yields the job server's URL and the environment."""
+    """Start a Ray head with a dashboard; yield the job server's URL and the environment."""
     folder = tmp_path_factory.mktemp("head")
     port, dashboard, agent, client = free_ports(4)
     env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
@@ -67,10 +67,10 @@ def head(tmp_path_factory):
         wait_for_jobs_api(url, started, folder / "log")
         yield url, env
     finally:
-        family = psutil.Process(started.pid).children(recursive=True)
+        descendants = psutil.Process(started.pid).children(recursive=True)
         started.terminate()
         started.wait(30)
-        for process in psutil.wait_procs(family, timeout=10)[1]:
+        for process in psutil.wait_procs(descendants, timeout=10)[1]:
             process.kill()
         log.close()
 
@@ -79,7 +79,7 @@ def wait_for_jobs_api(url, started, log, limit_s=90):
     until = time.monotonic() + limit_s
     while time.monotonic() < until:
         if started.poll() is not None:
-            raise RuntimeError(f"ray start ended early:\n{log.read_text()[-3000:]}")
+            raise RuntimeError(f"ray start exited early:\n{log.read_text()[-3000:]}")
         try:
             urllib.request.urlopen(f"{url}/api/jobs/", timeout=2).close()
             return
@@ -89,7 +89,7 @@ def wait_for_jobs_api(url, started, log, limit_s=90):
 
 
 def submit(url, env, job, limit_s=60):
-    """Submit a job and wait for its end; the agent that takes jobs comes up after the server."""
+    """Submit a job and wait for its end; retry until the job agent is up."""
     until = time.monotonic() + limit_s
     while True:
         submitted = subprocess.run(

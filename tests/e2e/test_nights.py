@@ -1,7 +1,7 @@
-"""Whole nights through Ray with two actors on real photos, and what must never differ.
+"""Whole nights on Ray with two actors and real photos.
 
-The photos are the labelled fruits and nuts where they are at hand, scenes of the demo otherwise.
-Few prompts per image keep it short; what is compared does not depend on their number.
+The photos are the labelled fruits and nuts if available, otherwise scenes of the demo. Few prompts
+per image keep the tests short; the comparisons do not depend on their number.
 """
 
 import json
@@ -38,7 +38,7 @@ def photos(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory, photos):
-    """A lake of all photos but the last two."""
+    """Return a folder with a lake of all photos but the last two."""
     folder = tmp_path_factory.mktemp("nights")
     lake = folder / "lake"
     lake.mkdir()
@@ -81,13 +81,13 @@ def samseg(folder, *arguments, wanted=0):
 
 
 def table(output, folder):
-    """All parts of one table, in the order of their keys."""
+    """Return all parts of one table, in the order of their keys."""
     parts = sorted(s.key for s in output.storage.list(f"{folder}/"))
     return pa.concat_tables([schema.decode(output.storage.get(key)) for key in parts])
 
 
 def by_name(output):
-    """What was found, by file name: RLEs and embeddings in mask order."""
+    """Return RLEs and embeddings in mask order, by file name."""
     masks = table(output, "masks").select(["image_uri", "mask_index", "rle", "embedding"])
     found = {}
     for row in masks.sort_by([("mask_index", "ascending")]).to_pylist():
@@ -103,11 +103,13 @@ def classes_of(output, version):
 
 @pytest.fixture(scope="module")
 def first_night(workplace, photos):
-    """A calm first night over the folder lake: its last line, and the output."""
+    """Run an uninterrupted first night on the folder lake; return last line, output and config."""
     reader = {"kind": "folder", "uri": str(workplace / "lake"), "images_per_shard": 2}
-    config = config_file(workplace, "calm", reader, exports=[{"kind": "coco"}, {"kind": "png"}])
+    config = config_file(
+        workplace, "uninterrupted", reader, exports=[{"kind": "coco"}, {"kind": "png"}]
+    )
     line = samseg(workplace, "nightly", "-c", config)
-    return line, Output(str(workplace / "calm")), config
+    return line, Output(str(workplace / "uninterrupted")), config
 
 
 def test_every_planned_image_has_one_row(first_night, photos):
@@ -124,7 +126,7 @@ def test_every_planned_image_has_one_row(first_night, photos):
 
 
 def test_tars_give_the_same_masks_and_embeddings(first_night, workplace, photos):
-    _, calm, _ = first_night
+    _, uninterrupted, _ = first_night
     tars = workplace / "tars"
     tars.mkdir()
     names = [p.name for p in photos[:-PLANNED_LATER]]
@@ -135,11 +137,11 @@ def test_tars_give_the_same_masks_and_embeddings(first_night, workplace, photos)
     config = config_file(workplace, "from-tars", {"kind": "webdataset", "uri": str(tars)})
     samseg(workplace, "plan", "-c", config)
     samseg(workplace, "embed", "-c", config)
-    assert by_name(Output(str(workplace / "from-tars"))) == by_name(calm)
+    assert by_name(Output(str(workplace / "from-tars"))) == by_name(uninterrupted)
 
 
 def test_a_killed_night_resumes_to_the_same_rows(first_night, workplace):
-    _, calm, _ = first_night
+    _, uninterrupted, _ = first_night
     reader = {"kind": "folder", "uri": str(workplace / "lake"), "images_per_shard": 2}
     config = config_file(workplace, "killed", reader)
     output = Output(str(workplace / "killed"))
@@ -153,11 +155,11 @@ def test_a_killed_night_resumes_to_the_same_rows(first_night, workplace):
     while len(output.committed()) < 2 and time.monotonic() < until:
         assert driver.poll() is None, "the night ended before it could be killed"
         time.sleep(0.1)
-    family = psutil.Process(driver.pid).children(recursive=True)
+    descendants = psutil.Process(driver.pid).children(recursive=True)
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     time.sleep(1)
-    for process in family:  # a killed driver cannot stop the Ray it started
+    for process in descendants:  # a killed driver does not stop the Ray it started
         if process.is_running():
             process.kill()
     done = output.committed()
@@ -166,15 +168,16 @@ def test_a_killed_night_resumes_to_the_same_rows(first_night, workplace):
     line = samseg(workplace, "nightly", "-c", config)
     assert line["counts"]["embed"]["shards"] == len(list(output.planned())) - len(done)
     for name in ("images", "masks"):
-        columns = [c for c in table(calm, name).column_names if c != "seconds"]
+        columns = [c for c in table(uninterrupted, name).column_names if c != "seconds"]
         key = "image_id" if name == "images" else "mask_id"
         mine, theirs = (
-            table(o, name).select(columns).sort_by([(key, "ascending")]) for o in (output, calm)
+            table(o, name).select(columns).sort_by([(key, "ascending")])
+            for o in (output, uninterrupted)
         )
         assert mine.equals(theirs)
 
 
-def test_a_second_night_adds_only_what_is_new(first_night, workplace, photos):
+def test_a_second_night_adds_new_images_only(first_night, workplace, photos):
     _, output, config = first_night
     before = {s.key: s.etag for s in output.storage.list()}
     classes = classes_of(output, 1)

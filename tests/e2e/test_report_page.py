@@ -1,4 +1,4 @@
-"""The report page in a real browser: pictures decode, nothing is fetched, no error, no overflow."""
+"""The report page in a browser: images decode, no requests, no errors, no overflow."""
 
 import json
 import re
@@ -28,7 +28,7 @@ window.addEventListener("load", () => {
   parent.postMessage({
     width: innerWidth, images: document.images.length, broken,
     overflow: document.documentElement.scrollWidth - innerWidth,
-    painted: document.querySelectorAll(".ribbon a").length,
+    links: document.querySelectorAll(".ribbon a").length,
   }, "*");
 });
 </script>
@@ -80,7 +80,7 @@ def page(small_output: Callable[..., Any], tmp_path: Path) -> Path:
             "<img src=x onerror=alert(1)>.jpg",
             "d.jpg",
         ),
-        failures=((hostile, "undecodable", "a reason that goes on " * 10),),
+        failures=((hostile, "undecodable", "a long reason " * 16),),
         size=(240, 320),
     )
     key = report(
@@ -96,7 +96,7 @@ def page(small_output: Callable[..., Any], tmp_path: Path) -> Path:
     return found
 
 
-def test_looks_right_and_says_nothing_to_the_console(page: Path, tmp_path: Path) -> None:
+def test_renders_without_console_messages(page: Path, tmp_path: Path) -> None:
     shot = tmp_path / "shot.png"
     ran = browse(tmp_path, page, "--window-size=1360,2400", f"--screenshot={shot}")
     assert not re.findall(r".*CONSOLE.*", ran.stderr)
@@ -105,7 +105,7 @@ def test_looks_right_and_says_nothing_to_the_console(page: Path, tmp_path: Path)
     assert len(np.unique(pixels[::4, ::4].reshape(-1, 3), axis=0)) > 1000
 
 
-def test_pictures_decode_and_no_width_overflows(page: Path, tmp_path: Path) -> None:
+def test_images_decode_and_no_width_overflows(page: Path, tmp_path: Path) -> None:
     text = page.read_text()
     probed = re.sub(r"<meta http-equiv[^>]*>", "", text).replace("</body>", f"{PROBE}</body>")
     (tmp_path / "probed.html").write_text(probed)
@@ -119,10 +119,12 @@ def test_pictures_decode_and_no_width_overflows(page: Path, tmp_path: Path) -> N
     for frame in seen:
         assert frame["images"] == text.count("<img ") > 20
         assert (frame["broken"], frame["overflow"]) == (0, 0)
-        assert frame["painted"] == 4
+        assert frame["links"] == 4
 
 
-def test_its_policy_stops_what_it_does_not_need(page: Path, tmp_path: Path) -> None:
+def test_its_content_security_policy_blocks_scripts_and_requests(
+    page: Path, tmp_path: Path
+) -> None:
     attacked = tmp_path / "attacked.html"
     attack = "<script>document.title = 'ran'</script><img src='file:///etc/hostname'>"
     attacked.write_text(page.read_text().replace("</main>", f"{attack}</main>"))

@@ -19,19 +19,19 @@ def test_redact_removes_credentials_and_signatures(text, wanted):
     assert redact(text) == wanted
 
 
-def test_one_line_is_one_bounded_line():
+def test_one_line_is_a_single_line_of_bounded_length():
     text = one_line(ValueError("first\n   second " + "x" * 500))
     assert "\n" not in text
     assert len(text) == 300
     assert text.startswith("ValueError: first second x")
 
 
-def test_image_error_survives_pickling():
+def test_image_errors_can_be_pickled():
     again = pickle.loads(pickle.dumps(ImageError("too_large", "51 MP")))
     assert (again.status, str(again)) == ("too_large", "51 MP")
 
 
-def test_the_drawn_tree_names_every_error():
+def test_the_error_tree_in_the_docstring_is_complete():
     drawn = errors.__doc__ or ""
     defined = {
         name
