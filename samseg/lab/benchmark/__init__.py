@@ -1,11 +1,11 @@
-"""Measuring samseg against `segment_anything` and against a bare loop; `jobs/benchmark.py` runs it.
+"""Benchmark of samseg against `segment_anything` and a bare loop; `jobs/benchmark.py` runs it.
 
-Not part of a night: nothing else of samseg imports it.
+Nothing else in samseg imports it. Modules by command:
 
-    amg, prompts   comparison, of what tasks ask, of which subject, against which reference
-    stages         breakdown, by a stopwatch
-    embed          embed_stage, against a bare_loop, by throughput
+    amg, prompts   comparison: tasks of a subject against the reference, masks by matching
+    stages         breakdown, with a stopwatch
+    embed          embed_stage against a bare_loop, by throughput
     all            record, machine, timing, processes (CPU, memory), floor (of a GPU), report
 
-`random_weights` stand in for weights that a machine does not have.
+`random_weights` replace checkpoints that a machine does not have.
 """

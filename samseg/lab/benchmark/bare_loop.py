@@ -1,7 +1,7 @@
-"""The embed stage without the embed stage: what one worker cannot do without, image after image.
+"""The bare loop: the work of the embed stage without its engine, prefetching and commits.
 
-Read, decode, segment, pool, make rows. No engine, no reading ahead and no commit. Several workers
-are as many processes with an even share of the shards each.
+Each image is read, decoded, segmented and pooled into rows, one after another. Several workers are
+separate processes, each with an equal share of the shards.
 """
 
 import multiprocessing
@@ -17,31 +17,31 @@ from samseg.errors import WorkersError
 from samseg.stages.embed.stage import EmbedEvent, EmbedSpec
 from samseg.types import Shard
 
-_LOOK_S = 1.0
-"""How often to see whether every process still lives."""
+_POLL_S = 1.0
+"""Interval of checking that every process is alive."""
 
 
 def run_loops(
     spec: EmbedSpec, shards: list[Shard], slot: Slot, workers: int
 ) -> Iterator[EmbedEvent]:
-    """Label images in `workers` fresh processes; write nothing.
+    """Label images in `workers` new processes, without writing results.
 
     Args:
-        spec: as the stage gets it.
-        shards: what to do, as planned.
-        slot: what each process gets.
-        workers: processes.
+        spec: the spec of the embed stage.
+        shards: the planned shards.
+        slot: device and threads of each process.
+        workers: number of processes.
 
     Yields:
-        What an engine yields over the embed stage: heartbeats, and one result per shard.
+        The events of an engine running the embed stage: heartbeats, and one result per shard.
 
     Raises:
-        WorkersError: a process ended early; it has written why to standard error.
+        WorkersError: a process failed; its traceback is on standard error.
     """
-    fresh = multiprocessing.get_context("spawn")
-    events: Queue[EmbedEvent | None] = fresh.Queue()
+    context = multiprocessing.get_context("spawn")
+    events: Queue[EmbedEvent | None] = context.Queue()
     processes = [
-        fresh.Process(target=loop, args=(spec, shards[i::workers], slot, events))
+        context.Process(target=loop, args=(spec, shards[i::workers], slot, events))
         for i in range(workers)
     ]
     with _omp_threads(slot.threads):
@@ -50,10 +50,12 @@ def run_loops(
     try:
         while workers:
             try:
-                event = events.get(timeout=_LOOK_S)
+                event = events.get(timeout=_POLL_S)
             except Empty:
                 if any(process.exitcode for process in processes):
-                    raise WorkersError("a bare loop ended early; see its traceback") from None
+                    raise WorkersError(
+                        "a process of the bare loop failed; see its traceback above"
+                    ) from None
                 continue
             if event is None:
                 workers -= 1
@@ -68,15 +70,15 @@ def run_loops(
 def loop(
     spec: EmbedSpec, shards: list[Shard], slot: Slot, events: "Queue[EmbedEvent | None]"
 ) -> None:
-    """Label the images of some shards in this process, which must be a fresh one."""
+    """Label the images of some shards in this process, which must be a new one."""
     from samseg.masks.containment import parents
     from samseg.sam.segmenter import Segmenter
     from samseg.stages.embed.prefetch import decode_one
     from samseg.stages.embed.shard_rows import ShardResult, ShardRows
     from samseg.types import Image
 
-    # Linux shares a busy machine out by session (sched(7), autogroup), and Ray's workers have one
-    # of their own
+    # Linux schedules CPU time per session (autogroup, sched(7)), and each of Ray's workers has a
+    # session of its own
     os.setsid()
     segmenter = Segmenter.load(spec.model, spec.masks, device=slot.device, threads=slot.threads)
     for shard in shards:
@@ -99,7 +101,7 @@ def loop(
 
 @contextmanager
 def _omp_threads(threads: int) -> Iterator[None]:
-    """Start processes meanwhile with OMP_NUM_THREADS, as Ray starts its actors."""
+    """Set OMP_NUM_THREADS for processes started in this context, as Ray does for actors."""
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = str(threads)
     try:

@@ -1,9 +1,9 @@
-"""Where the reference's time goes and where samseg's does, stage by stage, on one photo.
+"""Time per stage of the reference and of samseg on one photo.
 
-Both run whole, as users run them, with the functions that begin and end a stage timed from
-outside; on a CPU with one thread, for on several samseg's stages overlap. So a saving shows where
-it acts: a mask head that runs for fewer prompts, or run-length encoding after suppression instead
-of before it, is cheaper per prompt here.
+Both run unchanged, with the functions of each stage timed from outside. On a CPU with one thread,
+because with several samseg's stages overlap. Times are per prompt, so a saving appears in the
+stage where it arises: a mask head that runs for fewer prompts, or run-length encoding after
+suppression instead of before it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,10 +20,10 @@ from samseg.lab.benchmark.machine import Machine
 from samseg.lab.benchmark.record import Record
 from samseg.lab.benchmark.stopwatch import Site, Stopwatch
 from samseg.lab.benchmark.subject import Sides, Subject, photo
-from samseg.lab.benchmark.tasks import AutomaticTask, BenchmarkTask
+from samseg.lab.benchmark.tasks import AutomaticTask, Workload
 from samseg.progress import Progress
 from samseg.sam import segmenter as ours
-from samseg.sam.automatic import crop_masks as search
+from samseg.sam.automatic import crop_masks
 from samseg.sam.network.decoder import Decoder
 from samseg.sam.network.encoder import ImageEncoder
 from samseg.sam.runtime import SamRuntime
@@ -50,13 +50,13 @@ _UNITS: Mapping[str, Unit] = {
 
 
 class StageTime(Spec):
-    """One stage on both sides; medians of the repeats.
+    """Time of one stage on both sides; medians over the repeats.
 
     Attributes:
         stage: its name.
-        unit: what it is counted by: the encoder by image or crop, all others by prompt.
-        reference_ms: per unit.
-        samseg_ms: per unit.
+        unit: `image` (image or crop) for the encoder, `prompt` for all other stages.
+        reference_ms: milliseconds per unit.
+        samseg_ms: milliseconds per unit.
     """
 
     stage: str
@@ -69,12 +69,12 @@ class Breakdown(Record):
     """One run of `stages`.
 
     Attributes:
-        subject: the model, and the settings as used.
-        photo: its name.
-        prompts: points asked on it.
-        encodings: images and crops encoded.
+        subject: the model, with the settings used.
+        photo: name of the photo.
+        prompts: number of point prompts.
+        encodings: number of images and crops encoded.
         repeats: runs of each side.
-        stages: in the order of the work.
+        stages: times, in the order of execution.
     """
 
     subject: Subject
@@ -88,14 +88,14 @@ class Breakdown(Record):
 def break_down(
     subject: Subject, path: Path, *, repeats: int, command: str, progress: Progress
 ) -> Breakdown:
-    """Run both sides on one photo, in turn, and watch their stages.
+    """Run both sides alternately on one photo and time their stages.
 
     Args:
         subject: model and settings, with one thread.
         path: the photo.
-        repeats: runs of each side, after one that does not count.
-        command: how to take these figures again.
-        progress: where to show progress.
+        repeats: runs of each side, after one warm-up run.
+        command: the command that reproduces the figures.
+        progress: where progress is shown.
     """
     progress.start("stages", 2 * (repeats + 1), "runs")
     task, pixels = AutomaticTask(), photo(path)
@@ -104,9 +104,9 @@ def break_down(
     sites = {"reference": reference_sites(sides.model), "samseg": samseg_sites()}
     watches: dict[str, list[Stopwatch]] = {side: [] for side in sites}
     for _ in range(repeats + 1):
-        for side, watched in sites.items():
+        for side, timed in sites.items():
             watch = Stopwatch()
-            with watch.watching(watched):
+            with watch.watching(timed):
                 if side == "reference":
                     task.reference(sides.model, settings, pixels)
                 else:
@@ -114,24 +114,24 @@ def break_down(
             watches[side].append(watch)
             progress.update(sum(map(len, watches.values())), side)
     progress.finish(f"{path.name}, {repeats} runs of each side")
-    asked = task.asked(settings, pixels)
+    workload = task.workload(settings, pixels)
     return Breakdown(
         command=command,
         machine=Machine.here(sides.segmenter.device),
         subject=subject.model_copy(update={"settings": settings}),
         photo=path.name,
-        prompts=asked.prompts,
-        encodings=asked.encodings,
+        prompts=workload.prompts,
+        encodings=workload.encodings,
         repeats=repeats,
-        stages=stage_times(watches["reference"][1:], watches["samseg"][1:], asked),
+        stages=stage_times(watches["reference"][1:], watches["samseg"][1:], workload),
     )
 
 
 def stage_times(
-    reference: Sequence[Stopwatch], samseg: Sequence[Stopwatch], asked: BenchmarkTask
+    reference: Sequence[Stopwatch], samseg: Sequence[Stopwatch], workload: Workload
 ) -> tuple[StageTime, ...]:
-    """Take medians over the repeats, per image or prompt."""
-    units: Mapping[Unit, int] = {"image": asked.encodings, "prompt": asked.prompts}
+    """Return medians over the repeats, per image or prompt."""
+    units: Mapping[Unit, int] = {"image": workload.encodings, "prompt": workload.prompts}
     return tuple(
         StageTime(
             stage=stage,
@@ -144,7 +144,7 @@ def stage_times(
 
 
 def reference_sites(model: Sam) -> list[Site]:
-    """Return where the reference's stages begin and end."""
+    """Return the functions of the reference's stages."""
     return [
         (SamAutomaticMaskGenerator, "generate", REST),
         (SamPredictor, "set_image", ENCODER),
@@ -160,7 +160,7 @@ def reference_sites(model: Sam) -> list[Site]:
 
 
 def samseg_sites() -> list[Site]:
-    """Return where samseg's begin and end; what all prompts share is the transformer's."""
+    """Return the functions of samseg's stages; work shared by all prompts counts as transformer."""
     return [
         (ours.Segmenter, "segment", REST),
         (ImageEncoder, "encode_batch", ENCODER),
@@ -170,6 +170,6 @@ def samseg_sites() -> list[Site]:
         (SamRuntime, "upsampler", FILTERS),
         (Upsampler, "measure", FILTERS),
         (Upsampler, "cut", FILTERS),
-        (search, "cut_off", FILTERS),
+        (crop_masks, "cut_off", FILTERS),
         (ours, "to_masks", RLE),
     ]

@@ -1,7 +1,7 @@
-"""Masks and their time against the reference, on the same photos in one run.
+"""Comparison of masks and run time with the reference, on the same photos in one run.
 
-Sides take turns photo by photo and repeat by repeat, and so does who begins. Before the first
-photo counts, samseg has done it once, and the reference has answered one batch of points.
+The two sides alternate, per photo and repeat, and so does which side runs first. Warm-up: samseg
+processes the first photo once, the reference one batch of its prompts.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from samseg.lab.benchmark.matching import Agreement, agreement
 from samseg.lab.benchmark.processes import Peak, peak_of
 from samseg.lab.benchmark.record import Record
 from samseg.lab.benchmark.subject import Sides, Subject, photo, segmenter_of
-from samseg.lab.benchmark.tasks import BenchmarkTask, Rles, Task
+from samseg.lab.benchmark.tasks import Rles, Task, Workload
 from samseg.lab.benchmark.timing import Seconds, Speed, timed
 from samseg.progress import Progress
 from samseg.sam.settings import Architecture, MaskSettings
@@ -25,17 +25,17 @@ from samseg.spec import Spec
 
 
 class Match(Spec):
-    """How well masks agree with the reference's; see `samseg.lab.benchmark.matching.Agreement`.
+    """Agreement of masks with the reference's; see `samseg.lab.benchmark.matching.Agreement`.
 
     Attributes:
-        wanted: masks of the reference.
-        found: masks of the other.
-        recall_90: fraction of the wanted ones that are found with IoU at least 0.9.
-        recall_99: the same with 0.99.
-        precision_90: fraction of the found ones that are wanted with IoU at least 0.9.
-        precision_99: the same with 0.99.
-        mean_iou: of matched pairs.
-        count_difference: sum over photos of the difference in the number of masks, absolute.
+        wanted: number of masks of the reference.
+        found: number of masks compared with them.
+        recall_90: fraction of the reference's masks matched at IoU 0.9 or more.
+        recall_99: the same at IoU 0.99.
+        precision_90: fraction of the compared masks matched at IoU 0.9 or more.
+        precision_99: the same at IoU 0.99.
+        mean_iou: mean IoU of the matched pairs.
+        count_difference: sum over photos of the absolute difference in the number of masks.
     """
 
     wanted: int
@@ -49,7 +49,7 @@ class Match(Spec):
 
     @classmethod
     def of(cls, found: Agreement) -> "Match":
-        """Work out the rates."""
+        """Compute the rates."""
         return cls(
             wanted=found.wanted,
             found=found.found,
@@ -63,7 +63,7 @@ class Match(Spec):
 
 
 class Peaks(Spec):
-    """Peak memory of both sides on the largest photo, each in a process of its own."""
+    """Peak memory of both sides on the largest photo, each in its own process."""
 
     reference: Peak
     samseg: Peak
@@ -73,14 +73,14 @@ class Comparison(Record):
     """One run of `amg` or `prompts`.
 
     Attributes:
-        task: what both sides did.
-        subject: the model, and the settings as used; with random weights the thresholds differ from
-            photo to photo and are not these.
-        photos: names.
-        matches: samseg, and the reference's own noise where it was asked for, by name.
-        speed: times.
-        memory: if it was asked for.
-        gpu: ms per image, where a GPU did the work.
+        task: the task of both sides.
+        subject: the model, with the settings used, except that random weights have other
+            thresholds for each photo.
+        photos: names of the photos.
+        matches: by name: samseg and, if requested, the reference's noise floor.
+        speed: run times.
+        memory: peak memory, if requested.
+        gpu: milliseconds per image, if a GPU was used.
     """
 
     task: Task
@@ -103,29 +103,29 @@ def compare(
     command: str,
     progress: Progress,
 ) -> Comparison:
-    """Let both sides do a task.
+    """Run a task on both sides.
 
     Args:
-        task: what to do with each photo.
+        task: what to compute for each photo.
         subject: model and settings.
-        photos: files.
-        repeats: how often each side does each photo.
+        photos: paths of the photos.
+        repeats: runs of each side on each photo.
         noise: also compare the reference with itself where only rounding differs.
         memory: also measure peak memory.
-        command: how to take these figures again.
-        progress: where to show progress.
+        command: the command that reproduces the figures.
+        progress: where progress is shown.
     """
-    runs = count(1)
+    done = count(1)
     progress.start(task.kind, len(photos) * 2 * (repeats + noise), "runs")
     sides = Sides.of(subject)
     task.warm_up(sides.model, sides.segmenter.settings, photo(photos[0]))
     task.samseg(sides.segmenter, photo(photos[0]))
-    rounds: list[_TimedRun] = []
+    runs: list[_PhotoRun] = []
     for path in photos:
-        here = sides.on(subject, photo(path)) if task.kind == "amg" else sides
-        ran = partial(lambda name: progress.update(next(runs), name), path.name)
-        rounds.append(_round(task, here, path, repeats, noise, ran))
-    speed = Speed.of([r.reference for r in rounds], [r.samseg for r in rounds])
+        own = sides.on(subject, photo(path)) if task.kind == "amg" else sides
+        tick = partial(lambda name: progress.update(next(done), name), path.name)
+        runs.append(_run(task, own, path, repeats, noise, tick))
+    speed = Speed.of([r.reference for r in runs], [r.samseg for r in runs])
     progress.finish(f"{speed.wall.ratio:.1f} times as fast as the reference")
     machine = Machine.here(sides.segmenter.device)
     return Comparison(
@@ -135,31 +135,31 @@ def compare(
         subject=subject.model_copy(update={"settings": sides.segmenter.settings}),
         photos=tuple(path.name for path in photos),
         matches={
-            name: Match.of(sum((r.matches[name] for r in rounds), Agreement()))
-            for name in rounds[0].matches
+            name: Match.of(sum((r.matches[name] for r in runs), Agreement()))
+            for name in runs[0].matches
         },
         speed=speed,
-        memory=_peaks(task, subject, max(rounds, key=lambda r: r.area)) if memory else None,
-        gpu=_gpu_figures(machine, sides.arch, rounds, speed),
+        memory=_peaks(task, subject, max(runs, key=lambda r: r.area)) if memory else None,
+        gpu=_gpu_figures(machine, sides.arch, runs, speed),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _TimedRun:
-    """What came of one photo."""
+class _PhotoRun:
+    """Results of both sides on one photo."""
 
     path: Path
     area: int
     settings: MaskSettings
-    asked: BenchmarkTask
+    workload: Workload
     reference: list[Seconds]
     samseg: list[Seconds]
     matches: dict[str, Agreement]
 
 
-def _round(
-    task: Task, sides: Sides, path: Path, repeats: int, noise: bool, ran: Callable[[], None]
-) -> _TimedRun:
+def _run(
+    task: Task, sides: Sides, path: Path, repeats: int, noise: bool, tick: Callable[[], None]
+) -> _PhotoRun:
     pixels, settings = photo(path), sides.segmenter.settings
     calls = {
         "reference": partial(task.reference, sides.model, settings, pixels),
@@ -171,36 +171,36 @@ def _round(
         for side in sorted(calls, reverse=n % 2 == 1):
             masks[side], took = timed(calls[side])
             times[side].append(took)
-            ran()
+            tick()
     matches = {"samseg": agreement(masks["reference"], masks["samseg"])}
     if noise:
         for name, other in task.noise(sides.model, settings, pixels):
             matches[name] = agreement(masks["reference"], other)
-            ran()
-    return _TimedRun(
+            tick()
+    return _PhotoRun(
         path=path,
         area=pixels.shape[0] * pixels.shape[1],
         settings=settings,
-        asked=task.asked(settings, pixels),
+        workload=task.workload(settings, pixels),
         matches=matches,
         **times,
     )
 
 
 def _gpu_figures(
-    machine: Machine, arch: Architecture, rounds: Sequence[_TimedRun], speed: Speed
+    machine: Machine, arch: Architecture, runs: Sequence[_PhotoRun], speed: Speed
 ) -> GpuFigures | None:
     if machine.gpu is None:
         return None
-    encodings, prompts = (fmean(counts) for counts in zip(*(r.asked for r in rounds), strict=True))
+    encodings, prompts = (fmean(counts) for counts in zip(*(r.workload for r in runs), strict=True))
     return GpuFigures(
         gpu=machine.gpu,
-        ms_per_image=1e3 * speed.wall.samseg_s / len(rounds),
+        ms_per_image=1e3 * speed.wall.samseg_s / len(runs),
         floor_ms=floor_ms(machine.gpu, arch, encodings, prompts),
     )
 
 
-def _peaks(task: Task, subject: Subject, largest: _TimedRun) -> Peaks:
+def _peaks(task: Task, subject: Subject, largest: _PhotoRun) -> Peaks:
     subject = subject.model_copy(update={"settings": largest.settings})
     return Peaks(
         reference=peak_of(partial(_reference_work, task, subject, largest.path)),

@@ -1,8 +1,8 @@
-"""The embed stage through Ray against a bare loop of the same segmenter.
+"""Comparison of the embed stage on Ray with a bare loop of the same segmenter.
 
-Both label the same shards with the same threads per worker, in turn. What is compared is the pace
-of warm workers that all have work (`throughput`): neither the start of Ray and of processes nor
-the loading of models counts, nor what the last worker does alone.
+Both label the same shards alternately, with the same threads per worker. Compared is the
+throughput while all workers are warm and busy (`throughput`), which excludes starting Ray and
+processes, loading models, and the end, when some workers are idle.
 """
 
 import os
@@ -18,7 +18,7 @@ from samseg.errors import ConfigError
 from samseg.lab.benchmark.bare_loop import run_loops
 from samseg.lab.benchmark.machine import Machine
 from samseg.lab.benchmark.record import Record
-from samseg.lab.benchmark.throughput import Journal, Pace
+from samseg.lab.benchmark.throughput import ProgressLog, Throughput
 from samseg.lab.benchmark.timing import Ratio
 from samseg.output import Output
 from samseg.pooling import Coverage
@@ -34,11 +34,11 @@ from samseg.types import Shard
 
 
 class Lake(Spec):
-    """What is labelled.
+    """The photos to label.
 
     Attributes:
-        folder: of photos.
-        images: how many of them at most; whole shards only.
+        folder: folder of photos.
+        images: maximum number of photos; whole shards only.
         images_per_shard: photos in one shard.
     """
 
@@ -47,36 +47,38 @@ class Lake(Spec):
     images_per_shard: PositiveInt = 4
 
     def shards(self) -> tuple[Folder, list[Shard]]:
-        """Plan, and return the reader too.
+        """Return the reader and the planned shards.
 
         Raises:
-            LakeError: there is no photo.
+            LakeError: the folder holds no photos.
         """
         reader = Folder(uri=self.folder, images_per_shard=self.images_per_shard)
         planned = reader.plan({}).shards
         return reader, list(planned[: max(1, self.images // self.images_per_shard)])
 
 
-class Team(Spec):
-    """The stage and the loop with one number of workers.
+class WorkersComparison(Spec):
+    """The stage and the loop with the same number of workers.
 
     Attributes:
-        workers: Ray actors, or processes of the loop.
-        stage: pace of the stage in each repeat.
-        loop: pace of the loop in each repeat.
+        workers: number of Ray actors, or of processes of the loop.
+        stage: throughput of the stage in each repeat.
+        loop: throughput of the loop in each repeat.
         wall: seconds per image of the loop (`reference_s`) over those of the stage.
-        cpu: the same of CPU seconds, Ray's own processes included.
+        cpu: the same for CPU seconds, including Ray's own processes.
     """
 
     workers: int
-    stage: tuple[Pace, ...]
-    loop: tuple[Pace, ...]
+    stage: tuple[Throughput, ...]
+    loop: tuple[Throughput, ...]
     wall: Ratio
     cpu: Ratio
 
     @classmethod
-    def of(cls, workers: int, stage: Sequence[Pace], loop: Sequence[Pace]) -> "Team":
-        """Compare the repeats of both."""
+    def of(
+        cls, workers: int, stage: Sequence[Throughput], loop: Sequence[Throughput]
+    ) -> "WorkersComparison":
+        """Compare the repeats of both sides."""
         wall, cpu = (
             Ratio.of([[seconds(p) for p in loop]], [[seconds(p) for p in stage]])
             for seconds in (lambda p: p.wall_s / p.images, lambda p: p.cpu_s / p.images)
@@ -88,16 +90,16 @@ class EmbedComparison(Record):
     """One run of `embed`; the machine's threads are those of one worker.
 
     Attributes:
-        lake: what was labelled.
-        model: with which weights.
-        settings: mask generation as used.
-        teams: one for each number of workers.
+        lake: the photos.
+        model: the model.
+        settings: the mask settings used.
+        teams: one comparison for each number of workers.
     """
 
     lake: Lake
     model: ModelSpec
     settings: MaskSettings
-    teams: tuple[Team, ...]
+    teams: tuple[WorkersComparison, ...]
 
 
 def compare_embed(
@@ -111,31 +113,32 @@ def compare_embed(
     command: str,
     progress: Progress,
 ) -> EmbedComparison:
-    """Label a lake through Ray and in bare loops, in turn.
+    """Label a lake on Ray and in bare loops, alternately.
 
     Args:
-        lake: what to label.
+        lake: the photos.
         model: checkpoint and device.
-        settings: mask generation; what is not given the checkpoint may recommend.
-        actors: numbers of workers.
+        settings: mask settings; unset ones take the checkpoint's recommended values.
+        actors: the numbers of workers to compare.
         threads: CPU threads of one worker.
         repeats: runs of each side with each number of workers.
-        command: how to take these figures again.
-        progress: where to show progress.
+        command: the command that reproduces the figures.
+        progress: where progress is shown.
 
     Raises:
-        ConfigError: too few shards to see all workers at work.
-        WorkersError: a worker did not get through.
+        ConfigError: too few shards to keep all workers busy.
+        WorkersError: a worker failed.
     """
-    # Ray has its workers step back for all others (nice 15), and a loop does not: on a machine that
-    # does other work too, one side would get less of it than the other
+    # Ray runs its workers at nice 15 and the loop runs at 0: on a machine with other load, the
+    # stage would get less CPU time than the loop
     os.environ.setdefault("RAY_worker_niceness", "0")
     settings = settings.resolved(identify(model).recommended)
     reader, shards = lake.shards()
     if len(shards) < 2 * max(actors):
         raise ConfigError(
-            f"{len(shards)} shards are too few for {max(actors)} workers, of whom the first shard "
-            "does not count; give more images, or put fewer into a shard"
+            f"{len(shards)} shards are too few for {max(actors)} workers (at least "
+            f"{2 * max(actors)}, because the first shard of each is warm-up); use more images or "
+            "smaller shards"
         )
     device = resolve_device(model.device)
     slot = Slot("cuda" if device.type == "cuda" else "cpu", threads)
@@ -143,12 +146,12 @@ def compare_embed(
     progress.start("embed", 2 * repeats * len(actors) * images, "images")
     done = count(1)
 
-    def watched(side: str, workers: int) -> Pace:
-        """Let one side label the lake once, with so many workers."""
-        journal = Journal()
+    def measure(side: str, workers: int) -> Throughput:
+        """Label the lake once with one side."""
+        log = ProgressLog()
 
-        def note(event: EmbedEvent) -> None:
-            journal.note(event)
+        def record(event: EmbedEvent) -> None:
+            log.record(event)
             if isinstance(event, Heartbeat) and event.index:
                 progress.update(next(done), f"{side}, {workers} workers")
 
@@ -156,21 +159,23 @@ def compare_embed(
             embedding = EmbedSpec(folder, reader, DecodePolicy(), model, settings, Coverage())
             if side == "stage":
                 engine = RayPool(address="local", workers=workers, cpus_per_worker=threads)
-                embed(Output(folder), embedding, shards, engine, note)
+                embed(Output(folder), embedding, shards, engine, record)
             else:
                 for event in run_loops(embedding, shards, slot, workers):
-                    note(event)
-        return journal.pace(workers)
+                    record(event)
+        return log.throughput(workers)
 
-    teams = []
+    comparisons = []
     for workers in actors:
-        paces: dict[str, list[Pace]] = {"stage": [], "loop": []}
+        repeated: dict[str, list[Throughput]] = {"stage": [], "loop": []}
         for n in range(repeats):
-            for side in sorted(paces, reverse=n % 2 == 0):
-                paces[side].append(watched(side, workers))
-        teams.append(Team.of(workers, **paces))
+            for side in sorted(repeated, reverse=n % 2 == 0):
+                repeated[side].append(measure(side, workers))
+        comparisons.append(WorkersComparison.of(workers, **repeated))
     progress.finish(
-        ", ".join(f"{t.wall.ratio:.0%} of a bare loop with {t.workers} workers" for t in teams)
+        ", ".join(
+            f"{c.wall.ratio:.0%} of a bare loop with {c.workers} workers" for c in comparisons
+        )
     )
     return EmbedComparison(
         command=command,
@@ -178,5 +183,5 @@ def compare_embed(
         lake=lake,
         model=model,
         settings=settings,
-        teams=tuple(teams),
+        teams=tuple(comparisons),
     )

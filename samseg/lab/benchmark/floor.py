@@ -1,8 +1,8 @@
-"""The least time that a GPU's arithmetic allows, and how near a measurement comes to it.
+"""The arithmetic floor: the minimum time per image at a GPU's peak FLOP/s.
 
-Counts are those of the reference's form of the model (1 multiply-accumulate is 2 FLOP, 1024 x 1024
-input), whatever the precision, so a rearrangement that needs fewer operations, or a search that
-asks fewer points, may come below the floor.
+FLOP are counted for the reference's form of the model (1 multiply-accumulate is 2 FLOP, 1024 x 1024
+input) and do not depend on the precision. An equivalent form with fewer operations, or adaptive
+point sampling with fewer prompts, can be faster than this floor.
 """
 
 from collections.abc import Mapping
@@ -27,16 +27,16 @@ PEAK_TFLOPS: Mapping[str, float] = {
     "NVIDIA L40S": 362,
     "NVIDIA L4": 121,
 }
-"""Dense bfloat16 as the maker's data sheets state it, by the whole name that CUDA gives the GPU."""
+"""Dense bfloat16 peak from the vendor's data sheet, by the GPU's full CUDA name."""
 
 
 class GpuFigures(Spec):
-    """Time per image next to the floor.
+    """Measured time per image and its arithmetic floor.
 
     Attributes:
-        gpu: its name.
-        ms_per_image: measured.
-        floor_ms: by arithmetic; None where the GPU's peak or the model's count is not known.
+        gpu: name of the GPU.
+        ms_per_image: measured milliseconds per image.
+        floor_ms: the floor; None if the GPU's peak or the model's FLOP are not known.
     """
 
     gpu: str
@@ -52,13 +52,13 @@ class GpuFigures(Spec):
 
 
 def floor_ms(gpu: str, arch: Architecture, encodings: float, prompts: float) -> float | None:
-    """Return milliseconds per image at the GPU's peak; None where that is not known.
+    """Return the milliseconds per image at the GPU's peak, or None if that is not known.
 
     Args:
-        gpu: its name.
-        arch: of the model.
-        encodings: images and crops encoded, per image.
-        prompts: prompts decoded, per image.
+        gpu: name of the GPU.
+        arch: architecture of the model.
+        encodings: encoded images and crops per image.
+        prompts: decoded prompts per image.
     """
     peak, encoder = PEAK_TFLOPS.get(gpu), ENCODER_TFLOP.get(arch)
     if peak is None or encoder is None:

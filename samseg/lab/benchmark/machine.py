@@ -1,4 +1,4 @@
-"""The machine and the versions that figures were taken with: no figure without them."""
+"""Description of the machine and versions of a measurement; part of every record."""
 
 import os
 import platform
@@ -14,15 +14,16 @@ _CPU_INFO = Path("/proc/cpuinfo")
 
 
 class Machine(Spec):
-    """Where figures come from.
+    """A machine and its software versions.
 
     Attributes:
         cpu: name of the processor.
-        cpus: logical CPUs.
+        cpus: number of logical CPUs.
         threads: CPU threads of one process.
-        gpu: name of the GPU, None where a CPU did the work.
-        versions: of python, torch and samseg.
-        commit: git commit of the working tree, with `+` when files differ; None outside of one.
+        gpu: name of the GPU; None if the CPU was used.
+        versions: versions of python, torch and samseg.
+        commit: git commit of the working tree, with `+` if tracked files were changed; None outside
+            a working tree.
     """
 
     cpu: str
@@ -34,7 +35,7 @@ class Machine(Spec):
 
     @classmethod
     def here(cls, device: torch.device, threads: int | None = None) -> "Machine":
-        """Describe this machine as used through `device`, with PyTorch's threads or `threads`."""
+        """Describe this machine; `threads` defaults to PyTorch's number of threads."""
         return cls(
             cpu=_cpu_name(),
             cpus=os.cpu_count() or 1,

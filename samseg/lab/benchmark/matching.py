@@ -1,7 +1,8 @@
-"""Are two lists of masks the same? One-to-one matching by IoU.
+"""Agreement of two lists of masks, by one-to-one matching on IoU.
 
-For comparing two segmenters, or one against itself. Thresholds and suppression turn rounding into
-whole masks gained or lost, so equality is measured: recall and precision at high IoU.
+For comparing two segmenters, or one with itself. Thresholds and suppression turn rounding
+differences into whole masks gained or lost, so equality is measured as recall and precision at high
+IoU.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,16 +16,16 @@ Rle = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How well found masks match wanted ones; sums over images, so agreements add up.
+    """Counts of matched masks, summed over images.
 
     Attributes:
-        wanted: masks wanted.
-        found: masks found.
-        at_90: matched pairs of IoU at least 0.9.
-        at_99: matched pairs of IoU at least 0.99.
-        matched: matched pairs of IoU above 0.
+        wanted: number of reference masks.
+        found: number of masks compared with them.
+        at_90: number of matched pairs with IoU at least 0.9.
+        at_99: number of matched pairs with IoU at least 0.99.
+        matched: number of matched pairs with IoU above 0.
         iou_sum: sum of the IoU of the matched pairs.
-        count_difference: sum over images of the difference in the number of masks, absolute.
+        count_difference: sum over images of the absolute difference in the number of masks.
     """
 
     wanted: int = 0
@@ -36,7 +37,7 @@ class Agreement:
     count_difference: int = 0
 
     def __add__(self, other: "Agreement") -> "Agreement":
-        """Pool two agreements."""
+        """Add the counts of two agreements."""
         return Agreement(
             self.wanted + other.wanted,
             self.found + other.found,
@@ -48,11 +49,11 @@ class Agreement:
         )
 
     def recall(self, at: float) -> float:
-        """Fraction of the wanted masks that are matched at IoU 0.9 or 0.99; 1 if none wanted."""
+        """Return the fraction of reference masks matched at IoU 0.9 or 0.99; 1 for none."""
         return self._hits(at) / self.wanted if self.wanted else 1.0
 
     def precision(self, at: float) -> float:
-        """Fraction of the found masks that are matched at IoU 0.9 or 0.99; 1 if none found."""
+        """Return the fraction of found masks matched at IoU 0.9 or 0.99; 1 for none."""
         return self._hits(at) / self.found if self.found else 1.0
 
     @property
@@ -65,10 +66,10 @@ class Agreement:
 
 
 def agreement(wanted: Sequence[Rle], found: Sequence[Rle]) -> Agreement:
-    """Match the masks of one image one to one, with the largest possible sum of IoU.
+    """Match the masks of one image one to one, maximising the sum of IoU.
 
     Args:
-        wanted: COCO compressed RLEs.
+        wanted: COCO compressed RLEs of the reference.
         found: COCO compressed RLEs of the same image.
     """
     from pycocotools import mask as coco

@@ -1,6 +1,7 @@
-"""What processes have cost so far: CPU seconds and memory.
+"""CPU seconds and peak memory of processes.
 
-Linux tells it of whole trees of processes, other systems only of one that has ended or of this one.
+On Linux these cover the whole tree of processes below this one; on other systems CPU time covers
+this process and its finished children, and memory this process only.
 """
 
 import multiprocessing
@@ -16,15 +17,15 @@ from samseg.spec import Spec
 
 _PROC = Path("/proc")
 _PARENT, _USER, _SYSTEM = 1, 11, 12
-"""Fields of `/proc/PID/stat` behind the process's name; see proc(5)."""
+"""Indices of fields of `/proc/PID/stat` after the process name; see proc(5)."""
 
 
 class Peak(Spec):
-    """Most memory that one process has had resident.
+    """Peak resident memory of one process.
 
     Attributes:
-        loaded_bytes: until model and photo were loaded.
-        peak_bytes: until the work was done.
+        loaded_bytes: peak until model and photo were loaded.
+        peak_bytes: peak until the work was done.
     """
 
     loaded_bytes: int
@@ -32,18 +33,18 @@ class Peak(Spec):
 
 
 def peak_of(prepare: "partial[Callable[[], object]]") -> Peak:
-    """Measure one piece of work in a fresh process.
+    """Measure a function call in a new process.
 
     Args:
-        prepare: loads what is needed and returns the work; must pickle.
+        prepare: loads the inputs and returns the function to call; must be picklable.
     """
-    fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=fresh) as pool:
-        return pool.submit(_watched, prepare).result()
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(_measured, prepare).result()
 
 
 def cpu_seconds() -> float:
-    """Return the CPU seconds, so far, of this process and of all that live below it."""
+    """Return the CPU seconds used so far by this process and its descendants."""
     if not _PROC.is_dir():
         return _seconds_of(os.times())
     ticks = sum(int(fields[_USER]) + int(fields[_SYSTEM]) for _, fields in _tree())
@@ -51,31 +52,30 @@ def cpu_seconds() -> float:
 
 
 def peak_bytes() -> int:
-    """Return the most memory that this process has had resident.
+    """Return the peak resident memory of this process.
 
-    Not `ru_maxrss` where that can be helped: in a process made by fork and exec, Linux counts its
-    parent's memory as well.
+    `ru_maxrss` is only a fallback: after fork and exec, Linux includes the parent's memory in it.
     """
     status = _PROC / "self" / "status"
     if status.exists():
         return _high_water(status)
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def largest_peak_bytes() -> int:
-    """Return the `peak_bytes` of the largest process below this one; 0 where none is known."""
+    """Return the largest `peak_bytes` of the processes below this one; 0 if there are none."""
     peaks = [0]
     for pid, _ in _tree():
         try:
             if pid != os.getpid():
                 peaks.append(_high_water(_PROC / str(pid) / "status"))
         except OSError:
-            continue  # ended meanwhile
+            continue  # has ended
     return max(peaks)
 
 
-def _watched(prepare: "partial[Callable[[], object]]") -> Peak:
+def _measured(prepare: "partial[Callable[[], object]]") -> Peak:
     work = prepare()
     loaded = peak_bytes()
     work()
@@ -87,7 +87,7 @@ def _seconds_of(times: os.times_result) -> float:
 
 
 def _high_water(status: Path) -> int:
-    """Read VmHWM; a process that is just ending has none."""
+    """Read VmHWM; 0 for a process that is exiting, which has none."""
     for line in status.read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
@@ -95,16 +95,16 @@ def _high_water(status: Path) -> int:
 
 
 def _tree() -> Iterator[tuple[int, list[str]]]:
-    """Yield this process and all below it, with what their `stat` says behind the name."""
+    """Yield this process and its descendants, with the fields of `stat` after the name."""
     found: dict[int, list[str]] = {}
     for path in _PROC.glob("[0-9]*/stat"):
         try:
             found[int(path.parent.name)] = path.read_text().rpartition(")")[2].split()
         except OSError:
-            continue  # ended meanwhile
+            continue  # has ended
     for pid, fields in found.items():
-        above = pid
-        while above in found and above != os.getpid():
-            above = int(found[above][_PARENT])
-        if above == os.getpid():
+        ancestor = pid
+        while ancestor in found and ancestor != os.getpid():
+            ancestor = int(found[ancestor][_PARENT])
+        if ancestor == os.getpid():
             yield pid, fields

@@ -1,19 +1,20 @@
-"""A SAM of any architecture with random weights that asks for about the work of a trained one.
+"""Random weights for a SAM of any architecture, with about the workload of trained weights.
 
-For machines without the published weights: time depends on how many masks pass which filter, not
-on what they show. Untrained, masks are noise, predicted IoU is near 0 and no mask is stable. So:
+For machines without the published weights: run time depends on how many masks pass each filter, not
+on their content. With plain random weights, masks are noise, predicted IoU is near 0 and no mask is
+stable. Therefore:
 
-- Both transposed convolutions are constant over their 2 x 2 positions: masks are made of patches,
-  and their run lengths are like those of things.
-- The IoU head is moved to 0.5 and logits are scaled to a standard deviation of 30: both filters
-  have something to tell apart.
+- Both transposed convolutions are constant over their 2 x 2 positions: masks consist of patches,
+  and their run lengths resemble those of objects.
+- The IoU head's bias is increased by 0.5 and logits are scaled to a standard deviation of 30, so
+  that both filters see a spread of values.
 - `random_settings` chooses the thresholds for each photo: half of the masks pass `pred_iou_thresh`
-  and a quarter of these `stability_score_thresh`. Nothing is suppressed, for the boxes of such
-  masks cover the image and one would be left.
+  and a quarter of these `stability_score_thresh`. Non-maximum suppression is off, because the boxes
+  of such masks cover the image and only one would remain.
 
-An eighth of the candidates is left, 384 of a full grid. On photos trained weights leave more before
-suppression and fewer after it. The reference run-length-encodes what is left before, samseg what
-is left after, so that these weights flatter the reference on both counts.
+One eighth of the candidates remains, 384 of a full grid. On photos, trained weights keep more masks
+before suppression and fewer after it. The reference run-length-encodes the masks before
+suppression, samseg those after it, so random weights favour the reference in both respects.
 """
 
 import numpy as np
@@ -31,7 +32,7 @@ _LOGITS_STD = 30.0
 
 @torch.inference_mode()
 def random_model(arch: Architecture) -> Sam:
-    """Return the model, the same in every process."""
+    """Return the model; its weights are the same in every process."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = build_model(arch)
@@ -51,11 +52,11 @@ def random_model(arch: Architecture) -> Sam:
 
 
 def random_settings(model: Sam, settings: MaskSettings, pixels: Pixels) -> MaskSettings:
-    """Return settings under which the right share of masks passes each filter on one photo.
+    """Return settings with thresholds chosen for one photo, as described above.
 
     Args:
         model: from `random_model`, on its device.
-        settings: where points lie.
+        settings: point grid and crops.
         pixels: (h, w, 3) uint8 RGB.
     """
     every = settings.model_copy(update={"box_nms_thresh": 1.0, "crop_nms_thresh": 1.0})

@@ -1,4 +1,4 @@
-"""What every record of a measurement says besides its figures."""
+"""Fields that all records of measurements share."""
 
 from typing import Literal
 
@@ -10,9 +10,9 @@ class Record(Spec):
     """One run of one command of the benchmark.
 
     Attributes:
-        version: of the record.
-        command: how to take these figures again.
-        machine: where.
+        version: version of the record's format.
+        command: the command that reproduces the figures.
+        machine: the machine used.
     """
 
     version: Literal[1] = 1

@@ -1,4 +1,4 @@
-"""The reference: `segment_anything`'s own generator and predictor, under the same settings."""
+"""The reference: `segment_anything`'s generator and predictor with the same settings."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,10 +21,10 @@ def automatic_masks(
     """Return the COCO RLEs of `SamAutomaticMaskGenerator`.
 
     Args:
-        model: on its device.
-        settings: under which to generate; of `points` the whole grid is asked.
+        model: the model, on its device.
+        settings: mask settings; the whole point grid is prompted, whatever `points` is.
         pixels: (h, w, 3) uint8 RGB.
-        noise: standard deviation of what is added to the model's normalised input.
+        noise: standard deviation of Gaussian noise added to the model's normalised input.
     """
     generator = SamAutomaticMaskGenerator(
         model, **settings.reference_arguments(), output_mode="coco_rle"
@@ -39,10 +39,10 @@ def box_masks(
     """Return the COCO RLEs of `SamPredictor.predict_torch`, one mask per box.
 
     Args:
-        model: on its device.
+        model: the model, on its device.
         pixels: (h, w, 3) uint8 RGB.
         boxes: (n, 4) float32, xyxy, px.
-        batch: boxes asked at once.
+        batch: boxes per call.
         noise: as in `automatic_masks`.
     """
     from pycocotools import mask as coco
@@ -52,22 +52,22 @@ def box_masks(
         predictor.set_image(pixels)
     found: list[Rle] = []
     for part in torch.as_tensor(boxes, device=model.device).split(batch):
-        asked = predictor.transform.apply_boxes_torch(part, pixels.shape[:2])
-        masks, _, _ = predictor.predict_torch(None, None, asked, multimask_output=False)
+        scaled = predictor.transform.apply_boxes_torch(part, pixels.shape[:2])
+        masks, _, _ = predictor.predict_torch(None, None, scaled, multimask_output=False)
         found += [coco.encode(np.asfortranarray(m[0].cpu().numpy(), np.uint8)) for m in masks]
     return found
 
 
 @contextmanager
 def _perturbed(model: Sam, noise: float) -> Iterator[None]:
-    """Add Gaussian noise to what the image encoder is given."""
+    """Add Gaussian noise to the image encoder's input."""
     generator = torch.Generator().manual_seed(0)
 
-    def move(module: torch.nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+    def perturb(module: torch.nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
         drawn = torch.randn(inputs[0].shape, generator=generator).to(inputs[0].device)
         return (inputs[0] + noise * drawn,)
 
-    hook = model.image_encoder.register_forward_pre_hook(move) if noise else None
+    hook = model.image_encoder.register_forward_pre_hook(perturb) if noise else None
     try:
         yield
     finally:

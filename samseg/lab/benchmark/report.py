@@ -1,4 +1,4 @@
-"""Records of measurements for people: tables on a terminal, rows for the README."""
+"""Records of measurements as tables for a terminal and as Markdown for the README."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -27,18 +27,18 @@ _MATCH_ROWS: dict[str, Callable[[Match], str]] = {
 
 
 def tables(record: AnyRecord) -> list[RenderableType]:
-    """Return what a terminal shows of a record, the machine last."""
+    """Return the tables of a record for a terminal, followed by the machine."""
     if isinstance(record, Comparison):
-        shown = _of_comparison(record)
+        shown = _comparison_tables(record)
     elif isinstance(record, EmbedComparison):
-        shown = [_of_embed(record)]
+        shown = [_embed_table(record)]
     else:
-        shown = [_of_stages(record)]
+        shown = [_stages_table(record)]
     return [*shown, str(record.machine)]
 
 
 def markdown(record: AnyRecord) -> str:
-    """Return the rows of a README table, with its head."""
+    """Return a Markdown table for the README."""
     if isinstance(record, Comparison):
         return _markdown(
             (
@@ -58,11 +58,11 @@ def markdown(record: AnyRecord) -> str:
 
 
 def _megabytes(size: int) -> str:
-    """Write bytes for people."""
+    """Format a size in bytes."""
     return f"{size / 1e6:.0f} MB"
 
 
-def _of_comparison(record: Comparison) -> list[RenderableType]:
+def _comparison_tables(record: Comparison) -> list[RenderableType]:
     matches = record.matches
     agreement = _table(
         f"{record.command} ({record.subject}, photos: {len(record.photos)})",
@@ -72,7 +72,7 @@ def _of_comparison(record: Comparison) -> list[RenderableType]:
     speed, n = record.speed, len(record.photos)
     times = _table(
         f"seconds per photo, medians of {len(speed.samseg[0])}",
-        ("", "reference", "samseg", "times as fast", "over the repeats"),
+        ("", "reference", "samseg", "times as fast", "range over repeats"),
         [
             (
                 f"{name} time",
@@ -93,7 +93,7 @@ def _of_comparison(record: Comparison) -> list[RenderableType]:
         }
         shown.append(
             _table(
-                "memory of a process of its own, largest photo",
+                "peak memory in a separate process, largest photo",
                 ("", *sides),
                 [(name, *(_megabytes(of(p)) for p in sides.values())) for name, of in rows.items()],
             )
@@ -103,13 +103,13 @@ def _of_comparison(record: Comparison) -> list[RenderableType]:
     return shown
 
 
-def _of_embed(record: EmbedComparison) -> Table:
+def _embed_table(record: EmbedComparison) -> Table:
     head = ("actors", "images/s", "of a bare loop", "fraction", "peak memory", "by CPU time")
     threads = "1 thread" if record.machine.threads == 1 else f"{record.machine.threads} threads"
     return _table(f"{record.command} ({threads} each)", head, _embed_rows(record))
 
 
-def _of_stages(record: Breakdown) -> Table:
+def _stages_table(record: Breakdown) -> Table:
     head = ("stage", "ms per", "reference", "samseg", "times as fast")
     title = (
         f"{record.command} ({record.subject}, encodings: {record.encodings}, "
@@ -131,7 +131,7 @@ def _comparison_row(record: Comparison) -> tuple[str, ...]:
 
 
 def _span(matches: Sequence[Match]) -> str:
-    """Write the lowest and the highest of the four rates of some matches."""
+    """Format the minimum and the maximum of all rates of some matches."""
     rates = [
         rate for m in matches for rate in (m.recall_90, m.recall_99, m.precision_90, m.precision_99)
     ]
@@ -142,14 +142,14 @@ def _span(matches: Sequence[Match]) -> str:
 def _embed_rows(record: EmbedComparison) -> list[tuple[str, ...]]:
     return [
         (
-            str(team.workers),
-            f"{1 / team.wall.samseg_s:.2f}",
-            f"{1 / team.wall.reference_s:.2f}",
-            _percent(team.wall),
-            _megabytes(max(pace.peak_bytes for pace in team.stage)),
-            _percent(team.cpu),
+            str(compared.workers),
+            f"{1 / compared.wall.samseg_s:.2f}",
+            f"{1 / compared.wall.reference_s:.2f}",
+            _percent(compared.wall),
+            _megabytes(max(repeat.peak_bytes for repeat in compared.stage)),
+            _percent(compared.cpu),
         )
-        for team in record.teams
+        for compared in record.teams
     ]
 
 

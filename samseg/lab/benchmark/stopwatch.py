@@ -1,4 +1,4 @@
-"""Where the time of one call goes: seconds by stage, of functions that call one another."""
+"""Exclusive time per stage of functions that call each other."""
 
 import time
 from collections import defaultdict
@@ -11,25 +11,25 @@ from unittest.mock import patch
 import torch
 
 Site = tuple[Any, str, str]
-"""An object or module, the name of a function in it, and the stage that the function belongs to."""
+"""An object or module, the name of a function in it, and the function's stage."""
 
 
 class Stopwatch:
-    """Seconds by stage; what a timed function spends in another timed one is the other's.
+    """Seconds by stage, exclusive: nested timed calls count towards their own stage only.
 
-    On a GPU it waits for the device whenever a timed function begins or ends, so stages add up to
-    a little more than the call takes without it.
+    With a GPU, it synchronises at the start and end of every timed function, so the sum of the
+    stages is slightly more than the time of the call without it.
     """
 
     def __init__(self) -> None:
-        """Start with nothing."""
+        """Start with no stages."""
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self._open: list[str] = []
         self._since = 0.0
 
     @contextmanager
     def watching(self, sites: list[Site]) -> Iterator[None]:
-        """Time functions meanwhile, wherever they are called by these names."""
+        """Time these functions in this context, wherever they are called by these names."""
         with ExitStack() as stack:
             for owner, name, stage in sites:
                 timed = self._timed(getattr(owner, name), stage)
@@ -39,18 +39,18 @@ class Stopwatch:
     def _timed(self, function: Callable[..., Any], stage: str) -> Callable[..., Any]:
         @wraps(function)
         def timed(*args: Any, **kwargs: Any) -> Any:
-            self._turn()
+            self._switch()
             self._open.append(stage)
             try:
                 return function(*args, **kwargs)
             finally:
-                self._turn()
+                self._switch()
                 self._open.pop()
 
         return timed
 
-    def _turn(self) -> None:
-        """Give the time since the last turn to the stage that is open."""
+    def _switch(self) -> None:
+        """Add the time since the last switch to the innermost open stage."""
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         now = time.perf_counter()

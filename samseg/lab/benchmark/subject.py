@@ -1,4 +1,4 @@
-"""What is measured: one model and its settings, loaded once for each side."""
+"""The subject of a benchmark: one model and its settings, loaded once for each side."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +17,16 @@ from samseg.types import Pixels
 
 
 class Subject(Spec):
-    """A model, its settings and where it runs.
+    """A model, its settings and its device.
 
     Attributes:
         checkpoint: `tiny`, `vit_b`, `vit_l`, `vit_h`, a path or a URL.
-        random: take random weights of this architecture instead; see `random_weights`.
-        settings: mask generation; what is not given here the checkpoint may recommend.
-        precision: of samseg; the reference computes in float32.
-        compiled: samseg's side goes through `torch.compile`; the reference is as it is.
+        random: use random weights of this architecture instead; see `random_weights`.
+        settings: mask settings; unset ones take the checkpoint's recommended values.
+        precision: precision of samseg; the reference uses float32.
+        compiled: whether samseg uses `torch.compile`; the reference does not.
         device: `auto`, `cpu` or `cuda`.
-        threads: CPU threads of both sides; None leaves them to PyTorch.
+        threads: CPU threads of both sides; None for PyTorch's default.
     """
 
     checkpoint: str = "tiny"
@@ -43,7 +43,7 @@ class Subject(Spec):
         return f"{name}, compiled" if self.compiled else name
 
     def load(self) -> tuple[Sam, MaskSettings]:
-        """Load the model onto its device; set PyTorch's threads."""
+        """Set PyTorch's threads and load the model onto its device."""
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         device = resolve_device(self.device)
@@ -55,11 +55,11 @@ class Subject(Spec):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sides:
-    """Both sides' models: two of them, so that neither side can change the other's.
+    """The reference and samseg, each with its own model, so that neither changes the other's.
 
     Attributes:
-        model: the reference's.
-        segmenter: samseg.
+        model: the model of the reference.
+        segmenter: samseg with its own model.
     """
 
     model: Sam
@@ -67,17 +67,17 @@ class Sides:
 
     @classmethod
     def of(cls, subject: Subject) -> "Sides":
-        """Load both."""
+        """Load both models."""
         model, _ = subject.load()
         return cls(model, segmenter_of(subject))
 
     @property
     def arch(self) -> Architecture:
-        """The architecture that both are of."""
+        """The architecture of both models."""
         return architecture_of(self.model.state_dict(), Path())
 
     def on(self, subject: Subject, pixels: Pixels) -> "Sides":
-        """Return the sides with the settings for one photo: others only for random weights."""
+        """Return the sides with the settings for one photo; only random weights change them."""
         if not subject.random:
             return self
         ours = self.segmenter
@@ -96,5 +96,5 @@ def _segmenter(model: Sam, settings: MaskSettings, subject: Subject) -> Segmente
 
 
 def photo(path: Path) -> Pixels:
-    """Decode a photo as a night would."""
+    """Decode a photo with the default decode policy."""
     return DecodePolicy().decode(path.read_bytes()).pixels

@@ -1,4 +1,4 @@
-"""What both sides are asked to do with a photo: all masks, or the masks of many boxes."""
+"""Benchmark tasks: all masks of a photo, or the masks of many boxes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
@@ -20,12 +20,12 @@ Rles = Sequence[Mapping[str, Any]]
 _OTHER_BATCH = 7
 
 
-class BenchmarkTask(NamedTuple):
-    """How much one photo asks of a model.
+class Workload(NamedTuple):
+    """The work that one photo requires.
 
     Attributes:
-        encodings: of the photo and its crops.
-        prompts: boxes, or the points of the whole grid, though adaptive points are fewer.
+        encodings: number of encodings of the photo and its crops.
+        prompts: number of boxes, or of points of the whole grid, even with adaptive points.
     """
 
     encodings: int
@@ -33,29 +33,29 @@ class BenchmarkTask(NamedTuple):
 
 
 class AutomaticTask(Spec):
-    """All masks, as `SamAutomaticMaskGenerator` makes them."""
+    """All masks, as from `SamAutomaticMaskGenerator`."""
 
     kind: Literal["amg"] = "amg"
 
     def reference(self, model: Sam, settings: MaskSettings, pixels: Pixels) -> Rles:
-        """Let the reference do it."""
+        """Run the task with the reference."""
         return reference.automatic_masks(model, settings, pixels)
 
     def samseg(self, segmenter: Segmenter, pixels: Pixels) -> Rles:
-        """Let samseg do it."""
+        """Run the task with samseg."""
         return segmenter.segment(pixels).masks.rles
 
     def warm_up(self, model: Sam, settings: MaskSettings, pixels: Pixels) -> None:
-        """Let the reference do about one batch."""
-        most = int(settings.points_per_batch**0.5)
-        side = min(most, settings.points_per_side or most)
+        """Run about one batch with the reference."""
+        limit = int(settings.points_per_batch**0.5)
+        side = min(limit, settings.points_per_side or limit)
         few = MaskSettings(points_per_side=side, points_per_batch=settings.points_per_batch)
         reference.automatic_masks(model, few, pixels)
 
     def noise(
         self, model: Sam, settings: MaskSettings, pixels: Pixels
     ) -> Iterator[tuple[str, Rles]]:
-        """Yield what else the reference answers where only rounding differs, by name."""
+        """Yield masks of the reference that differ by rounding only, with their names."""
         batches = settings.model_copy(update={"points_per_batch": _OTHER_BATCH})
         yield (
             f"reference, batches of {_OTHER_BATCH}",
@@ -63,14 +63,14 @@ class AutomaticTask(Spec):
         )
         yield "reference, input + 1e-6", reference.automatic_masks(model, settings, pixels, 1e-6)
 
-    def asked(self, settings: MaskSettings, pixels: Pixels) -> BenchmarkTask:
-        """Count what the reference does."""
+    def workload(self, settings: MaskSettings, pixels: Pixels) -> Workload:
+        """Count the reference's encodings and prompts."""
         found = crops((pixels.shape[0], pixels.shape[1]), settings)
-        return BenchmarkTask(len(found), sum(len(crop.points) for crop in found))
+        return Workload(len(found), sum(len(crop.points) for crop in found))
 
 
 class BoxTask(Spec):
-    """One mask for each of many boxes, as `SamPredictor.predict_torch` gives it.
+    """One mask for each of many boxes, as from `SamPredictor.predict_torch`.
 
     Attributes:
         boxes: random boxes per photo, the same for both sides.
@@ -80,23 +80,23 @@ class BoxTask(Spec):
     boxes: PositiveInt = 128
 
     def reference(self, model: Sam, settings: MaskSettings, pixels: Pixels) -> Rles:
-        """Let the reference do it."""
+        """Run the task with the reference."""
         batch = settings.points_per_batch
         return reference.box_masks(model, pixels, self._boxes(pixels), batch)
 
     def samseg(self, segmenter: Segmenter, pixels: Pixels) -> Rles:
-        """Let samseg do it."""
+        """Run the task with samseg."""
         return segmenter.prompt(pixels, boxes=self._boxes(pixels)).masks.rles
 
     def warm_up(self, model: Sam, settings: MaskSettings, pixels: Pixels) -> None:
-        """Let the reference do one batch."""
+        """Run one batch with the reference."""
         batch = settings.points_per_batch
         reference.box_masks(model, pixels, self._boxes(pixels)[:batch], batch)
 
     def noise(
         self, model: Sam, settings: MaskSettings, pixels: Pixels
     ) -> Iterator[tuple[str, Rles]]:
-        """Yield what else the reference answers where only rounding differs, by name."""
+        """Yield masks of the reference that differ by rounding only, with their names."""
         boxes, batch = self._boxes(pixels), settings.points_per_batch
         yield (
             f"reference, batches of {_OTHER_BATCH}",
@@ -107,12 +107,12 @@ class BoxTask(Spec):
             reference.box_masks(model, pixels, boxes, batch, 1e-6),
         )
 
-    def asked(self, settings: MaskSettings, pixels: Pixels) -> BenchmarkTask:
-        """Count what the reference does."""
-        return BenchmarkTask(1, self.boxes)
+    def workload(self, settings: MaskSettings, pixels: Pixels) -> Workload:
+        """Count the reference's encodings and prompts."""
+        return Workload(1, self.boxes)
 
     def _boxes(self, pixels: Pixels) -> np.ndarray:
-        """Return (boxes, 4) float32, xyxy, px: corners spread evenly over the photo."""
+        """Return (boxes, 4) float32, xyxy, px, with corners uniform over the photo."""
         rng = np.random.default_rng(0)
         size = pixels.shape[1::-1]
         a, b = rng.uniform(0, 1, (2, self.boxes, 2)) * size
@@ -120,4 +120,4 @@ class BoxTask(Spec):
 
 
 Task = Annotated[AutomaticTask | BoxTask, Field(discriminator="kind")]
-"""Every task, told apart by `kind`."""
+"""Every task, discriminated by `kind`."""

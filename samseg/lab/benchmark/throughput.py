@@ -1,8 +1,9 @@
-"""How fast workers get on side by side, without their start and without their end.
+"""Throughput of concurrent workers while all of them are warm and busy.
 
-Loading models, starting processes and the first shard of every worker are warm-up, and where one
-worker has run out of shards the others have the machine to themselves: both are left out. Between
-the two, images in work count by the time they have taken so far, so that none is counted twice.
+Starting processes, loading models and the first shard of every worker are warm-up; after the first
+worker has run out of shards, the others no longer share the machine with it. Both periods are
+excluded. Images in progress at the start or end of the measured period count in proportion to the
+time spent on them within it.
 """
 
 import time
@@ -18,14 +19,14 @@ from samseg.spec import Spec
 from samseg.stages.embed.stage import EmbedEvent
 
 
-class Pace(Spec):
-    """What all workers together did while each was warm and had work.
+class Throughput(Spec):
+    """Work of all workers while each was warm and busy.
 
     Attributes:
-        images: images labelled, fractional at both ends.
-        wall_s: seconds they took.
-        cpu_s: CPU seconds of the process that watches and of all below it.
-        peak_bytes: most memory that one process below it has had resident, since its start.
+        images: images labelled; fractional, because images in progress count in part.
+        wall_s: length of that period, seconds.
+        cpu_s: CPU seconds of the measuring process and its descendants in that period.
+        peak_bytes: largest peak resident memory of one descendant since its start.
     """
 
     images: float
@@ -35,24 +36,24 @@ class Pace(Spec):
 
 
 @dataclass(slots=True)
-class Journal:
-    """When how many images of each shard were done, as the process above the workers saw it.
+class ProgressLog:
+    """Progress of every shard over time, as recorded by the process that runs the workers.
 
     Attributes:
-        shards: (s, images) by shard id, from no images to all.
-        cpu: (s, CPU s), at the end of every shard.
-        peak_bytes: see `Pace`.
+        shards: (seconds, images done) by shard id, from none to all.
+        cpu: (seconds, CPU seconds) at the end of every shard.
+        peak_bytes: see `Throughput`.
     """
 
     shards: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
     cpu: list[tuple[float, float]] = field(default_factory=list)
     peak_bytes: int = 0
 
-    def note(self, event: EmbedEvent) -> None:
-        """Write down how far a shard is, now.
+    def record(self, event: EmbedEvent) -> None:
+        """Record the progress of a shard at this moment.
 
         Raises:
-            WorkersError: it was given up, so the pace would be of less than was to be done.
+            WorkersError: a shard was given up, so the throughput would not cover all images.
         """
         now = time.monotonic()
         if isinstance(event, Heartbeat):
@@ -65,14 +66,14 @@ class Journal:
             self.cpu.append((now, cpu_seconds()))
             self.peak_bytes = max(self.peak_bytes, largest_peak_bytes())
 
-    def pace(self, workers: int) -> Pace:
-        """Return the pace of `workers` that were at work side by side.
+    def throughput(self, workers: int) -> Throughput:
+        """Return the throughput while all `workers` were warm and busy.
 
-        It is taken from the moment when the shards that were open when all workers were first at
-        work had ended, to the moment when a worker first found no shard left.
+        The period starts when all shards that were open at the first moment with every worker busy
+        have ended. It ends when a worker first finds no shard left.
 
         Raises:
-            ConfigError: there is no such time; too few shards.
+            ConfigError: there is no such period, because there are too few shards.
         """
         shards = self.shards.values()
         ends = sorted(ticks[-1][0] for ticks in shards)
@@ -84,10 +85,10 @@ class Journal:
                 break
         if end <= begin:
             raise ConfigError(
-                f"{len(shards)} shards are too few to see {workers} workers side by side after "
-                "the first shard of each; give more images, or put fewer into a shard"
+                f"{len(shards)} shards are too few to measure {workers} busy workers after the "
+                "first shard of each; use more images or smaller shards"
             )
-        return Pace(
+        return Throughput(
             images=sum(_at(end, ticks) - _at(begin, ticks) for ticks in shards),
             wall_s=end - begin,
             cpu_s=_at(end, self.cpu) - _at(begin, self.cpu),
@@ -96,6 +97,6 @@ class Journal:
 
 
 def _at(now: float, ticks: Sequence[tuple[float, float]]) -> float:
-    """Interpolate what was counted; before the first and after the last tick it stands still."""
+    """Interpolate a count over time; constant before the first and after the last tick."""
     times, counts = zip(*ticks, strict=True)
     return float(np.interp(now, times, counts))

@@ -1,7 +1,7 @@
-"""Two sides timed on the same photos, turn by turn, so that whatever else happens meets both.
+"""Run times of two sides measured alternately, so that background load affects both alike.
 
-Wall time is what people wait for; CPU time is what a machine that others use too tells more
-truly. On a GPU only wall time means anything.
+Wall time is what users wait for; CPU time is more reliable on a machine with other load. With a GPU
+only wall time is meaningful.
 """
 
 import time
@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 
 class Seconds(Spec):
-    """What one call took.
+    """Duration of one call.
 
     Attributes:
-        wall: seconds.
+        wall: wall seconds.
         cpu: CPU seconds of this process, all threads.
     """
 
@@ -29,29 +29,29 @@ class Seconds(Spec):
 
 
 def timed(work: Callable[[], T]) -> tuple[T, Seconds]:
-    """Call `work`, and wait for the GPU to have done it."""
-    _finish()
+    """Call `work`, synchronising with the GPU before and after, and time it."""
+    _synchronize()
     wall, cpu = time.perf_counter(), time.process_time()
     result = work()
-    _finish()
+    _synchronize()
     return result, Seconds(wall=time.perf_counter() - wall, cpu=time.process_time() - cpu)
 
 
-def _finish() -> None:
+def _synchronize() -> None:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
 class Ratio(Spec):
-    """How many times as fast samseg is.
+    """Speedup of samseg over the reference.
 
     Attributes:
-        ratio: the reference's seconds over samseg's, each the sum over photos of the median of
-            the repeats.
-        low: smallest ratio of the sums over photos of any one repeat.
-        high: largest one.
+        ratio: the reference's seconds divided by samseg's, each the sum over photos of the median
+            over repeats.
+        low: smallest ratio of sums over photos within one repeat.
+        high: largest such ratio.
         reference_s: sum over photos of the reference's medians.
-        samseg_s: the same of samseg.
+        samseg_s: sum over photos of samseg's medians.
     """
 
     ratio: float
@@ -62,7 +62,7 @@ class Ratio(Spec):
 
     @classmethod
     def of(cls, reference: Sequence[Sequence[float]], samseg: Sequence[Sequence[float]]) -> "Ratio":
-        """Compare (photos, repeats) seconds of both sides."""
+        """Compare the (photos, repeats) seconds of both sides."""
         theirs, ours = sum(map(median, reference)), sum(map(median, samseg))
         per_repeat = [
             sum(r) / sum(s)
@@ -78,13 +78,13 @@ class Ratio(Spec):
 
 
 class Speed(Spec):
-    """Both sides' times, and what follows from them.
+    """Run times of both sides, and the speedup.
 
     Attributes:
-        reference: per photo, per repeat.
-        samseg: the same.
-        wall: by wall time.
-        cpu: by CPU time.
+        reference: times per photo and repeat.
+        samseg: times per photo and repeat.
+        wall: speedup by wall time.
+        cpu: speedup by CPU time.
     """
 
     reference: tuple[tuple[Seconds, ...], ...]
@@ -96,7 +96,7 @@ class Speed(Spec):
     def of(
         cls, reference: Sequence[Sequence[Seconds]], samseg: Sequence[Sequence[Seconds]]
     ) -> "Speed":
-        """Keep (photos, repeats) times of both sides, and compare them."""
+        """Compare the (photos, repeats) times of both sides."""
         return cls(
             reference=tuple(map(tuple, reference)),
             samseg=tuple(map(tuple, samseg)),

@@ -3,4 +3,4 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _everywhere(one_thread):
-    """Measure on one thread."""
+    """Run every test on one thread."""

@@ -1,4 +1,4 @@
-"""The commands on a picture of a few pixels: every figure is there, and none of it is invented."""
+"""The commands of `jobs/benchmark.py` on small images, with the records they write."""
 
 import importlib.util
 import os
@@ -29,7 +29,7 @@ def job():
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """A folder of small pictures, each with a bright and a dark rectangle."""
+    """A folder of small images, each with a bright and a dark rectangle."""
     folder = tmp_path_factory.mktemp("photos")
     for i in range(4):
         pixels = np.full((48, 64, 3), 120, np.uint8)
@@ -40,7 +40,7 @@ def photos(tmp_path_factory):
 
 
 def run(job, tmp_path, *arguments):
-    """Run a command with two points per side; return its record as JSON and what it printed."""
+    """Run a command; return its record as JSON and its standard output."""
     written = tmp_path / "record.json"
     ran = CliRunner().invoke(job.app, ["--json", str(written), *map(str, arguments)])
     assert ran.exit_code == 0, ran.output
@@ -53,7 +53,7 @@ def test_amg(job, photos, tmp_path):
     record = Comparison.model_validate_json(text)
     assert record.photos == ("0.png",)
     assert record.command == "--repeats 2 amg PHOTOS --points-per-side 2"
-    assert record.subject.settings.pred_iou_thresh < 0.88  # what tiny recommends
+    assert record.subject.settings.pred_iou_thresh < 0.88  # recommended by tiny
     assert [len(times) for times in record.speed.samseg] == [2]
     assert record.speed.wall.low <= record.speed.wall.ratio <= record.speed.wall.high
     ours, *noise = record.matches.values()
@@ -62,7 +62,7 @@ def test_amg(job, photos, tmp_path):
     assert "times as fast" in shown and str(record.machine)[:20] in shown
 
 
-def test_prompts_as_rows_for_the_readme(job, photos, tmp_path):
+def test_prompts_as_markdown(job, photos, tmp_path):
     text, shown = run(
         job,
         tmp_path,
@@ -100,16 +100,16 @@ def test_embed(photos, tmp_path):
     )
     assert ran.returncode == 0, ran.stderr
     record = EmbedComparison.model_validate_json(written.read_text())
-    (team,) = record.teams
-    (stage,), (loop,) = team.stage, team.loop
+    (compared,) = record.teams
+    (stage,), (loop,) = compared.stage, compared.loop
     assert stage.images == loop.images == 2  # of three: the first is warm-up
-    assert team.wall.ratio == pytest.approx(loop.wall_s / stage.wall_s)
+    assert compared.wall.ratio == pytest.approx(loop.wall_s / stage.wall_s)
     assert "peak memory" in ran.stdout
     assert record.command == f"--repeats 1 embed FOLDER {options}"
     assert record.lake.images_per_shard == 1
 
 
-def test_too_few_photos_are_refused_before_anything_runs(job, photos):
+def test_too_few_photos_are_refused_before_the_run(job, photos):
     ran = CliRunner().invoke(job.app, ["embed", str(photos), "--images", "12"])
     assert isinstance(ran.exception, ConfigError)
     assert "1 shards are too few for 2 workers" in str(ran.exception)

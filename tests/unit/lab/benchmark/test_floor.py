@@ -4,7 +4,7 @@ from samseg.lab.benchmark.floor import GpuFigures, floor_ms
 
 
 @pytest.mark.parametrize(
-    ("gpu", "arch", "wanted"),
+    ("gpu", "arch", "expected"),
     [
         ("NVIDIA H200", "vit_b", (0.97 + 1024 * 0.00362) / 0.989),
         ("NVIDIA H100 80GB HBM3", "vit_h", (5.96 + 1024 * 0.00362) / 0.989),
@@ -14,8 +14,8 @@ from samseg.lab.benchmark.floor import GpuFigures, floor_ms
         ("NVIDIA L4", "vit_b", (0.97 + 1024 * 0.00362) / 0.121),
     ],
 )
-def test_the_floor_is_arithmetic_over_peak(gpu, arch, wanted):
-    assert floor_ms(gpu, arch, encodings=1, prompts=1024) == pytest.approx(wanted)
+def test_the_floor_is_flop_over_peak(gpu, arch, expected):
+    assert floor_ms(gpu, arch, encodings=1, prompts=1024) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_the_floor_is_arithmetic_over_peak(gpu, arch, wanted):
         ("NVIDIA A100-SXM4-40GB MIG 3g.20gb", "vit_b"),
     ],
 )
-def test_what_is_not_known_is_said(gpu, arch):
+def test_an_unknown_floor_is_reported(gpu, arch):
     assert floor_ms(gpu, arch, encodings=1, prompts=1024) is None
     figures = GpuFigures(gpu=gpu, ms_per_image=20.0, floor_ms=None)
     assert str(figures) == (

@@ -18,7 +18,7 @@ def bar(x0: int, x1: int):
         ([bar(0, 100)], [], 0, 0, 1.0),
         ([bar(0, 100)], [bar(0, 100)], 1, 1, 1.0),
         ([bar(0, 100), bar(200, 300)], [bar(200, 300), bar(0, 95)], 2, 1, 0.975),
-        # one found mask answers one wanted mask only
+        # each mask is matched once
         ([bar(0, 100), bar(0, 99)], [bar(0, 100)], 1, 1, 1.0),
         ([bar(0, 100)], [bar(100, 200)], 0, 0, 1.0),
     ],
@@ -30,7 +30,7 @@ def test_agreement(wanted, found, at_90, at_99, mean_iou):
     assert got.count_difference == abs(len(wanted) - len(found))
 
 
-def test_rates_pool_over_images():
+def test_rates_are_over_all_images():
     both = agreement([bar(0, 10)], [bar(0, 10)]) + agreement([bar(0, 10), bar(20, 30)], [])
     assert both.recall(0.9) == pytest.approx(1 / 3)
     assert both.precision(0.99) == 1.0

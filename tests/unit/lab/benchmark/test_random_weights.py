@@ -12,16 +12,16 @@ def model():
     return random_model("tiny")
 
 
-def test_the_model_is_the_same_each_time_and_leaves_the_generator_alone(model):
+def test_the_model_is_reproducible_and_keeps_the_global_generator(model):
     torch.manual_seed(5)
-    wanted = torch.rand(1)
+    expected = torch.rand(1)
     torch.manual_seed(5)
     again = random_model("tiny").state_dict()
-    assert torch.rand(1) == wanted
+    assert torch.rand(1) == expected
     assert all(torch.equal(weights, again[name]) for name, weights in model.state_dict().items())
 
 
-def test_an_eighth_of_the_candidates_is_left(model):
+def test_an_eighth_of_the_candidates_remains(model):
     pixels = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
     settings = random_settings(model, MaskSettings(points_per_side=4), pixels)
     masks, _ = Segmenter(model, settings, "cpu").segment(pixels)

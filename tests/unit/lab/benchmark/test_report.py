@@ -1,4 +1,4 @@
-"""Records made by hand: what is written of them, and that JSON loses nothing."""
+"""Tables, Markdown and JSON of constructed records."""
 
 import io
 import json
@@ -8,7 +8,7 @@ from rich.console import Console
 
 from samseg.lab.benchmark.breakdown import HEAD, Breakdown, StageTime
 from samseg.lab.benchmark.comparison import Comparison, Match, Peaks
-from samseg.lab.benchmark.embed_stage import EmbedComparison, Lake, Team
+from samseg.lab.benchmark.embed_stage import EmbedComparison, Lake, WorkersComparison
 from samseg.lab.benchmark.floor import GpuFigures
 from samseg.lab.benchmark.machine import Machine
 from samseg.lab.benchmark.matching import Agreement
@@ -16,7 +16,7 @@ from samseg.lab.benchmark.processes import Peak
 from samseg.lab.benchmark.report import markdown, tables
 from samseg.lab.benchmark.subject import Subject
 from samseg.lab.benchmark.tasks import AutomaticTask, BoxTask
-from samseg.lab.benchmark.throughput import Pace
+from samseg.lab.benchmark.throughput import Throughput
 from samseg.lab.benchmark.timing import Seconds, Speed
 from samseg.sam.settings import MaskSettings, ModelSpec
 
@@ -55,12 +55,16 @@ def comparison(**other):
 
 
 def embedded():
-    def pace(wall_s):
-        return Pace(images=8.0, wall_s=wall_s, cpu_s=4.0, peak_bytes=987_000_000)
+    def throughput(wall_s):
+        return Throughput(images=8.0, wall_s=wall_s, cpu_s=4.0, peak_bytes=987_000_000)
 
-    teams = (
-        Team.of(1, stage=[pace(4.0)], loop=[pace(4.0)]),
-        Team.of(2, stage=[pace(2.0), pace(2.2)], loop=[pace(2.0), pace(2.0)]),
+    comparisons = (
+        WorkersComparison.of(1, stage=[throughput(4.0)], loop=[throughput(4.0)]),
+        WorkersComparison.of(
+            2,
+            stage=[throughput(2.0), throughput(2.2)],
+            loop=[throughput(2.0), throughput(2.0)],
+        ),
     )
     return EmbedComparison(
         command="embed PHOTOS",
@@ -68,7 +72,7 @@ def embedded():
         lake=Lake(folder="photos"),
         model=ModelSpec(),
         settings=MaskSettings(points_per_side=4),
-        teams=teams,
+        teams=comparisons,
     )
 
 
@@ -110,14 +114,14 @@ def text(record):
         staged(),
     ],
 )
-def test_json_loses_nothing(record):
+def test_records_survive_a_json_round_trip(record):
     written = record.model_dump_json()
     assert json.loads(written)["version"] == 1
     again = type(record).model_validate_json(written)
     assert again == record and again.model_dump_json() == written
 
 
-def test_a_comparison_shows_masks_noise_times_and_the_machine():
+def test_comparison_tables():
     shown = text(comparison())
     for row in (
         r"masks found / wanted 21 / 20 20 / 20 20 / 20",
@@ -133,7 +137,7 @@ def test_a_comparison_shows_masks_noise_times_and_the_machine():
     assert "GPU" not in shown and "peak" not in shown
 
 
-def test_memory_and_gpu_figures_are_shown_where_they_were_taken():
+def test_measured_memory_and_gpu_figures_are_shown():
     peak = Peak(loaded_bytes=400_000_000, peak_bytes=1_500_000_000)
     shown = text(
         comparison(
@@ -146,7 +150,7 @@ def test_memory_and_gpu_figures_are_shown_where_they_were_taken():
     assert "20.0 ms per image on NVIDIA H200, 24% of the arithmetic floor of 4.7 ms" in shown
 
 
-def test_a_comparisons_row_for_the_readme():
+def test_markdown_of_a_comparison():
     head, rule, row = markdown(comparison()).splitlines()
     assert head.count("|") == rule.count("|") == row.count("|") == 6
     assert row == (
@@ -157,7 +161,7 @@ def test_a_comparisons_row_for_the_readme():
     assert markdown(alone).splitlines()[-1].endswith("| 20 / 20 | 1.0000 | - | 5.0 |")
 
 
-def test_the_stage_is_a_fraction_of_the_loop():
+def test_markdown_and_table_of_an_embed_comparison():
     assert markdown(embedded()).splitlines()[2:] == [
         "| 1 | 2.00 | 2.00 | 100% | 987 MB |",
         "| 2 | 3.81 | 4.00 | 95% (91% to 100%) | 987 MB |",
@@ -165,7 +169,7 @@ def test_the_stage_is_a_fraction_of_the_loop():
     assert "2 3.81 4.00 95% (91% to 100%) 987 MB 100%" in cells(text(embedded()))
 
 
-def test_stages_side_by_side():
+def test_markdown_and_table_of_a_breakdown():
     assert markdown(staged()).splitlines()[2:] == [
         "| image encoder | image | 500.00 | 250.00 | 2.0 |",
         "| mask head | prompt | 9.00 | 0.00 | - |",

@@ -5,10 +5,10 @@ import pytest
 
 from samseg.lab.benchmark.breakdown import HEAD, REST, stage_times
 from samseg.lab.benchmark.stopwatch import Stopwatch
-from samseg.lab.benchmark.tasks import BenchmarkTask
+from samseg.lab.benchmark.tasks import Workload
 
 
-def test_inner_time_is_not_the_outers():
+def test_nested_time_counts_for_the_inner_stage():
     def inner():
         time.sleep(0.1)
 
@@ -27,7 +27,7 @@ def test_inner_time_is_not_the_outers():
     assert (work.inner, work.outer) == (inner, outer)
 
 
-def test_an_error_closes_its_stage():
+def test_an_exception_closes_its_stage():
     def fail():
         raise ValueError
 
@@ -48,7 +48,7 @@ def test_stages_are_medians_per_image_or_prompt():
         return found
 
     reference = [watch(**{HEAD: s}) for s in (5.0, 4.0, 90.0)]
-    times = stage_times(reference, [watch(**{HEAD: 0.5})], BenchmarkTask(encodings=2, prompts=10))
+    times = stage_times(reference, [watch(**{HEAD: 0.5})], Workload(encodings=2, prompts=10))
     by_name = {t.stage: (t.unit, t.reference_ms, t.samseg_ms) for t in times}
     assert by_name["image encoder"] == ("image", 500.0, 500.0)
     assert by_name[HEAD] == ("prompt", 500.0, 50.0)

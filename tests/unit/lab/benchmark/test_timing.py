@@ -5,7 +5,7 @@ import pytest
 from samseg.lab.benchmark.timing import Ratio, Seconds, Speed, timed
 
 
-def test_the_ratio_is_of_sums_over_photos_of_medians_over_repeats():
+def test_the_ratio_is_of_sums_of_medians_over_repeats():
     found = Ratio.of([[10.0, 30.0, 11.0], [1.0, 2.0, 9.0]], [[2.0, 2.0, 8.0], [1.0, 0.5, 0.5]])
     assert (found.reference_s, found.samseg_s) == (11.0 + 2.0, 2.0 + 0.5)
     assert found.ratio == pytest.approx(13 / 2.5)
@@ -13,12 +13,12 @@ def test_the_ratio_is_of_sums_over_photos_of_medians_over_repeats():
     assert (found.low, found.high) == (pytest.approx(20 / 8.5), pytest.approx(12.8))
 
 
-def test_one_repeat_has_no_spread():
+def test_one_repeat_has_no_range():
     found = Ratio.of([[6.0], [2.0]], [[1.0], [1.0]])
     assert (found.ratio, found.low, found.high) == (4.0, 4.0, 4.0)
 
 
-def test_speed_keeps_wall_and_cpu_apart():
+def test_speed_compares_wall_and_cpu_time():
     def seconds(wall, cpu):
         return Seconds(wall=wall, cpu=cpu)
 
