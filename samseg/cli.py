@@ -132,29 +132,32 @@ def status(output: Annotated[str, typer.Argument(help="Output folder, or a confi
     from samseg.stages.status import status_of
 
     uri = configs.load(output).output if output.endswith((".yaml", ".yml")) else output
-    found = status_of(Output.existing(uri))
+    counts = status_of(Output.existing(uri))
     table = Table(show_header=False, box=None, pad_edge=False)
-    planned = found.sources if found.images_planned is None else found.images_planned
-    unit = "tars" if found.images_planned is None else "images"
-    table.add_row("planned", f"{planned} {unit} in {found.shards} shards")
+    planned = counts.sources if counts.images_planned is None else counts.images_planned
+    unit = "tars" if counts.images_planned is None else "images"
+    table.add_row("planned", f"{planned} {unit} in {counts.shards} shards")
     table.add_row(
-        "committed", f"{found.images} images, {found.masks} masks in {found.committed} shards"
+        "committed", f"{counts.images} images, {counts.masks} masks in {counts.committed} shards"
     )
-    table.add_row("images", ", ".join(f"{n} {s}" for s, n in sorted(found.statuses.items())) or "-")
-    table.add_row("pending", f"{found.pending} shards, {found.quarantined} quarantined")
-    if found.codebook is not None:
+    table.add_row(
+        "images", ", ".join(f"{n} {s}" for s, n in sorted(counts.statuses.items())) or "-"
+    )
+    table.add_row("pending", f"{counts.pending} shards, {counts.quarantined} quarantined")
+    if counts.codebook is not None:
         table.add_row(
             "classes",
-            f"{found.classes} in codebook v{found.codebook}; {found.assigned} masks assigned, "
-            f"{found.noise} noise",
+            f"{counts.classes} in codebook v{counts.codebook}; {counts.assigned} masks assigned, "
+            f"{counts.noise} noise",
         )
-    table.add_row("nights", str(found.nights))
-    complete = "yes" if found.complete else "no; run `samseg nightly` again to resume"
+    table.add_row("nights", str(counts.nights))
+    complete = "yes" if counts.complete else "no; run `samseg nightly` again to resume"
     table.add_row("complete", complete)
     Console(stderr=True).print(table)
     typer.echo(
         json.dumps(
-            {"samseg": "status", "output": redact(uri), "complete": found.complete} | asdict(found)
+            {"samseg": "status", "output": redact(uri), "complete": counts.complete}
+            | asdict(counts)
         )
     )
     return 0
