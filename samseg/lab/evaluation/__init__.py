@@ -1,13 +1,12 @@
-"""How good a checkpoint is on labelled photos: `samseg eval masks`.
+"""Evaluation of checkpoints on labelled photos: `samseg eval masks`.
 
-    truth         the true segments that are asked for, where to click and the boxes around them
-    clicks        one prompt per segment, corrected click by click
-    calibration   does the model know how good its masks are?
+    truth         true segments, with a click and a box for each
+    clicks        IoU of masks from clicks and boxes, with corrective clicks
+    calibration   predicted IoU against true IoU
     automatic     automatic masks against the true segments
-    structure     do the embeddings of the true segments tell their categories?
-    measure       all of it, photo by photo, each photo encoded once per checkpoint (encoding)
-    record        what was asked and what came of it; report: the same as tables
+    structure     how well embeddings of the true segments separate their categories
+    measure       all of these, with each photo encoded once per checkpoint (encoding)
+    record        the protocol and the scores; report: the same as tables
 
-Not for comparing samseg with `segment_anything`: that is `samseg.lab.benchmark`. No night imports
-it.
+To compare samseg with `segment_anything`, use `samseg.lab.benchmark`.
 """

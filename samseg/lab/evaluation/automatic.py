@@ -1,8 +1,8 @@
-"""AutomaticScores masks against the true segments of a photo.
+"""Automatic masks against the true segments of a photo.
 
-A segment is found when some mask has that IoU with it; a mask is right when some segment has.
-There is no one-to-one matching: automatic masks nest (part, object, whole), and so do the segments
-of several annotators.
+A segment counts as found if any mask reaches the IoU threshold with it, and a mask as correct if
+any segment does. There is no one-to-one matching, because automatic masks are nested (part, object,
+whole), and so are the segments of several annotators.
 """
 
 from collections.abc import Sequence
@@ -11,22 +11,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from samseg.lab.evaluation.truth import SMALLEST
+from samseg.lab.evaluation.truth import MIN_AREA
 from samseg.lab.labelled import LabelledPhoto
 from samseg.spec import Spec
 from samseg.types import Bool, Masks
 
 
 class AutomaticScores(Spec):
-    """AutomaticScores masks of some photos.
+    """Scores of automatic masks over several photos.
 
     Attributes:
-        photos: how many.
-        segments: true segments over 0.2 % of their photo.
-        recall_50: fraction of them that are found at IoU 0.5; None where there are none.
+        photos: number of photos.
+        segments: number of true segments over 0.2 % of their photo.
+        recall_50: fraction of these found at IoU 0.5; None if there are none.
         recall_75: the same at IoU 0.75.
         precision_50: fraction of the masks that match a true segment of any size at IoU 0.5; None
-            where there are no masks.
+            if there are no masks.
         masks_per_photo: mean number of masks.
     """
 
@@ -39,7 +39,7 @@ class AutomaticScores(Spec):
 
     @classmethod
     def of(cls, photos: Sequence["Hits"]) -> "AutomaticScores | None":
-        """Pool photos, every segment and every mask counting once; None without photos."""
+        """Score photos, with equal weight for every segment and mask; None without photos."""
         if not photos:
             return None
         best = np.concatenate([p.of_segments for p in photos])
@@ -56,11 +56,11 @@ class AutomaticScores(Spec):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hits:
-    """One photo.
+    """Best IoU of every segment and mask of one photo.
 
     Attributes:
-        of_segments: (s,) float64, highest IoU of any mask, of each segment over 0.2 %.
-        of_masks: (m,) float64, highest IoU of any segment, of each mask.
+        of_segments: (s,) float64, for each segment over 0.2 % the highest IoU of any mask.
+        of_masks: (m,) float64, for each mask the highest IoU of any segment.
     """
 
     of_segments: NDArray[np.float64]
@@ -68,15 +68,15 @@ class Hits:
 
     @classmethod
     def of(cls, masks: Masks, photo: LabelledPhoto) -> "Hits":
-        """Compare all masks of a photo with all its segments."""
+        """Compare all masks of a photo with all of its segments."""
         from pycocotools import mask as coco
 
         segments = photo.segments()
-        large = np.isin(segments, photo.segments(SMALLEST))
+        large = np.isin(segments, photo.segments(MIN_AREA))
         if not len(masks) or not segments:
             return cls(np.zeros(large.sum()), np.zeros(len(masks)))
-        wanted = [_rle(photo.mask(i)) for i in segments]
-        iou = np.asarray(coco.iou(list(masks.rles), wanted, [0] * len(wanted)))
+        true = [_rle(photo.mask(i)) for i in segments]
+        iou = np.asarray(coco.iou(list(masks.rles), true, [0] * len(true)))
         return cls(iou.max(axis=0)[large], iou.max(axis=1))
 
 

@@ -1,8 +1,8 @@
-"""Does a model know how good its masks are? Predicted against true IoU.
+"""Calibration of predicted IoU against true IoU.
 
-Mean absolute error says how far the prediction is off, correlation whether it ranks masks, and
-the reliability table where it errs (Niculescu-Mizil, Caruana, "Predicting good probabilities with
-supervised learning", 2005, for the diagram).
+Mean absolute error measures the size of the prediction error, correlation the ranking of masks,
+and the reliability table shows where the prediction errs (reliability diagram: Niculescu-Mizil,
+Caruana, "Predicting good probabilities with supervised learning", 2005).
 """
 
 import numpy as np
@@ -14,14 +14,14 @@ BINS = 10
 
 
 class Bin(Spec):
-    """The masks whose predicted IoU lies in one tenth of [0, 1].
+    """Masks whose predicted IoU lies in one tenth of [0, 1].
 
     Attributes:
         low: lower end, inclusive; the first bin also holds predictions below 0.
         high: upper end, exclusive; the last bin also holds predictions of 1 and above.
-        masks: how many.
-        predicted: mean predicted IoU; None where there are no masks.
-        true: mean true IoU; None where there are no masks.
+        masks: number of masks.
+        predicted: mean predicted IoU; None if there are no masks.
+        true: mean true IoU; None if there are no masks.
     """
 
     low: float
@@ -32,13 +32,13 @@ class Bin(Spec):
 
 
 class Calibration(Spec):
-    """How predicted and true IoU agree.
+    """Agreement of predicted and true IoU.
 
     Attributes:
-        masks: how many.
+        masks: number of masks.
         error: mean absolute difference.
-        pearson: linear correlation; None where either is constant.
-        spearman: rank correlation; None where either is constant.
+        pearson: linear correlation; None if either is constant.
+        spearman: rank correlation; None if either is constant.
         bins: the reliability table.
     """
 
@@ -50,7 +50,7 @@ class Calibration(Spec):
 
     @classmethod
     def of(cls, predicted: NDArray[np.floating], true: NDArray[np.floating]) -> "Calibration":
-        """Compare predictions with the truth.
+        """Compare predicted with true IoU.
 
         Args:
             predicted: (m,) predicted IoU, m > 0.

@@ -1,8 +1,8 @@
-"""IoU of the answers to prompts at true segments: one click, a box, and clicks that correct.
+"""IoU of masks predicted from prompts: one click, one box, and corrective clicks.
 
-Each further click goes where the last mask is most wrong (in the manner of Sofiiuk, Petrov,
-Konushin, "Reviving iterative training with mask guidance for interactive segmentation", 2021),
-and the logits of that mask go along as a prompt, as in the training of SAM (Kirillov et al.,
+Each corrective click is placed in the largest error of the previous mask (as in Sofiiuk, Petrov,
+Konushin, "Reviving iterative training with mask guidance for interactive segmentation", 2021), and
+the logits of that mask are an additional prompt, as in the training of SAM (Kirillov et al.,
 "Segment Anything", 2023, appendix A).
 """
 
@@ -21,15 +21,15 @@ from samseg.types import Bool, Float32, Pixels
 Float64 = NDArray[np.float64]
 
 NO_POINT = -1
-"""The label of a click that fills up the array."""
+"""Label of a padding click."""
 
 
 class ClickScores(NamedTuple):
-    """What one click at each of n segments gives.
+    """Results of one click on each of n segments.
 
     Attributes:
-        true_iou: (n, 3) float64, of the three masks of each click.
-        predicted_iou: (n, 3) float32, what the model thinks of them.
+        true_iou: (n, 3) float64, IoU of the three masks of each click with the segment.
+        predicted_iou: (n, 3) float32, IoU predicted by the model.
         features: (256, 64, 64) float32, SAM's image embedding of the photo.
     """
 
@@ -39,70 +39,70 @@ class ClickScores(NamedTuple):
 
 
 def one_click(segmenter: Segmenter, pixels: Pixels, truth: Truth) -> ClickScores:
-    """Click at the deepest point of each segment, and ask for three masks."""
+    """Predict three masks from a click at the deepest point of each segment."""
     masks, features = segmenter.prompt(pixels, points=truth.clicks, multimask_output=True)
-    asked = [truth.masks[i] for i in masks.prompt_ids]
+    true = [truth.masks[i] for i in masks.prompt_ids]
     found = (masks[i : i + 1].to_dense()[0] for i in range(len(masks)))
-    overlap = [iou(*pair) for pair in zip(found, asked, strict=True)]
+    overlap = [iou(*pair) for pair in zip(found, true, strict=True)]
     return ClickScores(
         np.array(overlap).reshape(-1, 3), masks.predicted_iou.reshape(-1, 3), features
     )
 
 
 def boxes(segmenter: Segmenter, pixels: Pixels, truth: Truth) -> Float64:
-    """Ask for one mask in the box of each segment: (n,) float64 IoU."""
+    """Predict one mask from the box of each segment; return (n,) float64 IoU."""
     masks, _ = segmenter.prompt(pixels, boxes=truth.boxes)
     found = (masks[i : i + 1].to_dense()[0] for i in range(len(masks)))
     return np.array([iou(*pair) for pair in zip(found, truth.masks, strict=True)])
 
 
 def corrected(segmenter: Segmenter, pixels: Pixels, truth: Truth, clicks: int = 3) -> Float64:
-    """Click at each segment, and correct.
+    """Click on each segment, then correct the mask with further clicks.
 
-    Of the three masks of the first click the one of the highest predicted IoU goes on; each
-    further click asks for one mask. The answers are `SamPredictor`'s, given the logits of the
-    answer before as `mask_input`.
+    The first click predicts three masks, of which the one with the highest predicted IoU is
+    corrected; each further click predicts one mask. Masks equal those of `SamPredictor` with the
+    previous logits as `mask_input`.
 
     Args:
         segmenter: the model.
         pixels: (h, w, 3) uint8 RGB.
         truth: n segments.
-        clicks: on each of them.
+        clicks: number of clicks on each segment.
 
     Returns:
         (clicks, n) float64, IoU after each click.
     """
     encoded = segmenter.runtime.encoder.encode(pixels)
-    parts = [
+    batches = [
         slice(at, at + segmenter.runtime.batch)
         for at in range(0, len(truth), segmenter.runtime.batch)
     ]
-    after = [
-        _corrected(segmenter, encoded, truth.masks[part], truth.clicks[part], clicks)
-        for part in parts
+    ious = [
+        _corrected(segmenter, encoded, truth.masks[batch], truth.clicks[batch], clicks)
+        for batch in batches
     ]
-    return np.concatenate([np.zeros((clicks, 0)), *after], axis=1)
+    return np.concatenate([np.zeros((clicks, 0)), *ious], axis=1)
 
 
 def correction(found: Bool, wanted: Bool) -> tuple[int, int, int]:
     """Return x, y and label of the click that corrects a mask.
 
-    It is the deepest point of the larger error: inside (1) where what is missing is larger,
-    outside (0) where what is too much is. A perfect mask gets no click (-1).
+    The click is the deepest point of the larger error region, with label 1 if that is a missing
+    region, 0 if it is a false positive. A perfect mask needs no click (label -1).
 
     Args:
-        found: (h, w) bool.
-        wanted: (h, w) bool.
+        found: (h, w) bool, the predicted mask.
+        wanted: (h, w) bool, the true mask.
     """
-    missing, too_much = wanted & ~found, found & ~wanted
-    if not missing.any() and not too_much.any():
+    missing, excess = wanted & ~found, found & ~wanted
+    if not missing.any() and not excess.any():
         return 0, 0, NO_POINT
-    inside = missing.sum() >= too_much.sum()
-    return *deepest_point(missing if inside else too_much), int(inside)
+    inside = missing.sum() >= excess.sum()
+    return *deepest_point(missing if inside else excess), int(inside)
 
 
 def iou(found: Bool, wanted: Bool) -> float:
-    """Return intersection over union of two masks that are not both empty."""
+    """Return the intersection over union of two masks, not both empty."""
     return float(np.count_nonzero(found & wanted) / np.count_nonzero(found | wanted))
 
 
@@ -110,34 +110,34 @@ def _corrected(
     segmenter: Segmenter, encoded: EncodedImage, wanted: Bool, first: Float32, clicks: int
 ) -> Float64:
     points, labels = first[:, None], np.ones((len(first), 1), dtype=np.float32)
-    after: list[list[float]] = []
+    ious: list[list[float]] = []
     logits: Tensor | None = None
     for _ in range(clicks):
-        found, logits = _answer(segmenter, encoded, points, labels, logits)
-        after.append([iou(*pair) for pair in zip(found, wanted, strict=True)])
-        further = [correction(*pair) for pair in zip(found, wanted, strict=True)]
-        click = np.array(further, dtype=np.float32)
+        found, logits = _predict(segmenter, encoded, points, labels, logits)
+        ious.append([iou(*pair) for pair in zip(found, wanted, strict=True)])
+        corrections = [correction(*pair) for pair in zip(found, wanted, strict=True)]
+        click = np.array(corrections, dtype=np.float32)
         points = np.concatenate([points, click[:, None, :2]], axis=1)
         labels = np.concatenate([labels, click[:, 2:]], axis=1)
-    return np.array(after)
+    return np.array(ious)
 
 
 @torch.inference_mode()
-def _answer(
+def _predict(
     segmenter: Segmenter,
     encoded: EncodedImage,
     points: Float32,
     labels: Float32,
     logits: Tensor | None,
 ) -> tuple[Bool, Tensor]:
-    """Answer b prompts: (b, h, w) bool masks and their (b, 1, 256, 256) float32 logits.
+    """Return (b, h, w) bool masks of b prompts and their (b, 1, 256, 256) float32 logits.
 
     Args:
         segmenter: the model.
-        encoded: the photo.
+        encoded: the photo's features.
         points: (b, k, 2) xy, px of the photo.
         labels: (b, k), 1 inside, 0 outside, -1 no point.
-        logits: of the masks to correct; None for the best of three by predicted IoU.
+        logits: logits of the masks to correct; None for the best of three by predicted IoU.
     """
     model, decoder = segmenter.model, segmenter.runtime.decoder
     sparse, dense = model.prompt_encoder(
@@ -149,16 +149,17 @@ def _answer(
         masks=logits,
     )
     if logits is None:
-        asked, alike = slice(1, None), [(dense[:1], sparse)]
-    else:  # each prompt sees an image of its own
-        asked, alike = slice(0, 1), list(zip(dense.split(1), sparse.split(1), strict=True))
+        outputs, groups = slice(1, None), [(dense[:1], sparse)]
+    else:  # the mask prompt is added to the features, so each prompt has its own image cache
+        outputs, groups = slice(0, 1), list(zip(dense.split(1), sparse.split(1), strict=True))
     found: list[Tensor] = []
-    for own, tokens in alike:
-        side = decoder.image_cache(encoded.features, own)  # with padding: its logits go along
-        decoded = decoder.decode(side, tokens, asked)
+    for mask_prompt, tokens in groups:
+        # uncropped: the logits of the padding are part of the next mask prompt
+        cache = decoder.image_cache(encoded.features, mask_prompt)
+        decoded = decoder.decode(cache, tokens, outputs)
         each = torch.arange(len(tokens), device=tokens.device)
         best = decoded.predicted_iou.argmax(dim=1)
-        found.append(decoder.logits(side, decoded, each)[each, best][:, None])
+        found.append(decoder.logits(cache, decoded, each)[each, best][:, None])
     joined = torch.cat(found)
     geometry = encoded.geometry
     masks = model.postprocess_masks(joined, geometry.input_size, geometry.original_size)

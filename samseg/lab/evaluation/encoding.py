@@ -1,4 +1,4 @@
-"""Encode a photo once for all that is asked of it, and time an encoding."""
+"""Encoding of a photo once for all of its prompts, and the time of one encoding."""
 
 import time
 from statistics import median
@@ -14,20 +14,20 @@ _ENCODINGS = 3
 
 
 def encode_seconds(encoder: ImageEncoder) -> float:
-    """Time an image of 1024 x 1024 px from pixels to features: the median of three, warmed up."""
+    """Return the seconds to encode 1024 x 1024 px: the median of three, after a warm-up."""
     pixels = np.random.default_rng(0).integers(0, 256, (_SIDE, _SIDE, 3), dtype=np.uint8)
-    taken = []
+    seconds = []
     for _ in range(1 + _ENCODINGS):
         began = time.perf_counter()
         encoder.encode(pixels).features.cpu()
-        taken.append(time.perf_counter() - began)
-    return median(taken[1:])
+        seconds.append(time.perf_counter() - began)
+    return median(seconds[1:])
 
 
 class LastFeatures:
-    """The backbone of an encoder that, given the same input again, gives the same features again.
+    """An encoder's backbone with a cache of its last input.
 
-    What is asked of one photo in several calls then encodes it once.
+    Several consecutive calls for one photo then encode it once.
     """
 
     def __init__(self, encoder: ImageEncoder):

@@ -1,4 +1,4 @@
-"""Measure checkpoints on labelled sets: the same photos, segments and prompts for each of them."""
+"""Evaluation of checkpoints on labelled sets, with the same photos and prompts for each."""
 
 import time
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from samseg.lab.evaluation.clicks import ClickScores, Float64, boxes, corrected,
 from samseg.lab.evaluation.encoding import LastFeatures, encode_seconds
 from samseg.lab.evaluation.record import Evaluation, ModelScores, Protocol, SetScores
 from samseg.lab.evaluation.structure import Structure
-from samseg.lab.evaluation.truth import SMALLEST, Truth
+from samseg.lab.evaluation.truth import MIN_AREA, Truth
 from samseg.lab.labelled import LabelledPhoto, LabelledSet, is_held_out
 from samseg.pooling import pool
 from samseg.progress import Progress, duration
@@ -28,17 +28,17 @@ from samseg.types import Float32
 def evaluate(
     sets: Sequence[LabelledSet], models: Sequence[str], protocol: Protocol, progress: Progress
 ) -> Evaluation:
-    """Measure every checkpoint on every set.
+    """Evaluate every checkpoint on every set.
 
     Args:
-        sets: the photos.
+        sets: the labelled photo sets.
         models: checkpoints: names, paths or URLs.
-        protocol: what to ask.
-        progress: where to show progress.
+        protocol: choice of photos, segments and prompts.
+        progress: where progress is shown.
 
     Raises:
-        CheckpointError: one of the checkpoints cannot be had; nothing has been measured then.
-        ConfigError: a file of a set cannot be used, or no segment of a set is large enough.
+        CheckpointError: a checkpoint is not available; raised before any is evaluated.
+        ConfigError: a file of a set is invalid, or no segment of a set is large enough.
     """
     for model in models:
         resolve(model)
@@ -55,19 +55,19 @@ def _evaluate(
     segmenter = Segmenter.load(ModelSpec(checkpoint=model), settings)
     encoder = segmenter.runtime.encoder
     seconds = encode_seconds(encoder)
-    once = ImageEncoder(segmenter.model, LastFeatures(encoder))
-    segmenter.runtime = replace(segmenter.runtime, encoder=once)
+    cached = ImageEncoder(segmenter.model, LastFeatures(encoder))
+    segmenter.runtime = replace(segmenter.runtime, encoder=cached)
     return ModelScores(
         model=model,
         sha256=segmenter.weights_sha256,
         device=str(segmenter.device),
         threads=torch.get_num_threads(),
         encode_seconds=seconds,
-        sets=tuple(_on_set(segmenter, model, s, protocol, progress) for s in sets),
+        sets=tuple(_evaluate_set(segmenter, model, s, protocol, progress) for s in sets),
     )
 
 
-def _on_set(
+def _evaluate_set(
     segmenter: Segmenter, model: str, labelled: LabelledSet, protocol: Protocol, progress: Progress
 ) -> SetScores:
     began = time.perf_counter()
@@ -75,21 +75,24 @@ def _on_set(
     unseen = [s for s in labelled.stems if share is None or is_held_out(s, share)]
     stems = unseen[: protocol.photos]
     if not stems:
-        raise ConfigError(f"{labelled.folder}: a training with held_out {share} saw all its photos")
+        raise ConfigError(
+            f"{labelled.folder}: no photo is held out with held_out {share}; increase it, or use "
+            "more photos"
+        )
     progress.start(f"{labelled.name}, {model}", len(stems), "photos")
-    seen: list[_Seen] = []
+    scored: list[_PhotoScores] = []
     for i, stem in enumerate(stems):
         automatic = i < protocol.automatic_photos
-        seen.append(_look(segmenter, labelled.read(stem), protocol, automatic))
+        scored.append(_score(segmenter, labelled.read(stem), protocol, automatic))
         progress.update(i + 1)
-    prompted = sum(len(s.box) for s in seen)
+    prompted = sum(len(s.box) for s in scored)
     if not prompted:
         raise ConfigError(
             f"no segment of the {len(stems)} photos of {labelled.folder} covers more than "
-            f"{SMALLEST:.1%} of its photo: there is nothing to ask for"
+            f"{MIN_AREA:.1%} of its photo, so there is nothing to evaluate"
         )
-    true = np.concatenate([s.answers.true_iou for s in seen])
-    predicted = np.concatenate([s.answers.predicted_iou for s in seen])
+    true = np.concatenate([s.one_click.true_iou for s in scored])
+    predicted = np.concatenate([s.one_click.predicted_iou for s in scored])
     preferred = true[np.arange(len(true)), predicted.argmax(axis=1)]
     scores = SetScores(
         name=labelled.name,
@@ -97,14 +100,14 @@ def _on_set(
         segments=prompted,
         best=float(true.max(axis=1).mean()),
         preferred=float(preferred.mean()),
-        clicks=tuple(np.concatenate([s.clicks for s in seen], axis=1).mean(axis=1).tolist()),
-        box=float(np.concatenate([s.box for s in seen]).mean()),
+        clicks=tuple(np.concatenate([s.clicks for s in scored], axis=1).mean(axis=1).tolist()),
+        box=float(np.concatenate([s.box for s in scored]).mean()),
         calibration=Calibration.of(predicted.ravel(), true.ravel()),
-        automatic=AutomaticScores.of([s.hits for s in seen if s.hits is not None]),
+        automatic=AutomaticScores.of([s.hits for s in scored if s.hits is not None]),
         structure=Structure.of(
-            np.concatenate([s.embeddings for s in seen]),
-            [category for s in seen for category in s.categories],
-            [s.stem for s in seen for _ in s.categories],
+            np.concatenate([s.embeddings for s in scored]),
+            [category for s in scored for category in s.categories],
+            [s.stem for s in scored for _ in s.categories],
         ),
         seconds=time.perf_counter() - began,
     )
@@ -113,11 +116,11 @@ def _on_set(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Seen:
-    """What was measured on one photo; see `SetScores`."""
+class _PhotoScores:
+    """Measurements on one photo; see `SetScores`."""
 
     stem: str
-    answers: ClickScores
+    one_click: ClickScores
     clicks: Float64
     box: Float64
     hits: Hits | None
@@ -125,17 +128,19 @@ class _Seen:
     categories: list[int | str]
 
 
-def _look(segmenter: Segmenter, photo: LabelledPhoto, protocol: Protocol, automatic: bool) -> _Seen:
+def _score(
+    segmenter: Segmenter, photo: LabelledPhoto, protocol: Protocol, automatic: bool
+) -> _PhotoScores:
     truth = Truth.choose(photo, protocol.segments, protocol.seed)
-    answers = one_click(segmenter, photo.pixels, truth)
-    named = [i for i in photo.segments(SMALLEST) if i in photo.categories]
-    embeddings = [pool(answers.features, photo.mask(i)[None]) for i in named]
-    return _Seen(
+    clicked = one_click(segmenter, photo.pixels, truth)
+    labelled = [i for i in photo.segments(MIN_AREA) if i in photo.categories]
+    embeddings = [pool(clicked.features, photo.mask(i)[None]) for i in labelled]
+    return _PhotoScores(
         stem=photo.stem,
-        answers=answers,
+        one_click=clicked,
         clicks=corrected(segmenter, photo.pixels, truth),
         box=boxes(segmenter, photo.pixels, truth),
         hits=Hits.of(segmenter.segment(photo.pixels).masks, photo) if automatic else None,
-        embeddings=np.concatenate([np.zeros((0, len(answers.features)), np.float32), *embeddings]),
-        categories=[photo.categories[i] for i in named],
+        embeddings=np.concatenate([np.zeros((0, len(clicked.features)), np.float32), *embeddings]),
+        categories=[photo.categories[i] for i in labelled],
     )

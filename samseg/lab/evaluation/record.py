@@ -1,4 +1,4 @@
-"""What an evaluation asked and what came of it; written by `samseg eval masks --json FILE`."""
+"""The record of an evaluation, written by `samseg eval masks --json FILE`."""
 
 from typing import Literal
 
@@ -11,16 +11,16 @@ from samseg.spec import Spec
 
 
 class Protocol(Spec):
-    """What is asked.
+    """Choice of photos, segments and prompts.
 
     Attributes:
-        held_out: only photos that a training with this `held_out` did not see; None for all.
-        photos: the first ones of each set by name; None for all.
-        segments: at most this many of each photo are prompted for, drawn by chance.
-        seed: of the drawing.
-        points_per_side: of automatic masks; the other settings are those that the checkpoint
-            recommends.
-        automatic_photos: the first ones of each set, for automatic masks; 0 for none.
+        held_out: use only photos that training with this `held_out` did not use; None for all.
+        photos: use the first photos of each set, by name; None for all.
+        segments: maximum number of segments prompted per photo, chosen at random.
+        seed: seed of that choice.
+        points_per_side: point grid of automatic masks; the other settings are the checkpoint's
+            recommended values.
+        automatic_photos: number of first photos of each set with automatic masks; 0 for none.
     """
 
     held_out: float | None = Field(default=None, gt=0, lt=1)
@@ -32,20 +32,20 @@ class Protocol(Spec):
 
 
 class SetScores(Spec):
-    """One checkpoint on one set; each IoU is the mean over the segments prompted for.
+    """Scores of one checkpoint on one set; each IoU is the mean over the prompted segments.
 
     Attributes:
-        name: of the set.
-        photos: looked at.
-        segments: prompted for, each over 0.2 % of its photo.
-        best: IoU of the best of the three masks that one click gives.
-        preferred: IoU of the one of the three with the highest predicted IoU.
+        name: name of the set.
+        photos: number of photos.
+        segments: number of prompted segments, each over 0.2 % of its photo.
+        best: IoU of the best of the three masks of one click.
+        preferred: IoU of the mask, of these three, with the highest predicted IoU.
         clicks: IoU after the first, second and third click.
-        box: IoU of the mask in the true box.
-        calibration: of all three masks of one click.
-        automatic: None where it was not asked for.
-        structure: None where the set has too few segments with categories.
-        seconds: wall time of all this.
+        box: IoU of the mask predicted from the true box.
+        calibration: calibration over all three masks of one click.
+        automatic: scores of automatic masks; None if not requested.
+        structure: scores of embeddings; None if too few segments have categories.
+        seconds: wall time of the evaluation on this set.
     """
 
     name: str
@@ -62,15 +62,15 @@ class SetScores(Spec):
 
 
 class ModelScores(Spec):
-    """One checkpoint.
+    """Scores of one checkpoint.
 
     Attributes:
-        model: as it was asked for.
+        model: the requested name, path or URL.
         sha256: digest of the weights.
-        device: where it ran.
+        device: the device used.
         threads: CPU threads of PyTorch.
-        encode_seconds: to encode 1024 x 1024 px, wall time, the median of three.
-        sets: the scores, in the order of the sets.
+        encode_seconds: wall seconds to encode 1024 x 1024 px, the median of three.
+        sets: scores per set, in the order of the sets.
     """
 
     model: str
@@ -85,9 +85,9 @@ class Evaluation(Spec):
     """One run of `samseg eval masks`.
 
     Attributes:
-        version: of the record.
-        protocol: what was asked.
-        models: side by side.
+        version: version of the record's format.
+        protocol: choice of photos, segments and prompts.
+        models: scores per checkpoint, in the order requested.
     """
 
     version: Literal[1] = 1

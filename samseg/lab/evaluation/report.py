@@ -1,4 +1,4 @@
-"""Evaluations for people: tables on a terminal, one Markdown table for a model card."""
+"""Evaluations as tables for a terminal and as one Markdown table for a model card."""
 
 from collections.abc import Callable, Iterator
 
@@ -13,13 +13,13 @@ _NONE = "-"
 
 
 def tables(record: Evaluation) -> Iterator[RenderableType]:
-    """Yield a table per set, checkpoints side by side, and one of the checkpoints."""
+    """Yield one table per set with a column per checkpoint, then a table of the checkpoints."""
     names = [m.model for m in record.models]
-    for same in zip(*(m.sets for m in record.models), strict=True):
-        facts = f"{same[0].photos} photos, {same[0].segments} segments"
-        table = _table(f"{same[0].name}: {facts}", names)
+    for scores in zip(*(m.sets for m in record.models), strict=True):
+        facts = f"{scores[0].photos} photos, {scores[0].segments} segments"
+        table = _table(f"{scores[0].name}: {facts}", names)
         for measure, of in _MEASURES.items():
-            cells = [of(scores) for scores in same]
+            cells = [of(s) for s in scores]
             if set(cells) != {_NONE}:
                 table.add_row(measure, *cells)
         yield table
@@ -33,11 +33,11 @@ def markdown(record: Evaluation) -> str:
     """Return one table: a row per set and measure, a column per checkpoint."""
     rows = [["set", "measure", *(f"`{m.model}`" for m in record.models)]]
     rows.append(["---"] * len(rows[0]))
-    for same in zip(*(m.sets for m in record.models), strict=True):
+    for scores in zip(*(m.sets for m in record.models), strict=True):
         for measure, of in _MEASURES.items():
-            cells = [of(scores) for scores in same]
+            cells = [of(s) for s in scores]
             if set(cells) != {_NONE}:
-                rows.append([same[0].name, measure, *cells])
+                rows.append([scores[0].name, measure, *cells])
     for fact, show in _FACTS.items():
         rows.append(["", fact, *(show(m) for m in record.models)])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
@@ -51,7 +51,7 @@ def _table(title: str, models: list[str]) -> Table:
     return table
 
 
-def _share(value: float | None) -> str:
+def _number(value: float | None) -> str:
     return _NONE if value is None else f"{value:.3f}"
 
 
@@ -64,24 +64,24 @@ def _structure(of: Callable[[Structure], str]) -> Callable[[SetScores], str]:
 
 
 _MEASURES: dict[str, Callable[[SetScores], str]] = {
-    "one click, best of three masks": lambda s: _share(s.best),
-    "one click, mask of highest predicted IoU": lambda s: _share(s.preferred),
-    "three clicks": lambda s: _share(s.clicks[-1]),
-    "box": lambda s: _share(s.box),
-    "predicted IoU: mean absolute error": lambda s: _share(s.calibration.error),
+    "one click, best of three masks": lambda s: _number(s.best),
+    "one click, mask of highest predicted IoU": lambda s: _number(s.preferred),
+    "three clicks": lambda s: _number(s.clicks[-1]),
+    "box": lambda s: _number(s.box),
+    "predicted IoU: mean absolute error": lambda s: _number(s.calibration.error),
     "predicted IoU: Pearson / Spearman": lambda s: (
-        f"{_share(s.calibration.pearson)} / {_share(s.calibration.spearman)}"
+        f"{_number(s.calibration.pearson)} / {_number(s.calibration.spearman)}"
     ),
     "automatic: recall at IoU 0.5 / 0.75": _automatic(
-        lambda a: f"{_share(a.recall_50)} / {_share(a.recall_75)}"
+        lambda a: f"{_number(a.recall_50)} / {_number(a.recall_75)}"
     ),
-    "automatic: precision at IoU 0.5": _automatic(lambda a: _share(a.precision_50)),
+    "automatic: precision at IoU 0.5": _automatic(lambda a: _number(a.precision_50)),
     "automatic: masks per photo": _automatic(lambda a: f"{a.masks_per_photo:.1f}"),
     "classes: segments / categories": _structure(lambda s: f"{s.segments} / {s.categories}"),
-    "classes: k-means AMI": _structure(lambda s: _share(s.kmeans_ami)),
-    "classes: 5 neighbours of other photos": _structure(lambda s: _share(s.neighbour_accuracy)),
+    "classes: k-means AMI": _structure(lambda s: _number(s.kmeans_ami)),
+    "classes: 5 neighbours of other photos": _structure(lambda s: _number(s.neighbour_accuracy)),
     "classes: best DBSCAN AMI (eps)": _structure(
-        lambda s: f"{_share(s.dbscan_ami)} ({s.dbscan_eps:g})"
+        lambda s: f"{_number(s.dbscan_ami)} ({s.dbscan_eps:g})"
     ),
 }
 
@@ -89,5 +89,5 @@ _FACTS: dict[str, Callable[[ModelScores], str]] = {
     "sha256": lambda m: m.sha256[:12],
     "seconds to encode 1024 x 1024 px": lambda m: f"{m.encode_seconds:.3f}",
     "device, CPU threads": lambda m: f"{m.device}, {m.threads}",
-    "seconds of measuring": lambda m: f"{sum(s.seconds for s in m.sets):.0f}",
+    "seconds of evaluation": lambda m: f"{sum(s.seconds for s in m.sets):.0f}",
 }

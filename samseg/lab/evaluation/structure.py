@@ -1,8 +1,7 @@
-"""Do the embeddings of true segments tell their categories?
+"""Separation of categories by the embeddings of true segments.
 
-The masks are the true ones, so nothing here depends on how well a model segments: only on its
-features. Points are what classes are found from in a night: `coverage` pooling, centred, of unit
-length.
+The masks are the ground truth, so the scores depend on a model's features only, not on its masks.
+Embeddings are prepared as for clustering in a night: `coverage` pooling, centred, unit length.
 """
 
 from collections.abc import Sequence
@@ -16,27 +15,27 @@ from samseg.clustering.transform import Transform
 from samseg.spec import Spec
 from samseg.types import Float32, Int64
 
-FEWEST = 8
-"""Categories with fewer segments than this do not count."""
+MIN_SEGMENTS = 8
+"""Categories with fewer segments are excluded."""
 
 NEIGHBOURS = 5
 RADII = (0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
-"""Cosine distances that DBSCAN is tried with."""
+"""Cosine distances that are tried as DBSCAN's radius."""
 
 
 class Structure(Spec):
-    """How well categories are told.
+    """Scores of the separation of categories.
 
     AMI is adjusted mutual information (Vinh, Epps, Bailey, 2010): 0 for chance, 1 for perfect.
 
     Attributes:
-        segments: true segments of the categories that count.
-        categories: those with at least 8 segments.
-        kmeans_ami: of k-means with as many classes as there are categories.
-        neighbour_accuracy: fraction of the segments whose category is that of most of the 5
+        segments: number of true segments of these categories.
+        categories: number of categories with at least 8 segments.
+        kmeans_ami: AMI of k-means with as many classes as categories.
+        neighbour_accuracy: fraction of the segments whose category is the majority among the 5
             nearest segments of other photos.
-        dbscan_ami: the highest of DBSCAN over the radii above; noise counts as one class.
-        dbscan_eps: the radius that gives it, a cosine distance.
+        dbscan_ami: highest AMI of DBSCAN over the radii above; noise counts as one class.
+        dbscan_eps: the radius of that AMI, a cosine distance.
     """
 
     segments: int
@@ -53,20 +52,20 @@ class Structure(Spec):
         categories: Sequence[int | str],
         photos: Sequence[str],
     ) -> "Structure | None":
-        """Measure; None with fewer than two categories that count, or a single photo.
+        """Compute the scores; None with fewer than two such categories, or a single photo.
 
         Args:
             embeddings: (n, 256) float32, raw, of true segments.
-            categories: n.
-            photos: n, where each segment is from.
+            categories: n categories of the segments.
+            photos: n photos that contain the segments.
         """
         from sklearn.metrics import adjusted_mutual_info_score as ami
 
-        names, places = np.array(categories, dtype=str), np.array(photos, dtype=str)
+        names, groups = np.array(categories, dtype=str), np.array(photos, dtype=str)
         _, codes, counts = np.unique(names, return_inverse=True, return_counts=True)
-        kept = counts[codes] >= FEWEST
-        (known, codes), places = np.unique(names[kept], return_inverse=True), places[kept]
-        if len(known) < 2 or len(np.unique(places)) < 2:
+        kept = counts[codes] >= MIN_SEGMENTS
+        (known, codes), groups = np.unique(names[kept], return_inverse=True), groups[kept]
+        if len(known) < 2 or len(np.unique(groups)) < 2:
             return None
         points, _ = Transform.fit(embeddings[kept]).apply(embeddings[kept])
         scores = {eps: float(ami(codes, DBSCAN(eps=eps).fit(points).labels)) for eps in RADII}
@@ -75,27 +74,29 @@ class Structure(Spec):
             segments=len(codes),
             categories=len(known),
             kmeans_ami=float(ami(codes, KMeans(classes=len(known)).fit(points).labels)),
-            neighbour_accuracy=neighbour_accuracy(points, codes, places),
+            neighbour_accuracy=neighbour_accuracy(points, codes, groups),
             dbscan_ami=scores[eps],
             dbscan_eps=eps,
         )
 
 
-def neighbour_accuracy(points: Float32, codes: NDArray[np.integer], places: NDArray[Any]) -> float:
-    """Return how often the 5 nearest points of other places vote for a point's own code.
+def neighbour_accuracy(points: Float32, codes: NDArray[np.integer], groups: NDArray[Any]) -> float:
+    """Return how often the majority code of the 5 nearest points is a point's own code.
+
+    Neighbours are points of other groups, nearest by cosine. Ties go to the nearer neighbours.
 
     Args:
-        points: (n, d) float32 unit rows; nearest by cosine.
-        codes: (n,) what is voted for, numbered from 0. Of a tie the code of nearer voters wins.
-        places: (n,) where each point is from; two at least.
+        points: (n, d) float32 unit rows.
+        codes: (n,) category codes, numbered from 0.
+        groups: (n,) group of each point; at least two different ones.
     """
-    ranks = 1 - np.arange(NEIGHBOURS) / NEIGHBOURS**3  # decide ties, and nothing else
-    right = 0
-    for place in np.unique(places):
-        own = places == place
+    weights = 1 - np.arange(NEIGHBOURS) / NEIGHBOURS**3  # differ by too little to change a majority
+    correct = 0
+    for group in np.unique(groups):
+        own = groups == group
         similarity = points[own] @ points[~own].T
         nearest: Int64 = np.argsort(-similarity, axis=1, kind="stable")[:, :NEIGHBOURS]
-        voters = codes[~own][nearest]
-        votes = (voters[..., None] == np.arange(codes.max() + 1)) * ranks[: voters.shape[1], None]
-        right += int((votes.sum(axis=1).argmax(axis=1) == codes[own]).sum())
-    return right / len(points)
+        near = codes[~own][nearest]
+        votes = (near[..., None] == np.arange(codes.max() + 1)) * weights[: near.shape[1], None]
+        correct += int((votes.sum(axis=1).argmax(axis=1) == codes[own]).sum())
+    return correct / len(points)

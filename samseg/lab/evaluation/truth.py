@@ -1,4 +1,4 @@
-"""The true segments of a photo that a model is asked for, and the prompts that point at them."""
+"""Ground truth of an evaluation: true segments of a photo, and their prompts."""
 
 import zlib
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ import numpy as np
 from samseg.lab.labelled import LabelledPhoto
 from samseg.types import Bool, Float32
 
-SMALLEST = 0.002
-"""Segments that cover no more of their photo than this are not asked for."""
+MIN_AREA = 0.002
+"""Segments are prompted only if they cover more than this fraction of their photo."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,7 +18,7 @@ class Truth:
 
     Attributes:
         masks: (n, h, w) bool.
-        clicks: (n, 2) float32, xy, px of the photo: the deepest point of each.
+        clicks: (n, 2) float32, xy, px of the photo: the deepest point of each segment.
         boxes: (n, 4) float32, xyxy, px of the photo; both corners lie inside the segment.
     """
 
@@ -27,18 +27,18 @@ class Truth:
     boxes: Float32
 
     @classmethod
-    def choose(cls, photo: LabelledPhoto, most: int, seed: int) -> "Truth":
+    def choose(cls, photo: LabelledPhoto, limit: int, seed: int) -> "Truth":
         """Choose among the segments over 0.2 % of the photo.
 
         Args:
             photo: the photo.
-            most: where there are more segments, this many are drawn.
-            seed: of the drawing; what is drawn depends on it and on the photo, nothing else.
+            limit: maximum number of segments; of more, a random sample is chosen.
+            seed: seed of the sample, which depends only on it and on the photo's name and segments.
         """
-        ids = photo.segments(SMALLEST)
-        if len(ids) > most:
+        ids = photo.segments(MIN_AREA)
+        if len(ids) > limit:
             rng = np.random.default_rng([seed, zlib.crc32(photo.stem.encode())])
-            ids = sorted(rng.choice(ids, most, replace=False).tolist())
+            ids = sorted(rng.choice(ids, limit, replace=False).tolist())
         masks = np.zeros((len(ids), *photo.instances.shape), dtype=np.bool_)
         for mask, segment in zip(masks, ids, strict=True):
             mask[:] = photo.mask(segment)
@@ -53,9 +53,9 @@ class Truth:
 
 
 def deepest_point(region: Bool) -> tuple[int, int]:
-    """Return x, y of the px farthest from everything outside; the image's border is outside.
+    """Return x, y of the pixel farthest from the region's outside, which includes the image border.
 
-    Of several the first in reading order.
+    Ties go to the first pixel in reading order.
 
     Args:
         region: (h, w) bool, not empty.

@@ -14,7 +14,7 @@ from samseg.sam.segmenter import Segmenter, load_segmenter
 
 SIZE = (90, 120)
 COLOURS = {1: (200, 40, 40), 2: (40, 60, 200)}
-"""Of the two categories."""
+"""Colour of each category."""
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,7 +9,7 @@ SIZE = (50, 60)
 
 @pytest.fixture
 def photo():
-    """Three segments of 100 px, one of 4 (less than 0.2 %)."""
+    """A photo with three segments of 100 px and one of 4 px, which is less than 0.2 %."""
     instances = np.zeros(SIZE, np.int32)
     for i in range(3):
         instances[10:20, 15 * i : 15 * i + 10] = i + 1
@@ -27,12 +27,12 @@ def rectangles(masks_of, *corners):
 def test_recall_and_precision(masks_of, photo):
     masks = rectangles(
         masks_of,
-        (10, 0, 20, 10),  # the first, exactly
-        (10, 0, 20, 11),  # and once more
-        (10, 15, 16, 25),  # 0.6 of the second
-        (40, 40, 42, 42),  # the small one: right, though it is not asked for
-        (0, 0, 50, 60),  # everything
-        (30, 0, 35, 5),  # nothing
+        (10, 0, 20, 10),  # exactly the first segment
+        (10, 0, 20, 11),  # the first segment again, slightly larger
+        (10, 15, 16, 25),  # IoU 0.6 with the second
+        (40, 40, 42, 42),  # the small segment: correct, but not part of recall
+        (0, 0, 50, 60),  # the whole photo
+        (30, 0, 35, 5),  # no segment
     )
     hits = Hits.of(masks, photo)
     np.testing.assert_allclose(hits.of_segments, [1, 0.6, 100 / 3000])
@@ -44,7 +44,7 @@ def test_recall_and_precision(masks_of, photo):
     assert (found.photos, found.segments, found.masks_per_photo) == (1, 3, 6)
 
 
-def test_photos_are_pooled_by_segment_and_mask(masks_of, photo):
+def test_segments_and_masks_of_all_photos_have_equal_weight(masks_of, photo):
     exact = Hits.of(rectangles(masks_of, (10, 0, 20, 10)), photo)
     nothing = Hits.of(rectangles(masks_of), photo)
     found = AutomaticScores.of([exact, nothing])
@@ -53,7 +53,7 @@ def test_photos_are_pooled_by_segment_and_mask(masks_of, photo):
     assert found.precision_50 == 1
 
 
-def test_where_there_is_nothing(masks_of, photo):
+def test_without_segments_masks_or_photos(masks_of, photo):
     bare = LabelledPhoto("b", photo.pixels, np.zeros(SIZE, np.int32), {})
     masks = rectangles(masks_of, (0, 0, 9, 9))
     found = AutomaticScores.of([Hits.of(masks, bare)])

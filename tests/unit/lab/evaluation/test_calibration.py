@@ -14,7 +14,7 @@ def test_perfect_predictions():
     assert [b.predicted for b in found.bins] == [b.true for b in found.bins]
 
 
-def test_predictions_that_rank_but_are_off():
+def test_predictions_with_correct_ranks_and_wrong_values():
     true = np.linspace(0, 1, 50)
     found = Calibration.of(true**3 + 0.2, true)
     assert found.spearman == pytest.approx(1)
@@ -22,7 +22,7 @@ def test_predictions_that_rank_but_are_off():
     assert found.error == pytest.approx(np.abs(true**3 + 0.2 - true).mean())
 
 
-def test_predictions_that_say_nothing():
+def test_random_predictions():
     rng = np.random.default_rng(0)
     found = Calibration.of(rng.uniform(0, 1, 4000), rng.uniform(0, 1, 4000))
     assert abs(found.pearson) < 0.05 and abs(found.spearman) < 0.05
@@ -41,7 +41,7 @@ def test_the_reliability_table():
 
 
 @pytest.mark.parametrize("constant", ["predicted", "true"])
-def test_no_correlation_with_what_does_not_vary(constant):
+def test_constant_values_have_no_correlation(constant):
     given = {"predicted": np.linspace(0, 1, 5), "true": np.linspace(0, 1, 5)}
     given[constant] = np.full(5, 0.5)
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""ClickScores and their IoU against `SamPredictor`, prompt by prompt, on the shipped model."""
+"""IoU of clicks and boxes against `SamPredictor`, prompt by prompt, on the shipped model."""
 
 import numpy as np
 import pytest
@@ -20,18 +20,18 @@ def predictor(segmenter, drawn):
     return predictor
 
 
-def test_one_click_is_the_predictor_s(segmenter, predictor, drawn, truth):
-    answers = one_click(segmenter, drawn.photo.pixels, truth)
-    assert answers.true_iou.shape == answers.predicted_iou.shape == (6, 3)
+def test_one_click_equals_sam_predictor(segmenter, predictor, drawn, truth):
+    scores = one_click(segmenter, drawn.photo.pixels, truth)
+    assert scores.true_iou.shape == scores.predicted_iou.shape == (6, 3)
     for i, (wanted, click) in enumerate(zip(truth.masks, truth.clicks, strict=True)):
         masks, predicted, _ = predictor.predict(click[None], np.array([1]))
         overlap = [(m & wanted).sum() / (m | wanted).sum() for m in masks]
-        np.testing.assert_allclose(answers.true_iou[i], overlap, atol=2e-3)
-        np.testing.assert_allclose(answers.predicted_iou[i], predicted, atol=1e-5)
-    np.testing.assert_allclose(answers.features, predictor.features[0], atol=2e-5)
+        np.testing.assert_allclose(scores.true_iou[i], overlap, atol=2e-3)
+        np.testing.assert_allclose(scores.predicted_iou[i], predicted, atol=1e-5)
+    np.testing.assert_allclose(scores.features, predictor.features[0], atol=2e-5)
 
 
-def test_boxes_are_the_predictor_s(segmenter, predictor, drawn, truth):
+def test_boxes_equal_sam_predictor(segmenter, predictor, drawn, truth):
     found = boxes(segmenter, drawn.photo.pixels, truth)
     for overlap, wanted, box in zip(found, truth.masks, truth.boxes, strict=True):
         masks, _, _ = predictor.predict(box=box, multimask_output=False)
@@ -39,7 +39,7 @@ def test_boxes_are_the_predictor_s(segmenter, predictor, drawn, truth):
         assert overlap == pytest.approx(expected, abs=2e-3)
 
 
-def test_corrections_are_the_predictor_s(segmenter, predictor, drawn, truth):
+def test_corrections_equal_sam_predictor(segmenter, predictor, drawn, truth):
     truth = Truth(truth.masks[::2], truth.clicks[::2], truth.boxes[::2])
     found = corrected(segmenter, drawn.photo.pixels, truth, clicks=3)
     assert found.shape == (3, 3)
@@ -57,21 +57,21 @@ def test_corrections_are_the_predictor_s(segmenter, predictor, drawn, truth):
             points, labels = [*points, np.array([x, y])], [*labels, label]
 
 
-def test_the_first_click_is_one_click_s_preferred_mask(segmenter, drawn, truth):
-    answers = one_click(segmenter, drawn.photo.pixels, truth)
-    preferred = answers.true_iou[np.arange(6), answers.predicted_iou.argmax(axis=1)]
+def test_the_first_click_gives_the_mask_of_highest_predicted_iou(segmenter, drawn, truth):
+    scores = one_click(segmenter, drawn.photo.pixels, truth)
+    preferred = scores.true_iou[np.arange(6), scores.predicted_iou.argmax(axis=1)]
     first = corrected(segmenter, drawn.photo.pixels, truth, clicks=1)
     np.testing.assert_allclose(first[0], preferred, atol=2e-3)
 
 
-def test_no_segments_no_answers(segmenter, drawn):
+def test_without_segments(segmenter, drawn):
     none = Truth(
         np.zeros((0, *drawn.photo.instances.shape), bool),
         np.zeros((0, 2), np.float32),
         np.zeros((0, 4), np.float32),
     )
-    answers = one_click(segmenter, drawn.photo.pixels, none)
-    assert answers.true_iou.shape == answers.predicted_iou.shape == (0, 3)
+    scores = one_click(segmenter, drawn.photo.pixels, none)
+    assert scores.true_iou.shape == scores.predicted_iou.shape == (0, 3)
     assert corrected(segmenter, drawn.photo.pixels, none).shape == (3, 0)
     assert boxes(segmenter, drawn.photo.pixels, none).shape == (0,)
 
@@ -81,17 +81,17 @@ def test_no_segments_no_answers(segmenter, drawn):
     [
         ((0, 10), (0, 17), 13, 1),
         ((0, 17), (0, 10), 13, 0),
-        ((4, 20), (0, 13), 16, 0),  # 4 columns are missing, 7 too many
+        ((4, 20), (0, 13), 16, 0),  # 4 columns are missing, 7 are excess
         ((0, 13), (4, 20), 16, 1),
         ((0, 0), (2, 9), 5, 1),
     ],
-    ids=["missing", "too much", "more too much", "more missing", "nothing found"],
+    ids=["missing", "excess", "more excess", "more missing", "empty mask"],
 )
-def test_the_click_that_corrects(found, wanted, column, label):
+def test_the_corrective_click(found, wanted, column, label):
     assert correction(columns(*found), columns(*wanted)) == (column, ROWS // 2, label)
 
 
-def test_a_perfect_mask_gets_no_click():
+def test_a_perfect_mask_needs_no_click():
     assert correction(columns(3, 9), columns(3, 9))[2] == -1
 
 

@@ -1,4 +1,4 @@
-"""Whole evaluations of the shipped model on a set of two generated photos."""
+"""Evaluations of the shipped model on a set of two generated photos, and the command."""
 
 import json
 
@@ -33,16 +33,16 @@ def test_scores(record):
     assert scores.clicks[0] == pytest.approx(scores.preferred, abs=2e-3)
     assert scores.calibration.masks == 12
     assert (scores.automatic.photos, scores.automatic.segments) == (1, 6)
-    assert scores.structure is None  # six segments of each category are too few
+    assert scores.structure is None  # only six segments per category
     assert model.encode_seconds > 0 and len(model.sha256) == 64
 
 
-def test_the_same_checkpoint_has_the_same_figures(record):
+def test_the_same_checkpoint_has_the_same_scores(record):
     first, second = (m.sets[0].model_copy(update={"seconds": 0.0}) for m in record.models)
     assert first == second
 
 
-def test_records_can_be_read_again(record):
+def test_records_survive_a_json_round_trip(record):
     assert Evaluation.model_validate_json(record.model_dump_json()) == record
 
 
@@ -54,17 +54,17 @@ def test_a_photo_is_encoded_once(segmenter, drawn):
         return images.mean() + torch.zeros(len(images), 256, 64, 64)
 
     encoder = ImageEncoder(segmenter.model, backbone)
-    once = ImageEncoder(segmenter.model, LastFeatures(encoder))
+    cached = ImageEncoder(segmenter.model, LastFeatures(encoder))
     other = drawn.labelled.read("b")
-    asked = [drawn.photo.pixels, drawn.photo.pixels, other.pixels, drawn.photo.pixels]
-    for pixels in asked:
+    photos = [drawn.photo.pixels, drawn.photo.pixels, other.pixels, drawn.photo.pixels]
+    for pixels in photos:
         torch.testing.assert_close(
-            once.encode(pixels).features, encoder.encode(pixels).features, rtol=0, atol=0
+            cached.encode(pixels).features, encoder.encode(pixels).features, rtol=0, atol=0
         )
-    assert len(calls) == len(asked) + 3
+    assert len(calls) == len(photos) + 3
 
 
-def test_every_timed_encoding_is_computed(segmenter):
+def test_every_timed_encoding_runs_the_backbone(segmenter):
     calls = []
 
     def backbone(images):
@@ -75,13 +75,13 @@ def test_every_timed_encoding_is_computed(segmenter):
     assert len(calls) == 4
 
 
-def test_all_checkpoints_are_found_before_any_is_measured(drawn, monkeypatch):
+def test_missing_checkpoints_are_refused_before_any_is_evaluated(drawn, monkeypatch):
     monkeypatch.setattr("samseg.lab.evaluation.measure.Segmenter.load", lambda *a, **k: 1 / 0)
     with pytest.raises(CheckpointError, match="/no/such"):
         evaluate([drawn.labelled], ["tiny", "/no/such.safetensors"], PROTOCOL, Silent())
 
 
-def test_a_set_whose_segments_are_all_small(tmp_path, drawn):
+def test_a_set_with_small_segments_only_is_refused(tmp_path, drawn):
     from PIL import Image
 
     for folder, array in (
@@ -94,14 +94,14 @@ def test_a_set_whose_segments_are_all_small(tmp_path, drawn):
         evaluate([LabelledSet(tmp_path)], ["tiny"], PROTOCOL, Silent())
 
 
-def test_only_photos_that_training_did_not_see(drawn):
+def test_only_held_out_photos_are_evaluated(drawn):
     few = {"points_per_side": 2, "automatic_photos": 0, "segments": 1}
     share = next(
         s / 100 for s in range(1, 100) if is_held_out("a", s / 100) != is_held_out("b", s / 100)
     )
     found = evaluate([drawn.labelled], ["tiny"], Protocol(held_out=share, **few), Silent())
     assert found.models[0].sets[0].photos == 1
-    with pytest.raises(ConfigError, match=r"held_out 0\.001 saw all its photos"):
+    with pytest.raises(ConfigError, match=r"no photo is held out with held_out 0\.001"):
         evaluate([drawn.labelled], ["tiny"], Protocol(held_out=0.001, **few), Silent())
 
 
@@ -112,7 +112,7 @@ def test_tables(record, capsys):
     shown = capsys.readouterr().out
     best = f"{record.models[0].sets[0].best:.3f}"
     assert shown.count(best) >= 2 and "discs: 2 photos, 4 segments" in shown
-    assert "k-means" not in shown  # nobody has it
+    assert "k-means" not in shown  # no checkpoint has it
     lines = report.markdown(record).splitlines()
     assert lines[0] == "| set | measure | `tiny` | `tiny` |"
     assert f"| discs | one click, best of three masks | {best} | {best} |" in lines
@@ -144,13 +144,13 @@ def test_the_command(capsys, drawn, tmp_path):
     assert "one click, best of three masks" in err
 
 
-def test_the_command_prints_markdown_alone(capsys, drawn):
+def test_the_command_prints_only_markdown(capsys, drawn):
     assert run(str(drawn.folder), *OPTIONS, "--markdown") == 0
     out, _ = capsys.readouterr()
     assert {line[0] for line in out.splitlines()} == {"|"}
 
 
-def test_a_set_that_is_none(capsys, tmp_path):
+def test_a_folder_that_is_no_set_is_refused(capsys, tmp_path):
     assert run(str(tmp_path)) == 2
     out, err = capsys.readouterr()
     assert "samseg/lab/labelled.py" in err

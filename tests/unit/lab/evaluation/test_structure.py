@@ -11,38 +11,38 @@ def embeddings(codes, rng, spread):
     return (5 + directions[codes] + noise).astype(np.float32)
 
 
-def places(n, photos=6):
+def photos_of(n, photos=6):
     return [f"{i % photos}" for i in range(n)]
 
 
-def test_categories_that_lie_apart():
+def test_separated_categories():
     rng = np.random.default_rng(0)
     codes = [0] * 20 + [1] * 15 + [2] * 12
-    found = Structure.of(embeddings(codes, rng, 0.1), [f"c{c}" for c in codes], places(47))
+    found = Structure.of(embeddings(codes, rng, 0.1), [f"c{c}" for c in codes], photos_of(47))
     assert (found.segments, found.categories) == (47, 3)
     assert found.kmeans_ami == pytest.approx(1)
     assert found.dbscan_ami == pytest.approx(1)
     assert found.neighbour_accuracy == 1
 
 
-def test_categories_that_features_do_not_tell():
+def test_random_embeddings():
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 3, 150)
     found = Structure.of(
-        rng.normal(size=(150, 256)).astype(np.float32), codes.tolist(), places(150)
+        rng.normal(size=(150, 256)).astype(np.float32), codes.tolist(), photos_of(150)
     )
     assert abs(found.kmeans_ami) < 0.06
     assert abs(found.dbscan_ami) < 0.06
     assert found.neighbour_accuracy < 0.5
 
 
-def test_rare_categories_do_not_count():
+def test_rare_categories_are_excluded():
     rng = np.random.default_rng(0)
     codes = [0] * 9 + [1] * 8 + [2] * 7
     points = embeddings(codes, rng, 0.1)
-    found = Structure.of(points, codes, places(24))
+    found = Structure.of(points, codes, photos_of(24))
     assert (found.segments, found.categories) == (17, 2)
-    assert Structure.of(points[8:], codes[8:], places(16)) is None
+    assert Structure.of(points[8:], codes[8:], photos_of(16)) is None
 
 
 @pytest.mark.parametrize(
@@ -50,32 +50,32 @@ def test_rare_categories_do_not_count():
     [([], 1), ([0] * 20, 5), ([0] * 10 + [1] * 10, 1)],
     ids=["no segments", "one category", "one photo"],
 )
-def test_where_there_is_nothing_to_tell(codes, photos):
+def test_without_several_categories_and_photos(codes, photos):
     points = np.ones((len(codes), 256), np.float32)
-    assert Structure.of(points, codes, places(len(codes), photos)) is None
+    assert Structure.of(points, codes, photos_of(len(codes), photos)) is None
 
 
-def test_neighbours_of_the_same_photo_do_not_vote():
-    """Every photo's light moves its own segments together: told in the photo, not across."""
+def test_neighbours_of_the_same_photo_are_excluded():
+    """Each photo has its own directions per category: separable within it, not across photos."""
     rng = np.random.default_rng(0)
     codes = np.arange(48) % 2
     photos = np.repeat(np.arange(6), 8)
-    pulled = rng.normal(size=(6, 2, 32))[photos, codes] + 0.01 * rng.normal(size=(48, 32))
-    unit = (pulled / np.linalg.norm(pulled, axis=1, keepdims=True)).astype(np.float32)
+    points = rng.normal(size=(6, 2, 32))[photos, codes] + 0.01 * rng.normal(size=(48, 32))
+    unit = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
     nearest = np.argsort(-(unit @ unit.T), axis=1)[:, 1]
     assert (codes[nearest] == codes).all()
     assert neighbour_accuracy(unit, codes, photos) < 0.8
 
 
 @pytest.mark.parametrize(
-    ("others", "right"),
+    ("others", "correct"),
     [([1, 1, 0, 0, 2], True), ([0, 0, 1, 1, 2], False), ([0, 0, 1, 1, 1], True)],
     ids=["tie, nearer", "tie, farther", "majority, farther"],
 )
-def test_the_majority_wins_and_of_a_tie_the_nearer(others, right):
+def test_the_majority_decides_and_ties_go_to_the_nearer(others, correct):
     angles = np.deg2rad([0, 1, 2, 10, 11, 40])
     points = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     codes = np.array([1, *others])
-    told = neighbour_accuracy(points, codes, np.array([0, 1, 1, 1, 1, 1]))
-    voted_for_by_the_first = others.count(1)  # all others have no neighbour but the first
-    assert told * 6 == pytest.approx(voted_for_by_the_first + right)
+    accuracy = neighbour_accuracy(points, codes, np.array([0, 1, 1, 1, 1, 1]))
+    matching = others.count(1)  # the only neighbour of each other point is the first
+    assert accuracy * 6 == pytest.approx(matching + correct)

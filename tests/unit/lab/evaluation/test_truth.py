@@ -38,13 +38,13 @@ def region(*slices):
         (region((slice(10, 11), slice(30, 31))), (30, 10)),
         # a thin bar and a block: the block
         (region((slice(0, 60), slice(0, 3)), (slice(40, 49), slice(20, 29))), (24, 44)),
-        # the border of the picture is outside
+        # the image border is outside
         (region((slice(0, 9), slice(0, 9))), (4, 4)),
         (np.ones((5, 9), bool), (2, 2)),
     ],
-    ids=["square", "one px", "two parts", "corner", "everything"],
+    ids=["square", "one px", "two parts", "corner", "whole image"],
 )
-def test_the_deepest_point(drawn, point):
+def test_deepest_point(drawn, point):
     assert deepest_point(drawn) == point
 
 
@@ -68,7 +68,7 @@ def test_truth_of_all_segments(grid):
         assert box.tolist() == [left, top, left + 5, top + 5]
 
 
-def test_small_segments_are_not_asked_for(grid):
+def test_small_segments_are_excluded(grid):
     instances = grid.instances.copy()
     instances[instances == 3] = 0
     instances[50, :8] = 3  # 8 of 4200 px are less than 0.2 %, 9 are more
@@ -77,7 +77,7 @@ def test_small_segments_are_not_asked_for(grid):
     assert len(Truth.choose(photo(instances), 100, seed=0)) == 20
 
 
-def test_the_draw_depends_on_seed_and_photo_only(grid):
+def test_the_sample_depends_on_seed_and_photo_only(grid):
     first = Truth.choose(grid, 7, seed=0)
     assert len(first) == 7
     np.testing.assert_array_equal(first.masks, Truth.choose(grid, 7, seed=0).masks)
