@@ -1,4 +1,4 @@
-"""Labelled sets in each layout that there is, and what is said of those that are none."""
+"""Labelled sets in every layout, and errors of invalid sets."""
 
 import json
 
@@ -57,7 +57,7 @@ def test_instances(tmp_path):
     assert found.read("b").categories == {}
 
 
-def test_segments_above_a_share_of_the_picture(tmp_path):
+def test_segments_above_a_fraction_of_the_photo(tmp_path):
     photos(tmp_path, "a")
     drawn = squares(1, 2)
     drawn[2, 0] = 0  # 24 px of 2000, and 25
@@ -67,12 +67,14 @@ def test_segments_above_a_share_of_the_picture(tmp_path):
     assert photo.segments(23 / 2000) == [1, 2]
 
 
-def test_a_class_map_falls_into_connected_components(tmp_path):
+def test_a_class_map_is_split_into_connected_components(tmp_path):
     photos(tmp_path, "a")
     classes = squares(2, 0, 2, 1, 255, dtype=np.uint8)
     classes[classes == 0] = 7
-    classes[30, 30] = classes[31, 31] = classes[32, 32] = classes[33, 33] = 2  # joined by corners
-    classes[20:22, 20:22] = 1  # 4 px of 2000 are 0.2 %, not more
+    classes[30, 30] = classes[31, 31] = classes[32, 32] = classes[33, 33] = (
+        2  # connected by corners
+    )
+    classes[20:22, 20:22] = 1  # 4 px of 2000: exactly 0.2 %
     classes[25, 40:45] = 1
     write(tmp_path / "labels" / "a.png", classes)
     meta = {"name": "streets", "ignore_index": 255, "classes": {"7": "background", "2": "tree"}}
@@ -88,7 +90,7 @@ def test_a_class_map_falls_into_connected_components(tmp_path):
     assert [int(found.read("a").mask(i).sum()) for i in (3, 4, 5)] == [25, 25, 5]
 
 
-def test_regions_of_several_annotators_are_all_segments(tmp_path):
+def test_regions_of_all_annotators_are_segments(tmp_path):
     photos(tmp_path, "a", suffix=".jpg")
     maps = [squares(1, 2), np.zeros(SIZE, np.uint16), squares(0, 1)]
     for k, drawn in enumerate(maps):
@@ -102,7 +104,7 @@ def test_regions_of_several_annotators_are_all_segments(tmp_path):
     assert not (photo.mask(1) & photo.mask(2)).any()
 
 
-def test_pictures_are_upright(tmp_path):
+def test_photos_are_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     (tmp_path / "images").mkdir()
@@ -118,10 +120,10 @@ def test_pictures_are_upright(tmp_path):
     [
         ({}, "no folder .*images"),
         ({"images/a.png": squares(1)}, "no folder .*labels"),
-        ({"images/a.png": squares(1), "instances/b.png": squares(1)}, "no picture of"),
-        ({"images/a.png": squares(1), "labels/b__0.png": squares(1)}, "no picture of"),
-        ({"images/a.png": squares(1), "instances/a.png": squares(1)[:9]}, r"\(9, 50\), wanted"),
-        ({"images/a.png": b"GIF", "instances/a.png": squares(1)}, "cannot read the picture"),
+        ({"images/a.png": squares(1), "instances/b.png": squares(1)}, "no photo in"),
+        ({"images/a.png": squares(1), "labels/b__0.png": squares(1)}, "no photo in"),
+        ({"images/a.png": squares(1), "instances/a.png": squares(1)[:9]}, r"\(9, 50\), expected"),
+        ({"images/a.png": b"GIF", "instances/a.png": squares(1)}, "cannot read the photo"),
         ({"images/a.png": squares(1), "instances/a.png": b"no"}, "cannot read the label"),
         (
             {"images/a.png": squares(1), "labels/a.png": squares(1), "meta.json": b"{"},
@@ -129,11 +131,11 @@ def test_pictures_are_upright(tmp_path):
         ),
         (
             {"images/a.png": squares(1), "labels/a.png": squares(1), "meta.json": b"[]"},
-            "wanted an object",
+            "expected an object",
         ),
     ],
 )
-def test_what_is_no_labelled_set(tmp_path, written, message):
+def test_invalid_sets_are_refused(tmp_path, written, message):
     for name, content in written.items():
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -145,14 +147,14 @@ def test_what_is_no_labelled_set(tmp_path, written, message):
         LabelledSet(tmp_path).read("a")
 
 
-def test_a_picture_that_is_not_there(tmp_path):
+def test_an_unknown_photo_is_refused(tmp_path):
     photos(tmp_path, "a")
     write(tmp_path / "instances" / "a.png", squares(1))
-    with pytest.raises(ConfigError, match="no labelled picture 'b'"):
+    with pytest.raises(ConfigError, match="no labelled photo 'b'"):
         LabelledSet(tmp_path).read("b")
 
 
-def test_the_same_share_of_any_names_is_held_out():
+def test_a_larger_share_holds_out_a_superset():
     held = [{str(i) for i in range(2000) if is_held_out(str(i), share)} for share in (0.25, 0.5)]
     assert 0.2 < len(held[0]) / 2000 < 0.3
-    assert held[0] < held[1]  # a larger share holds more out, never others
+    assert held[0] < held[1]
