@@ -1,6 +1,6 @@
 """A SAM on its device, prepared for inference; shared by automatic and prompted masks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from segment_anything.modeling import Sam
@@ -14,6 +14,9 @@ from samseg.sam.upsample.upsampler import Upsampler
 _CPU_BATCH = 16
 """Maximum batch of prompts on a CPU: larger batches use more memory and are not faster."""
 
+_GPU_CROPS = 4
+"""Crops of an image per encoder call on a GPU."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SamRuntime:
@@ -23,7 +26,9 @@ class SamRuntime:
         model: the model, on its device, in evaluation mode.
         encoder: pixels to features.
         decoder: prompts to logits.
+        precision: of the encoder and the mask head.
         batch: prompts per decoder call.
+        crops: crops of an image per encoder call.
         threads: CPU threads that decode batches in parallel; one on a GPU.
         compiled: whether `torch.compile` is used.
     """
@@ -31,7 +36,9 @@ class SamRuntime:
     model: Sam
     encoder: ImageEncoder
     decoder: Decoder
+    precision: torch.dtype
     batch: int
+    crops: int
     threads: Threads
     compiled: bool
 
@@ -61,7 +68,9 @@ class SamRuntime:
             model=model,
             encoder=ImageEncoder.of(model, dtype, compiled),
             decoder=Decoder(model, dtype, compiled_for=batch if compiled else None),
+            precision=dtype,
             batch=batch,
+            crops=1 if on_cpu else _GPU_CROPS,
             threads=Threads(torch.get_num_threads() if on_cpu else 1),
             compiled=compiled,
         )
@@ -70,6 +79,14 @@ class SamRuntime:
     def device(self) -> torch.device:
         """The model's device."""
         return self.model.device
+
+    def halved(self) -> "SamRuntime":
+        """Return a runtime with half the batch sizes, for a GPU with too little memory."""
+        batch, decoder = max(1, self.batch // 2), self.decoder
+        if self.compiled:  # its CUDA graphs hold memory for the larger batch
+            torch.compiler.reset()
+            decoder = Decoder(self.model, self.precision, compiled_for=batch)
+        return replace(self, decoder=decoder, batch=batch, crops=max(1, self.crops // 2))
 
     def upsampler(self, encoded: EncodedImage) -> Upsampler:
         """Return the upsampler of this model's logits to the pixels of an encoded image."""

@@ -3,13 +3,16 @@
     segmenter = load_segmenter("tiny", points_per_side=16)
     masks, features = segmenter.segment(image)
 
-A segmenter holds a model and settings but no image: calls are independent.
+A segmenter holds a model and settings but no image: calls are independent. After running out of GPU
+memory it decodes and encodes smaller batches.
 """
 
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -29,8 +32,9 @@ from samseg.sam.weights.load import read_model, resolve_device
 from samseg.sam.weights.registry import resolve
 from samseg.types import Pixels, Segmentation
 
-_GPU_CROPS = 4
-"""Crops of an image per encoder call on a GPU."""
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Segmenter:
@@ -124,6 +128,7 @@ class Segmenter:
 
         Raises:
             ConfigError: `image` is not (h, w, 3) uint8.
+            torch.OutOfMemoryError: the GPU has no memory for a single prompt.
         """
         pixels = checked(image)
         size = (pixels.shape[0], pixels.shape[1])
@@ -131,8 +136,8 @@ class Segmenter:
         parts: list[Candidates] = []
         for crop, encoded in self._encoded(pixels, looked_at):
             if not parts:  # the whole image comes first
-                features = encoded.features[0].cpu().numpy()
-            parts.append(self._in_crop(encoded, crop, size))
+                features = encoded.features[0]
+            parts.append(self._within_memory(partial(self._in_crop, encoded, crop, size)))
         candidates = Candidates.join(parts)
         if len(looked_at) > 1:
             sides = candidates.crops[:, 2:] - candidates.crops[:, :2]
@@ -143,7 +148,7 @@ class Segmenter:
         if self.settings.min_mask_region_area > 0:
             threshold = max(self.settings.box_nms_thresh, self.settings.crop_nms_thresh)
             masks = without_small_regions(masks, self.settings.min_mask_region_area, threshold)
-        return Segmentation(masks, features)
+        return Segmentation(masks, features.cpu().numpy())
 
     def prompt(
         self,
@@ -160,29 +165,51 @@ class Segmenter:
 
         Raises:
             ConfigError: the image or the prompts have the wrong shape.
+            torch.OutOfMemoryError: the GPU has no memory for a single prompt.
         """
         prompts = Prompts.of(boxes, points, point_labels, mask_inputs)
-        return segment_prompts(
-            self.runtime,
-            checked(image),
-            prompts,
-            multimask_output,
-            self.settings.stability_score_offset,
+        pixels = checked(image)
+        offset = self.settings.stability_score_offset
+        return self._within_memory(
+            lambda runtime: segment_prompts(runtime, pixels, prompts, multimask_output, offset)
         )
+
+    def _within_memory(self, work: Callable[[SamRuntime], T]) -> T:
+        """Call `work`, and again with half the batch sizes while the GPU runs out of memory."""
+        while True:
+            runtime = self.runtime
+            try:
+                return work(runtime)
+            except torch.OutOfMemoryError:
+                if runtime.batch == runtime.crops == 1:
+                    raise
+            # outside the handler, because the traceback keeps tensors alive
+            torch.cuda.empty_cache()
+            self.runtime = runtime.halved()
+            _log.warning(
+                "out of GPU memory with batches of %d prompts; continuing with %d",
+                runtime.batch,
+                self.runtime.batch,
+            )
 
     def _encoded(
         self, pixels: Pixels, looked_at: list[Crop]
     ) -> Iterator[tuple[Crop, EncodedImage]]:
-        at_once = 1 if self.device.type == "cpu" else _GPU_CROPS
-        for start in range(0, len(looked_at), at_once):
-            some = looked_at[start : start + at_once]
-            boxes = [crop.box for crop in some]
-            images = [pixels[y0:y1, x0:x1] for x0, y0, x1, y1 in boxes]
-            yield from zip(some, self.runtime.encoder.encode_batch(images), strict=True)
+        def encode(rest: list[Crop], runtime: SamRuntime) -> list[EncodedImage]:
+            boxes = [crop.box for crop in rest[: runtime.crops]]
+            return runtime.encoder.encode_batch([pixels[y0:y1, x0:x1] for x0, y0, x1, y1 in boxes])
 
-    def _in_crop(self, encoded: EncodedImage, crop: Crop, size: tuple[int, int]) -> Candidates:
+        done = 0
+        while done < len(looked_at):
+            rest = looked_at[done:]
+            encoded = self._within_memory(partial(encode, rest))
+            yield from zip(rest, encoded, strict=False)
+            done += len(encoded)
+
+    def _in_crop(
+        self, encoded: EncodedImage, crop: Crop, size: tuple[int, int], runtime: SamRuntime
+    ) -> Candidates:
         """Decode the points of one crop, filter the masks, and suppress duplicates."""
-        runtime = self.runtime
         generator = CropMaskGenerator(
             runtime.model,
             runtime.decoder,

@@ -9,6 +9,8 @@ from segment_anything import SamAutomaticMaskGenerator
 
 from samseg.errors import ConfigError, DeviceError
 from samseg.lab.benchmark.matching import agreement
+from samseg.sam.network.decoder import Decoder
+from samseg.sam.network.encoder import ImageEncoder
 from samseg.sam.segmenter import Segmenter, load_segmenter
 from samseg.sam.settings import AdaptivePoints, MaskSettings, ModelSpec
 from samseg.sam.threads import Threads
@@ -202,6 +204,53 @@ def test_calls_do_not_depend_on_each_other(tiny, scene):
     again = segmenter.segment(first)
     np.testing.assert_array_equal(alone.features, again.features)
     assert alone.masks.rles == again.masks.rles
+
+
+def little_memory(monkeypatch, prompts=2, crops=1):
+    """Run out of memory whenever more is decoded or encoded at once; return what fitted."""
+    fitted = {"prompts": [], "crops": []}
+    decode, encode = Decoder.decode, ImageEncoder.encode_batch
+
+    def decode_few(self, image, sparse, masks):
+        if len(sparse) > prompts:
+            raise torch.OutOfMemoryError(f"{len(sparse)} prompts")
+        fitted["prompts"].append(len(sparse))
+        return decode(self, image, sparse, masks)
+
+    def encode_few(self, images):
+        if len(images) > crops:
+            raise torch.OutOfMemoryError(f"{len(images)} crops")
+        fitted["crops"].append(len(images))
+        return encode(self, images)
+
+    monkeypatch.setattr(Decoder, "decode", decode_few)
+    monkeypatch.setattr(ImageEncoder, "encode_batch", encode_few)
+    return fitted
+
+
+def test_less_memory_gives_the_same_masks(tiny, scene, monkeypatch):
+    image = scene(120, 160)
+    settings = MaskSettings(points_per_side=3, points_per_batch=9, crop_n_layers=1, **LOW)
+    segmenter = Segmenter(tiny, settings, "cpu")
+    boxes = [[10, 10, 60, 70], [30, 5, 150, 100], [0, 0, 90, 90]]
+    wanted, prompted = segmenter.segment(image), segmenter.prompt(image, boxes)
+    fitted = little_memory(monkeypatch)
+    segmenter.runtime = replace(segmenter.runtime, crops=4)  # as on a GPU
+    found = segmenter.segment(image)
+    assert fitted["crops"] == [1] * 5
+    assert max(fitted["prompts"]) == segmenter.runtime.batch == 2  # of nine: four, two
+    assert found.masks.rles == wanted.masks.rles
+    assert found.masks.prompt_ids.tolist() == wanted.masks.prompt_ids.tolist()
+    np.testing.assert_array_equal(found.features, wanted.features)
+    assert segmenter.prompt(image, boxes).masks.rles == prompted.masks.rles
+
+
+@pytest.mark.parametrize("limit", [{"prompts": 0}, {"crops": 0}])
+def test_no_memory_for_a_single_prompt_is_an_error(tiny, scene, monkeypatch, limit):
+    segmenter = Segmenter(tiny, MaskSettings(points_per_side=2, **LOW), "cpu")
+    little_memory(monkeypatch, **limit)
+    with pytest.raises(torch.OutOfMemoryError, match=r"^1 "):
+        segmenter.segment(scene(40, 60))
 
 
 @pytest.mark.parametrize(
