@@ -15,6 +15,7 @@ from samseg.errors import ConfigError
 from samseg.sam.automatic.candidates import Candidates, to_masks
 from samseg.sam.network.encoder import EncodedImage, Geometry
 from samseg.sam.network.image_cache import ImageCache
+from samseg.sam.network.tf32 import float32_convolutions
 from samseg.sam.runtime import SamRuntime
 from samseg.sam.upsample.upsampler import on_host
 from samseg.types import Float32, Int32, Masks, Pixels, Segmentation
@@ -172,6 +173,7 @@ class _PromptDecoder:
         return decoded.predicted_iou, decoder.logits(image, decoded, all_prompts)
 
 
+@float32_convolutions()
 def _embed(
     runtime: SamRuntime, prompts: Prompts, batch: slice, geometry: Geometry
 ) -> tuple[Tensor, Tensor]:

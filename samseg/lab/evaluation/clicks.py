@@ -15,6 +15,7 @@ from torch import Tensor
 
 from samseg.lab.evaluation.truth import Truth, deepest_point
 from samseg.sam.network.encoder import EncodedImage
+from samseg.sam.network.tf32 import float32_convolutions
 from samseg.sam.segmenter import Segmenter
 from samseg.types import Bool, Float32, Pixels
 
@@ -123,6 +124,7 @@ def _corrected(
 
 
 @torch.inference_mode()
+@float32_convolutions()
 def _predict(
     segmenter: Segmenter,
     encoded: EncodedImage,

@@ -28,8 +28,7 @@ in the reference, 260 M here before skipping the padding. The error against floa
 size as the reference's.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -40,6 +39,7 @@ from samseg.sam.network.compiled import begin_replay, compile_as_cuda_graph, pad
 from samseg.sam.network.cross_attention import Keys
 from samseg.sam.network.image_cache import ImageCache, ImageCacheBuilder
 from samseg.sam.network.mask_head import MaskHead
+from samseg.sam.network.tf32 import tf32_products
 from samseg.sam.network.two_way_transformer import TwoWay
 
 _CHUNK = 16
@@ -136,7 +136,7 @@ class Decoder:
             sparse = pad_batch(sparse, self._compiled_for if b > 1 else 1)
         prompt = torch.cat([self._output_tokens.expand(len(sparse), -1, -1), sparse], dim=1)
         selected = range(self._weights.num_mask_tokens)[masks]
-        with _tf32() if self._tf32 else nullcontext():
+        with tf32_products() if self._tf32 else nullcontext():
             mask_tokens = slice(1 + selected.start, 1 + selected.stop)
             tokens, keys = self._two_way(image, prompt, mask_tokens)
         predicted = self._weights.iou_prediction_head(tokens[:b, 0])
@@ -177,14 +177,3 @@ def visible_positions(size: int, positions: int, side: int) -> int:
         side: px of the whole input.
     """
     return min(positions, (size + 1) * positions // side + 1)
-
-
-@contextmanager
-def _tf32() -> Iterator[None]:
-    """Allow TF32: the GPU rounds operands of float32 matrix products to 10 bits of mantissa."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)

@@ -16,6 +16,7 @@ from torch import Tensor
 from torchvision.transforms import functional as transforms  # type: ignore[import-untyped]
 
 from samseg.sam.network.compiled import compile_static
+from samseg.sam.network.tf32 import float32_convolutions
 from samseg.sam.network.vit_encoder import VitEncoder
 from samseg.sam.tiny.encoder import TinyEncoder
 from samseg.sam.tiny.fused import fused
@@ -95,6 +96,7 @@ class ImageEncoder:
             encoder = compile_static(encoder) if compiled else encoder
 
         @torch.inference_mode()
+        @float32_convolutions()
         def backbone(images: Tensor) -> Tensor:
             with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
                 features: Tensor = encoder(images)

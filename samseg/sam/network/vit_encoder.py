@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from samseg.sam.network.compiled import compile_static
+from samseg.sam.network.tf32 import float32_convolutions
 
 _TILE = 2**20
 """Scores per thread in one tile of queries on a CPU: 4 MiB, 256 queries by 4096 keys."""
@@ -68,6 +69,7 @@ class VitEncoder:
         self._narrow, self._smooth = (conv.weight.detach().to(dtype) for conv in (narrow, smooth))
 
     @torch.inference_mode()
+    @float32_convolutions()
     def __call__(self, images: Tensor) -> Tensor:
         """Encode images.
 
