@@ -7,10 +7,12 @@ and the last, machine-readable line.
 
 import sys
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from samseg.engine.protocol import Heartbeat
-from samseg.stages.embed.stage import EmbedEvent
+
+if TYPE_CHECKING:  # loads object stores, which benchmarks and evaluations do without
+    from samseg.stages.embed.stage import EmbedEvent
 
 _LINE_EVERY_S = 15.0
 
@@ -147,7 +149,7 @@ class Meter:
         self._running: dict[str, Heartbeat] = {}
         self._images = self._masks = self._failed = 0
 
-    def __call__(self, event: EmbedEvent) -> None:
+    def __call__(self, event: "EmbedEvent") -> None:
         """Count one event."""
         if isinstance(event, Heartbeat):
             self._running[event.task_id] = event

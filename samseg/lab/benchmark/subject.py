@@ -7,7 +7,6 @@ import torch
 from segment_anything.modeling import Sam
 
 from samseg.lab.benchmark.random_weights import random_model, random_settings
-from samseg.readers.decode import DecodePolicy
 from samseg.sam.segmenter import Segmenter
 from samseg.sam.settings import Architecture, MaskSettings, Precision
 from samseg.sam.weights.load import architecture_of, read_model, resolve_device
@@ -97,4 +96,6 @@ def _segmenter(model: Sam, settings: MaskSettings, subject: Subject) -> Segmente
 
 def photo(path: Path) -> Pixels:
     """Decode a photo with the default decode policy."""
+    from samseg.readers.decode import DecodePolicy  # imports the object stores
+
     return DecodePolicy().decode(path.read_bytes()).pixels

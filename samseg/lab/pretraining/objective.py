@@ -6,6 +6,7 @@ import torch
 from segment_anything.modeling import Sam
 from torch import Tensor
 
+from samseg.lab.pretraining.loss_weights import Weights
 from samseg.lab.pretraining.losses import (
     chosen_cost,
     feature_loss,
@@ -19,7 +20,6 @@ from samseg.lab.pretraining.losses import (
 )
 from samseg.lab.pretraining.picture import UNKNOWN
 from samseg.lab.pretraining.prompting import WindowPrompter, correction, encode
-from samseg.lab.pretraining.settings import Weights
 
 Batch = dict[str, Tensor]
 

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from samseg.lab.pretraining.loss_weights import Weights
 from samseg.readers import Reader
 from samseg.readers.decode import DecodePolicy
 from samseg.sam.settings import MaskSettings, ModelSpec
@@ -65,24 +66,6 @@ class Teacher(Spec):
     masks: MaskSettings = MaskSettings()
     images: int = Field(default=5000, gt=0)
     share: float = Field(default=1.0, gt=0)
-
-
-class Weights(Spec):
-    """Weights of the losses beside that of masks, which is 1.
-
-    Attributes:
-        chosen: of the one mask of a click that predicted IoU would choose.
-        iou: of predicted IoU.
-        kind: of like things' embeddings being alike.
-        patches: of patches of one region, or one kind, being alike.
-        features: of the distance to a teacher's features.
-    """
-
-    chosen: float = Field(default=0.5, ge=0)
-    iou: float = Field(default=1.0, ge=0)
-    kind: float = Field(default=0.1, ge=0)
-    patches: float = Field(default=1.0, ge=0)
-    features: float = Field(default=1.0, ge=0)
 
 
 class Stage(Spec):

@@ -6,9 +6,9 @@ import torch
 
 from samseg.lab.pretraining import objective as module
 from samseg.lab.pretraining.examples import Shape, example
+from samseg.lab.pretraining.loss_weights import Weights
 from samseg.lab.pretraining.objective import PromptPlan, objective
 from samseg.lab.pretraining.picture import Region, TrainingPicture
-from samseg.lab.pretraining.settings import Weights
 from samseg.sam.weights.load import load_model
 
 NOTHING_KNOWN = torch.zeros(0, 256), torch.zeros(0, dtype=torch.int64)
