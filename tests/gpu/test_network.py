@@ -1,0 +1,104 @@
+"""The network's parts on the GPU next to `segment_anything`'s on the CPU, with random weights."""
+
+import copy
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from segment_anything.modeling import ImageEncoderViT
+
+from samseg.sam.network.compiled import of_any_size
+from samseg.sam.network.decoder import Decoder
+from samseg.sam.network.encoder import Geometry
+from samseg.sam.network.vit_encoder import VitEncoder
+from samseg.sam.tiny.build import build_tiny
+from samseg.sam.upsample.gpu_taps import Taps, measure_px
+from samseg.sam.upsample.upsampler import Upsampler, on_host
+
+DTYPES = {"float32": (torch.float32, 1e-4), "bfloat16": (torch.bfloat16, 3e-2)}
+
+
+@pytest.mark.parametrize("heads", [1, 2, 3], ids=lambda heads: f"{96 // heads} per head")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_vit_encoder(cuda, relative_error, dtype, heads):
+    torch.manual_seed(0)
+    encoder = ImageEncoderViT(
+        img_size=256,
+        embed_dim=96,
+        depth=4,
+        num_heads=heads,
+        out_chans=8,
+        window_size=14,
+        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+        use_rel_pos=True,
+        global_attn_indexes=[1, 3],
+    ).eval()
+    for parameter in encoder.parameters():
+        parameter.data += 0.05 * torch.randn_like(parameter)  # tables of positions are zero
+    images = torch.randn(2, 3, 256, 256)
+    with torch.inference_mode():
+        wanted = encoder(images)
+    precision, most = DTYPES[dtype]
+    found = VitEncoder(copy.deepcopy(encoder).to(cuda), precision)(images.to(cuda))
+    assert found.dtype == torch.float32
+    assert relative_error(found, wanted) < most
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@torch.inference_mode()
+def test_decoder(cuda, relative_error, dtype):
+    torch.manual_seed(0)
+    model = build_tiny(256)
+    for parameter in model.mask_decoder.parameters():
+        parameter += 0.02 * torch.randn_like(parameter)
+    points, features = 256 * torch.rand(5, 1, 2), torch.randn(1, 256, 16, 16)
+    sparse, dense = model.prompt_encoder((points, torch.ones(5, 1)), None, None)
+    logits, ious = model.mask_decoder(
+        features, model.prompt_encoder.get_dense_pe(), sparse, dense, multimask_output=True
+    )
+    precision, most = DTYPES[dtype]
+    decoder = Decoder(copy.deepcopy(model).to(cuda), precision)
+    image = decoder.image_cache(features.to(cuda), dense[:1].to(cuda))
+    decoded = decoder.decode(image, sparse.to(cuda), slice(1, None))
+    found = decoder.logits(image, decoded, torch.arange(5, device=cuda))
+    assert relative_error(decoded.predicted_iou, ious) < most
+    assert relative_error(found, logits) < most
+
+
+@pytest.mark.parametrize("size", [(70, 100), (534, 800), (800, 534), (1500, 2000)], ids=str)
+def test_measures(cuda, cpu, blobs, size):
+    geometry, logits = Geometry.of(size, 1024), blobs(9)
+    wanted = Upsampler(geometry, 256, 1024, cpu).measure(logits, 0.0, 1.0)
+    found = Upsampler(geometry, 256, 1024, cuda).measure(logits.to(cuda), 0.0, 1.0)
+    np.testing.assert_allclose(found.areas, wanted.areas, rtol=1e-4, atol=2)
+    np.testing.assert_allclose(found.boxes, wanted.boxes, atol=1)
+    np.testing.assert_allclose(found.stability, wanted.stability, atol=1e-3)
+
+
+def test_cutouts_are_drawn_on_the_host(cuda, cpu, blobs):
+    geometry, logits = Geometry.of((300, 400), 1024), blobs(4)
+    drawn = []
+    for device in (cpu, cuda):
+        upsampler, here = Upsampler(geometry, 256, 1024, device), logits.to(device)
+        measured = upsampler.measure(here, 0.0, 1.0)
+        cutouts = on_host(upsampler.cut(here, measured))
+        assert all(cutout is None or cutout.logits.is_cpu for cutout in cutouts)
+        drawn.append([upsampler.draw(cutout, 0.0).columns for cutout in cutouts])
+    for one, other in zip(*drawn, strict=True):
+        assert one.shape == other.shape
+        assert np.count_nonzero(one != other) <= 2
+
+
+@torch.inference_mode()
+def test_compiled_measures(cuda, blobs):
+    """The one part whose compilation takes seconds; whole models are `jobs/gpu_check.py`'s."""
+    torch.compiler.reset()
+    of_any_size.cache_clear()
+    measure, bounds = of_any_size(measure_px), (-1.0, 0.0, 1.0)
+    for m, size in [(7, (70, 100)), (5, (534, 800)), (9, (800, 534))]:
+        upsampler = Upsampler(Geometry.of(size, 1024), 256, 1024, cuda)
+        rows, columns = upsampler._taps
+        assert isinstance(rows, Taps)
+        given = blobs(m).to(cuda), rows, columns, bounds
+        torch.testing.assert_close(measure(*given), measure_px(*given), rtol=0, atol=2)
