@@ -1,8 +1,13 @@
-"""Fixtures shared by several kinds of test."""
+"""Fixtures that several kinds of test share, and how tests are dealt to workers."""
+
+import os
+
+# Tests run side by side, and more threads than cores wait for one another. Sums also depend in
+# their last bit on how many threads share them. Libraries read this when they are loaded.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import io
 import json
-import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator
@@ -19,6 +24,7 @@ from samseg import schema
 from samseg.output import Output
 from samseg.types import Masks, image_id_of, mask_id_of
 
+TESTS = Path(__file__).parent
 NAMES = ("apples", "crates", "")
 """Names of the three classes; the last one has no name yet."""
 
@@ -34,13 +40,31 @@ class SmallOutput:
     shards: list[str]
 
 
-@pytest.fixture
+LANES = {"unit/lab": "lab", "e2e": "e2e"}
+"""Markers of whole folders of tests."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark lanes, and say which tests share a worker under `pytest -n 2 --dist loadgroup`.
+
+    A file stays on one worker, for its fixtures. Everything on Ray does, for one Ray is enough.
+    """
+    for item in items:
+        file = item.path.relative_to(TESTS).as_posix()
+        for folder, lane in LANES.items():
+            if file.startswith(f"{folder}/"):
+                item.add_marker(lane)
+        group = "ray" if item.get_closest_marker("ray") else file
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Use one PyTorch thread; on a busy machine several spend most of their time waiting."""
-    before = torch.get_num_threads()
+    """Use one PyTorch thread, whatever number the test before chose."""
     torch.set_num_threads(1)
     yield
-    torch.set_num_threads(before)
+    torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The shape of the code base: imports run one way, the top level is fixed, imports stay light."""
+"""The shape of the code base: the top level is fixed, imports stay light, files stay small."""
 
 import ast
 import subprocess
@@ -20,16 +20,6 @@ TOP_LEVEL = {
     "LICENSE",
 }
 MODULES = sorted(p for p in (ROOT / "samseg").rglob("*.py"))
-
-
-def test_imports_run_one_way():
-    ran = subprocess.run(
-        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def test_top_level_is_fixed():

@@ -17,7 +17,7 @@ def task(i):
     return Task(f"task-{i}", i)
 
 
-@pytest.fixture(params=["local", "ray"])
+@pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.ray)])
 def engine(request):
     """Return each engine in turn, without backoff and with short timeouts."""
     if request.param == "local":

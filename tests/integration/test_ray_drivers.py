@@ -7,6 +7,8 @@ import textwrap
 
 import pytest
 
+pytestmark = pytest.mark.ray
+
 
 def python(code, **more):
     """Run a driver of its own; returns its output and errors."""

@@ -12,6 +12,8 @@ from samseg.engine import RayPool
 from samseg.engine.protocol import Heartbeat, Result, Task
 from samseg.errors import DeviceError, WorkersError
 
+pytestmark = pytest.mark.ray
+
 IMAGES = 8
 BAD_IMAGE = 5
 

@@ -2,14 +2,8 @@
 
 import numpy as np
 import pytest
-import torch
 
 from samseg.sam.weights.load import load_model
-
-
-@pytest.fixture(scope="session", autouse=True)
-def few_threads():
-    torch.set_num_threads(min(2, torch.get_num_threads()))
 
 
 @pytest.fixture(scope="session")

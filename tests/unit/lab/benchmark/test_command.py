@@ -87,6 +87,7 @@ def test_stages(job, photos, tmp_path):
     assert all(stage.stage in shown for stage in record.stages)
 
 
+@pytest.mark.ray
 def test_embed(photos, tmp_path):
     written = tmp_path / "record.json"
     command = [sys.executable, JOB, "--repeats", "1", "--json", written, "embed", photos]

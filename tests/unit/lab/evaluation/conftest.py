@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from samseg.lab.labelled import LabelledPhoto, LabelledSet
@@ -15,11 +14,6 @@ from samseg.sam.segmenter import Segmenter, load_segmenter
 SIZE = (90, 120)
 COLOURS = {1: (200, 40, 40), 2: (40, 60, 200)}
 """Colour of each category."""
-
-
-@pytest.fixture(scope="session", autouse=True)
-def few_threads():
-    torch.set_num_threads(min(2, torch.get_num_threads()))
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,6 @@ from samseg.lab.pretraining.trainer import Trainer
 from samseg.progress import Silent
 from samseg.sam.weights.load import read_weights
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def settings(folder, steps=(2, 2), **changes):
     given = {
