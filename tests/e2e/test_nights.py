@@ -6,7 +6,6 @@ per image keep the tests short; the comparisons do not depend on their number.
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import tarfile
@@ -22,18 +21,21 @@ import yaml
 from samseg import schema
 from samseg.output import Output
 
+pytestmark = pytest.mark.ray
+
 ROOT = Path(__file__).resolve().parents[2]
 FRUITS = ROOT.parent / "shared" / "data" / "fruits_nuts" / "images"
+PHOTOS = 10
 PLANNED_LATER = 2
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     if FRUITS.exists():
-        return sorted(FRUITS.iterdir())
+        return sorted(FRUITS.iterdir())[:PHOTOS]
     from samseg.demo.lake import write_demo_lake
 
-    return sorted(write_demo_lake(tmp_path_factory.mktemp("lake")))
+    return sorted(write_demo_lake(tmp_path_factory.mktemp("lake")))[:PHOTOS]
 
 
 @pytest.fixture(scope="module")
@@ -65,16 +67,22 @@ def command(*arguments):
     return [sys.executable, "-m", "samseg.cli", *map(str, arguments)]
 
 
-def environment(folder):
+def environment(folder, head=None):
+    """Return the environment of a driver that starts a Ray of its own, or works on a head."""
     home = folder / "home"
     home.mkdir(exist_ok=True)
     env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    return env | {"HOME": str(home), "XDG_CACHE_HOME": str(home)}
+    there = {"RAY_ADDRESS": head.address} if head else {}
+    return env | {"HOME": str(home), "XDG_CACHE_HOME": str(home)} | there
 
 
-def samseg(folder, *arguments, wanted=0):
+def samseg(folder, *arguments, head=None, wanted=0):
     ran = subprocess.run(
-        command(*arguments), env=environment(folder), capture_output=True, text=True, timeout=500
+        command(*arguments),
+        env=environment(folder, head),
+        capture_output=True,
+        text=True,
+        timeout=500,
     )
     assert ran.returncode == wanted, ran.stdout + ran.stderr
     return json.loads(ran.stdout.splitlines()[-1])
@@ -103,8 +111,8 @@ def classes_of(output, version):
 
 @pytest.fixture(scope="module")
 def first_night(workplace, photos):
-    """Run an uninterrupted first night on the folder lake; return last line, output and config."""
-    reader = {"kind": "folder", "uri": str(workplace / "lake"), "images_per_shard": 2}
+    """Run an uninterrupted first night, on a Ray of its own; return last line, output, config."""
+    reader = {"kind": "folder", "uri": str(workplace / "lake"), "images_per_shard": 1}
     config = config_file(
         workplace, "uninterrupted", reader, exports=[{"kind": "coco"}, {"kind": "png"}]
     )
@@ -125,7 +133,7 @@ def test_every_planned_image_has_one_row(first_night, photos):
     assert Path(line["page"].removeprefix("file://")).exists()
 
 
-def test_tars_give_the_same_masks_and_embeddings(first_night, workplace, photos):
+def test_tars_give_the_same_masks_and_embeddings(first_night, workplace, photos, head):
     _, uninterrupted, _ = first_night
     tars = workplace / "tars"
     tars.mkdir()
@@ -136,18 +144,18 @@ def test_tars_give_the_same_masks_and_embeddings(first_night, workplace, photos)
                 tar.add(workplace / "lake" / name, name)
     config = config_file(workplace, "from-tars", {"kind": "webdataset", "uri": str(tars)})
     samseg(workplace, "plan", "-c", config)
-    samseg(workplace, "embed", "-c", config)
+    samseg(workplace, "embed", "-c", config, head=head)
     assert by_name(Output(str(workplace / "from-tars"))) == by_name(uninterrupted)
 
 
-def test_a_killed_night_resumes_to_the_same_rows(first_night, workplace):
+def test_a_killed_night_resumes_to_the_same_rows(first_night, workplace, head):
     _, uninterrupted, _ = first_night
-    reader = {"kind": "folder", "uri": str(workplace / "lake"), "images_per_shard": 2}
+    reader = {"kind": "folder", "uri": str(workplace / "lake"), "images_per_shard": 1}
     config = config_file(workplace, "killed", reader)
     output = Output(str(workplace / "killed"))
     driver = subprocess.Popen(
         command("nightly", "-c", config),
-        env=environment(workplace),
+        env=environment(workplace, head),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -155,17 +163,16 @@ def test_a_killed_night_resumes_to_the_same_rows(first_night, workplace):
     while len(output.committed()) < 2 and time.monotonic() < until:
         assert driver.poll() is None, "the night ended before it could be killed"
         time.sleep(0.1)
-    descendants = psutil.Process(driver.pid).children(recursive=True)
-    driver.send_signal(signal.SIGKILL)
+    descendants = psutil.Process(head.pid).children(recursive=True)
+    workers = [p for p in descendants if "".join(p.cmdline()[:1]).startswith("ray::Worker")]
+    assert len(workers) == 2
+    driver.kill()
     driver.wait()
-    time.sleep(1)
-    for process in descendants:  # a killed driver does not stop the Ray it started
-        if process.is_running():
-            process.kill()
+    assert not psutil.wait_procs(workers, timeout=60)[1], "they end with their driver"
     done = output.committed()
     assert 2 <= len(done) < len(list(output.planned()))
 
-    line = samseg(workplace, "nightly", "-c", config)
+    line = samseg(workplace, "nightly", "-c", config, head=head)
     assert line["counts"]["embed"]["shards"] == len(list(output.planned())) - len(done)
     for name in ("images", "masks"):
         columns = [c for c in table(uninterrupted, name).column_names if c != "seconds"]
@@ -177,7 +184,7 @@ def test_a_killed_night_resumes_to_the_same_rows(first_night, workplace):
         assert mine.equals(theirs)
 
 
-def test_a_second_night_adds_new_images_only(first_night, workplace, photos):
+def test_a_second_night_adds_new_images_only(first_night, workplace, photos, head):
     _, output, config = first_night
     before = {s.key: s.etag for s in output.storage.list()}
     classes = classes_of(output, 1)
@@ -185,7 +192,7 @@ def test_a_second_night_adds_new_images_only(first_night, workplace, photos):
         (workplace / "lake" / photo.name).write_bytes(photo.read_bytes())
     (workplace / "lake" / "broken.jpg").write_bytes(photos[0].read_bytes()[:5000])
 
-    line = samseg(workplace, "nightly", "-c", config, wanted=1)  # one file is broken
+    line = samseg(workplace, "nightly", "-c", config, head=head, wanted=1)  # broken.jpg
     assert line["counts"]["plan"]["sources"] == PLANNED_LATER + 1
     assert line["counts"]["embed"]["images"] == PLANNED_LATER + 1
     after = {s.key: s.etag for s in output.storage.list()}
