@@ -1,6 +1,7 @@
 """The Kubernetes manifests conform to KubeRay's CRD schemas, made strict."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import jsonschema
@@ -26,10 +27,12 @@ def strict(node):
     return node
 
 
+@cache
 def schema_of(kind, version):
     if not CRDS.exists():
         pytest.skip("the CRD schemas are not available")
-    crd = yaml.safe_load((CRDS / f"ray.io_{kind.lower()}s.yaml").read_text())
+    text = (CRDS / f"ray.io_{kind.lower()}s.yaml").read_text()
+    crd = yaml.load(text, Loader=yaml.CSafeLoader)
     (found,) = [v for v in crd["spec"]["versions"] if v["name"] == version]
     schema = strict(found["schema"]["openAPIV3Schema"])
     schema["properties"]["metadata"] = {"type": "object"}
