@@ -8,7 +8,7 @@ import pytest
 import torch
 from segment_anything.modeling import ImageEncoderViT
 
-from samseg.sam.network.compiled import of_any_size
+from samseg.sam.network.compiled import compile_dynamic
 from samseg.sam.network.decoder import Decoder
 from samseg.sam.network.encoder import Geometry
 from samseg.sam.network.vit_encoder import VitEncoder
@@ -94,8 +94,8 @@ def test_cutouts_are_drawn_on_the_host(cuda, cpu, blobs):
 def test_compiled_measures(cuda, blobs):
     """The one part whose compilation takes seconds; whole models are `jobs/gpu_check.py`'s."""
     torch.compiler.reset()
-    of_any_size.cache_clear()
-    measure, bounds = of_any_size(measure_px), (-1.0, 0.0, 1.0)
+    compile_dynamic.cache_clear()
+    measure, bounds = compile_dynamic(measure_px), (-1.0, 0.0, 1.0)
     for m, size in [(7, (70, 100)), (5, (534, 800)), (9, (800, 534))]:
         upsampler = Upsampler(Geometry.of(size, 1024), 256, 1024, cuda)
         rows, columns = upsampler._taps
