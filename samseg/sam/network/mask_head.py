@@ -71,9 +71,11 @@ class MaskHead:
                 x = torch.baddbmm(base, weights.transpose(1, 2), directions[some]).float()
                 x = torch.addcmul(constant, x, scale.transpose(1, 2), out=x)
                 logits[some, :, tile] = self._to_logits(x, hyper[some]).unflatten(2, (w, 16))
-        # channels are ordered (column, row, row, column) by sub-pixel: the last two pixels of a
-        # row are adjacent and are moved as one 64-bit number
-        pairs = logits.view(torch.float64).view(b, m, tiles * w // columns, 2 * columns, 4)
+        # channels are ordered (column, row, row, column) by sub-pixel, so the last two pixels of a
+        # row are adjacent; a CPU moves them as one 64-bit number, a view that Inductor cannot
+        # compile for a GPU
+        dtype = torch.float64 if logits.device.type == "cpu" else torch.float32
+        pairs = logits.view(dtype).view(b, m, tiles * w // columns, 2 * columns, 4, -1)
         by_row = pairs[:, :, :rows].transpose(3, 4).contiguous().view(torch.float32)
         return by_row.view(b, m, 4 * rows, 4 * columns)
 
