@@ -1,0 +1,1 @@
+"""Networks trained on natural photos, shared by what samseg builds on them."""
