@@ -20,6 +20,7 @@ from samseg.sam.network.tf32 import float32_convolutions
 from samseg.sam.network.vit_encoder import VitEncoder
 from samseg.sam.tiny.encoder import TinyEncoder
 from samseg.sam.tiny.fused import fused
+from samseg.sam.tiny.lite0_encoder import Lite0Encoder
 from samseg.types import Pixels
 
 
@@ -91,7 +92,7 @@ class ImageEncoder:
         encoder = model.image_encoder
         if isinstance(encoder, ImageEncoderViT):
             return cls(model, VitEncoder(encoder, dtype, compiled))
-        if isinstance(encoder, TinyEncoder):
+        if isinstance(encoder, TinyEncoder | Lite0Encoder):
             encoder = fused(encoder)
             encoder = compile_static(encoder) if compiled else encoder
 

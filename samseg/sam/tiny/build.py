@@ -3,21 +3,25 @@
 from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
 from samseg.sam.tiny.encoder import TinyEncoder
+from samseg.sam.tiny.lite0_encoder import Lite0Encoder
 
 _CHANNELS = 256
 _STRIDE = 16
 
 
-def build_tiny(img_size: int = 1024) -> Sam:
+def build_tiny(
+    img_size: int = 1024, encoder: type[TinyEncoder] | type[Lite0Encoder] = TinyEncoder
+) -> Sam:
     """Return a small SAM with random weights, in evaluation mode.
 
     Args:
         img_size: nominal input side in px, a multiple of 64. All of samseg runs at 1024;
             training may start smaller.
+        encoder: the image encoder's class.
     """
     grid = img_size // _STRIDE
     model = Sam(
-        image_encoder=TinyEncoder(img_size, _CHANNELS),
+        image_encoder=encoder(img_size, _CHANNELS),
         prompt_encoder=PromptEncoder(
             embed_dim=_CHANNELS,
             image_embedding_size=(grid, grid),

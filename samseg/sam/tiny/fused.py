@@ -1,4 +1,4 @@
-"""The small encoder arranged for inference: the same weights, the same features, less traffic.
+"""The small encoders arranged for inference: the same weights, the same features, less traffic.
 
 Exact up to float32 rounding. BatchNorm in evaluation is affine per channel and joins the
 convolution before it: s (W x + b - m) + t = (s W) x + (s (b - m) + t). Channels lie last, so a
@@ -7,41 +7,63 @@ block exist for a few positions at a time and stay in the cache.
 """
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from samseg.sam.tiny.encoder import Block, Downsample, TinyEncoder
+from samseg.backbones import efficientnet_lite0
+from samseg.sam.tiny import encoder, lite0_encoder
+
+Encoder = TypeVar("Encoder", bound=encoder.TinyEncoder | lite0_encoder.Lite0Encoder)
 
 _TILE = 2**19
 """Widened values per thread at once on a CPU: 2 MiB."""
 
 
-def fused(encoder: TinyEncoder) -> TinyEncoder:
-    """Return a private copy, for evaluation only, with the same `forward`; `encoder` stays."""
-    copied = copy.deepcopy(encoder).eval()
+def fused(original: Encoder) -> Encoder:
+    """Return a private copy, for evaluation only, with the same `forward`; `original` stays."""
+    copied = copy.deepcopy(original)
+    copied.eval()
+    efficientnet_lite0.fold(copied)
     _fuse(copied)
-    return copied.to(memory_format=torch.channels_last)
+    copied.to(memory_format=torch.channels_last)
+    return copied
 
 
 def _fuse(module: nn.Module) -> None:
     for name, child in module.named_children():
-        if isinstance(child, Block):
-            setattr(module, name, FusedBlock(child))
-        elif isinstance(child, Downsample):
+        if isinstance(child, encoder.Block):
+            setattr(module, name, FusedBlock(fuse_conv_bn_eval(child.depthwise, child.norm), child))
+        elif isinstance(child, lite0_encoder.Block):
+            setattr(module, name, FusedBlock(child.depthwise, child, child.norm))
+        elif isinstance(child, encoder.Downsample):
             setattr(module, name, fuse_conv_bn_eval(*child))
         else:
             _fuse(child)
 
 
 class FusedBlock(nn.Module):
-    """What `Block` computes; adds to its input in place where channels lie last."""
+    """What a block computes; adds to its input in place where channels lie last."""
 
-    def __init__(self, block: Block):
+    def __init__(
+        self,
+        depthwise: nn.Module,
+        block: encoder.Block | lite0_encoder.Block,
+        norm: nn.LayerNorm | None = None,
+    ):
+        """Take a block's layers.
+
+        Args:
+            depthwise: its convolution, with BatchNorm folded in where the block has it.
+            block: the block.
+            norm: what normalises each position, if anything does.
+        """
         super().__init__()
-        self.depthwise = fuse_conv_bn_eval(block.depthwise, block.norm)
+        self.depthwise = depthwise
+        self.norm = norm
         self.expand = block.expand
         self.project = block.project
 
@@ -50,14 +72,16 @@ class FusedBlock(nn.Module):
         x = x.contiguous(memory_format=torch.channels_last)
         positions = x.permute(0, 2, 3, 1).flatten(0, 2)
         mixed = self.depthwise(x).permute(0, 2, 3, 1).flatten(0, 2)
+        if self.norm is not None:
+            mixed = self.norm(mixed)
         step = len(positions)
         if x.device.type == "cpu":
-            step = _TILE * torch.get_num_threads() // self.expand.out_channels
+            step = _TILE * torch.get_num_threads() // len(self.expand.weight)
         for own, around in zip(positions.split(step), mixed.split(step), strict=True):
             own += _linear(functional.gelu(_linear(around, self.expand)), self.project)
         return x
 
 
-def _linear(positions: Tensor, convolution: nn.Conv2d) -> Tensor:
-    """Apply a 1 x 1 convolution to (n, channels)."""
-    return functional.linear(positions, convolution.weight.flatten(1), convolution.bias)
+def _linear(positions: Tensor, layer: nn.Conv2d | nn.Linear) -> Tensor:
+    """Apply a linear layer or a 1 x 1 convolution to (n, channels)."""
+    return functional.linear(positions, layer.weight.flatten(1), layer.bias)

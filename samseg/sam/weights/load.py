@@ -18,9 +18,11 @@ from torch import Tensor
 from samseg.errors import CheckpointError, DeviceError
 from samseg.sam.settings import Architecture
 from samseg.sam.tiny.build import build_tiny
+from samseg.sam.tiny.lite0_encoder import Lite0Encoder
 from samseg.sam.weights.registry import resolve
 
 _VIT_WIDTHS: Mapping[int, Architecture] = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
+_TRUNK = "image_encoder.trunk.stem.conv.weight"
 _SHOWN = 3
 
 
@@ -50,7 +52,7 @@ def read_model(path: Path, arch: Architecture | None = None) -> Sam:
     """Read a `.pth` or `.safetensors` file into a model; see `load_model`."""
     weights = read_weights(path)
     arch = arch or architecture_of(weights, path)
-    model = build_model(arch)
+    model = _built_for(weights, arch)
     wanted = model.state_dict()
     missing = sorted(wanted.keys() - weights.keys())
     extra = sorted(weights.keys() - wanted.keys())
@@ -72,6 +74,13 @@ def read_model(path: Path, arch: Architecture | None = None) -> Sam:
 def build_model(arch: Architecture) -> Sam:
     """Return a model with random weights, in evaluation mode."""
     return build_tiny() if arch == "tiny" else sam_model_registry[arch]()
+
+
+def _built_for(weights: Mapping[str, Tensor], arch: Architecture) -> Sam:
+    """Return the model that weights are for: two encoders share the architecture `tiny`."""
+    if arch == "tiny" and _TRUNK in weights:
+        return build_tiny(encoder=Lite0Encoder)
+    return build_model(arch)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -106,7 +115,7 @@ def architecture_of(weights: Mapping[str, Tensor], path: Path) -> Architecture:
     Raises:
         CheckpointError: the architecture is unknown.
     """
-    if "image_encoder.stages.0.0.depthwise.weight" in weights:
+    if "image_encoder.stages.0.0.depthwise.weight" in weights or _TRUNK in weights:
         return "tiny"
     position = weights.get("image_encoder.pos_embed")
     width = position.shape[-1] if position is not None and position.ndim == 4 else 0

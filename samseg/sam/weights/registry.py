@@ -21,7 +21,11 @@ from samseg.sam.weights.digest import sha256_of
 MIRROR_VARIABLE = "SAMSEG_CHECKPOINTS"
 """Environment variable: base URL or folder of a mirror of the published files."""
 
-_TINY = Path(__file__).parents[1] / "tiny" / "weights.safetensors"
+_TINY = Path(__file__).parents[1] / "tiny"
+_SHIPPED: Mapping[str, Path] = {
+    "tiny": _TINY / "weights.safetensors",
+    "tiny-1": _TINY / "weights.safetensors",  # the first small SAM, whatever `tiny` becomes
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ PUBLISHED: Mapping[str, Published] = {
         "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
     ),
 }
-NAMES = ("tiny", *PUBLISHED)
+NAMES = (*_SHIPPED, *PUBLISHED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +118,8 @@ def resolve(
         if "://" not in url:
             return _resolve_local(Path(url), wanted, arch=text)
         return _resolve_remote(url, wanted, cache, progress, arch=text)
-    if text == "tiny":
-        return _resolve_local(_TINY, sha256, arch="tiny")
+    if text in _SHIPPED:
+        return _resolve_local(_SHIPPED[text], sha256, arch="tiny")
     if "://" in text and not text.startswith("file://"):
         return _resolve_remote(text, sha256, cache, progress)
     path = Path(text.removeprefix("file://")).expanduser()
