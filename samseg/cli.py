@@ -205,14 +205,23 @@ def pretrain(
     overrides: Annotated[
         list[str] | None, typer.Argument(help="key=value, for example output=run start=tiny")
     ] = None,
+    pack: Annotated[
+        Path | None, typer.Option(help="Only pack the photos that train into this tar file.")
+    ] = None,
 ) -> int:
     """Train a small SAM on scenes, labelled photos or by distillation. Run again to resume."""
     from dataclasses import asdict
 
+    from samseg.lab.pretraining.run import pack_photos
     from samseg.lab.pretraining.run import pretrain as train
     from samseg.lab.pretraining.settings import Pretraining
 
-    trained = train(configs.load_as(Pretraining, config, overrides or ()), for_terminal())
+    settings = configs.load_as(Pretraining, config, overrides or ())
+    if pack is not None:
+        photos = pack_photos(settings, pack, for_terminal())
+        typer.echo(json.dumps({"samseg": "pack", "exit": 0, "photos": photos}))
+        return 0
+    trained = train(settings, for_terminal())
     typer.echo(json.dumps({"samseg": "pretrain", "exit": 0} | asdict(trained)))
     return 0
 

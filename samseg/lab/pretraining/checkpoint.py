@@ -51,14 +51,28 @@ def export(model: Sam, path: Path, recommended: Mapping[str, Any]) -> str:
     Returns:
         The sha256 of the file.
     """
+    header = {"arch": "tiny", "mask_settings": json.dumps(dict(recommended), sort_keys=True)}
+    return write_half(model.state_dict(), path, header)
+
+
+def write_half(weights: Mapping[str, Tensor], path: Path, header: Mapping[str, str]) -> str:
+    """Write weights as float16 safetensors; the same weights and header give the same bytes.
+
+    Args:
+        weights: integers stay as they are.
+        path: file to write.
+        header: the file's metadata.
+
+    Returns:
+        The sha256 of the file.
+    """
     from safetensors.torch import save
 
-    half: dict[str, Tensor] = {
+    half = {
         name: (value.half() if value.is_floating_point() else value).contiguous().cpu()
-        for name, value in model.state_dict().items()
+        for name, value in weights.items()
     }
-    header = {"arch": "tiny", "mask_settings": json.dumps(dict(recommended), sort_keys=True)}
-    content = _in_order(save(half, metadata=header))
+    content = _in_order(save(half, metadata=dict(header)))
     beside = path.with_suffix(".part")
     beside.write_bytes(content)
     beside.replace(path)

@@ -14,6 +14,7 @@ class Weights(Spec):
         kind: of like things' embeddings being alike.
         patches: of patches of one region, or one kind, being alike.
         features: of the distance to a teacher's features.
+        likeness: of masks' embeddings being as alike as the ImageNet trunk's are.
     """
 
     chosen: float = Field(default=0.5, ge=0)
@@ -21,3 +22,4 @@ class Weights(Spec):
     kind: float = Field(default=0.1, ge=0)
     patches: float = Field(default=1.0, ge=0)
     features: float = Field(default=1.0, ge=0)
+    likeness: float = Field(default=0.0, ge=0)

@@ -126,14 +126,15 @@ def pooled(features: Tensor, targets: Tensor) -> Tensor:
     """Pool features under masks.
 
     Args:
-        features: (n, d, g, g).
-        targets: (n, 4 g, 4 g) in [0, 1].
+        features: (b, d, g, g).
+        targets: (b, k, m g, m g) in [0, 1], k masks of each picture.
 
     Returns:
-        (n, d), weighted by the share of each patch that is inside.
+        (b, k, d), weighted by the share of each patch that is inside.
     """
-    share = functional.avg_pool2d(targets[:, None], targets.shape[-1] // features.shape[-1])
-    return (features * share).sum((2, 3)) / share.sum((2, 3)).clamp(min=1e-6)
+    share = functional.avg_pool2d(targets, targets.shape[-1] // features.shape[-1]).flatten(2)
+    summed = share @ features.flatten(2).transpose(1, 2)
+    return summed / share.sum(2, keepdim=True).clamp(min=1e-6)
 
 
 def kind_loss(embeddings: Tensor, kinds: Tensor, known: Tensor, known_kinds: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from segment_anything.modeling import Sam
 from torch import Tensor
 
+from samseg.lab.pretraining.likeness import TrunkLikeness, likeness_loss
 from samseg.lab.pretraining.loss_weights import Weights
 from samseg.lab.pretraining.losses import (
     chosen_cost,
@@ -45,7 +46,8 @@ class StepLosses:
 
     Attributes:
         loss: to be minimised.
-        figures: means to show: losses by name; `best` and `chosen` IoU of the first answers.
+        figures: means to show: losses by name; `best` and `chosen` IoU of the first answers. They
+            stay on the device: to read each of them would stop a GPU.
         embeddings: (n, d) of masks of a known kind, without gradient.
         kinds: (n,) theirs.
     """
@@ -53,11 +55,16 @@ class StepLosses:
     loss: Tensor
     embeddings: Tensor
     kinds: Tensor
-    figures: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, Tensor] = field(default_factory=dict)
 
 
 def objective(
-    model: Sam, batch: Batch, round_: PromptPlan, weights: Weights, known: tuple[Tensor, Tensor]
+    model: Sam,
+    batch: Batch,
+    round_: PromptPlan,
+    weights: Weights,
+    known: tuple[Tensor, Tensor],
+    trunk: TrunkLikeness | None = None,
 ) -> StepLosses:
     """Compute the losses of b windows with p prompts each.
 
@@ -69,6 +76,7 @@ def objective(
         round_: how prompts are given.
         weights: of the losses.
         known: embeddings of earlier steps and their kinds.
+        trunk: what says how alike masks are; None where nothing shall.
     """
     b, p = batch["points"].shape[:2]
     device = batch["image"].device.type
@@ -100,10 +108,10 @@ def objective(
     of_three = best[:, 1:]
     chosen = of_three.gather(1, predicted[:, 1:].argmax(1, keepdim=True))
     figures = {
-        "mask": float(mask.detach().mean()),
-        "iou": float(rank.detach()),
-        "best": float(of_three.max(1).values.mean()),
-        "chosen": float(chosen.mean()),
+        "mask": mask.detach().mean(),
+        "iou": rank.detach(),
+        "best": of_three.max(1).values.mean(),
+        "chosen": chosen.mean(),
     }
 
     wanted = targets[everything, intent]
@@ -125,25 +133,32 @@ def objective(
         reached = true_iou(answer[:, None], wanted[:, None])[:, 0, 0]
         total = total + corrected
         ranked = ranked + (predicted[:, 0] - reached).square().mean()
-        figures["corrected"] = float(reached.mean())
+        figures["corrected"] = reached.mean()
 
     loss = (total + weights.iou * ranked) / (1 + round_.corrections)
-    of_kind = meant & (kinds != UNKNOWN)
-    prompt, target = of_kind.nonzero(as_tuple=True)
-    embeddings = pooled(features[prompt // p], targets[prompt, target])
-    if weights.kind and len(prompt):
-        alike = kind_loss(embeddings, kinds[prompt, target], *known)
-        figures["kind"] = float(alike.detach())
+    of_pictures = targets.view(b, -1, *targets.shape[2:])
+    every = pooled(features, of_pictures).flatten(0, 1)
+    of_kind = (meant & (kinds != UNKNOWN)).flatten()
+    embeddings, kinds = every[of_kind], kinds.flatten()[of_kind]
+    if weights.kind and len(kinds):
+        alike = kind_loss(embeddings, kinds, *known)
+        figures["kind"] = alike.detach()
         loss = loss + weights.kind * alike
+    if trunk is not None:
+        with _half(device):
+            seen = trunk(batch["image"], of_pictures).flatten(0, 1)
+        unlike = likeness_loss(every[meant.flatten()], seen[meant.flatten()])
+        figures["likeness"] = unlike.detach()
+        loss = loss + weights.likeness * unlike
     if weights.patches:
         grouped = patch_loss(features, batch["patches"], round_.seed)
-        figures["patches"] = float(grouped.detach())
+        figures["patches"] = grouped.detach()
         loss = loss + weights.patches * grouped
     if weights.features and "taught" in batch and batch["taught"].any():
         taught = feature_loss(features[batch["taught"]], batch["features"][batch["taught"]])
-        figures["features"] = float(taught.detach())
+        figures["features"] = taught.detach()
         loss = loss + weights.features * taught
-    return StepLosses(loss, embeddings.detach(), kinds[prompt, target], figures)
+    return StepLosses(loss, embeddings.detach(), kinds, figures)
 
 
 def _half(device: str) -> torch.autocast:

@@ -10,21 +10,18 @@ from PIL import Image as Pillow
 
 from samseg.errors import ConfigError
 from samseg.lab.labelled import LabelledSet, is_held_out
-from samseg.lab.pretraining.picture import UNKNOWN, Region, TrainingPicture
+from samseg.lab.pretraining.picture import GREY, UNKNOWN, Region, TrainingPicture
 from samseg.types import Int32, Pixels
-
-GREY = (124, 116, 104)
-"""RGB of padding: SAM's pixel mean, which is 0 after normalisation."""
 
 _LEAST_PX = 24
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Photo:
-    """A labelled photo at the resolution the encoder sees: (h, w) ids, 0 for the ground."""
+    """A labelled photo at the resolution the encoder sees: maps (h, w) of ids, 0 for the ground."""
 
     pixels: Pixels
-    instances: Int32
+    maps: tuple[Int32, ...]
     kinds: dict[int, int]
 
 
@@ -32,8 +29,9 @@ class LabelledPhotos:
     """The photos of one labelled set, except those held out to measure on."""
 
     def __init__(
-        self, folder: str | Path, longest: int, held_out: float, ground: bool, first_kind: int
-    ):
+        self, folder: str | Path, longest: int, held_out: float, ground: bool, first_kind: int,
+        whole: bool = False,
+    ):  # fmt: skip
         """Read the set.
 
         Args:
@@ -42,6 +40,7 @@ class LabelledPhotos:
             held_out: share of the photos that is left out, see `held_out`.
             ground: what lies outside of all segments is a region too.
             first_kind: added to the categories to make kinds that no other set has.
+            whole: all segments of a photo together are a region too.
 
         Raises:
             ConfigError: not a labelled set, or nothing is left of it.
@@ -63,41 +62,52 @@ class LabelledPhotos:
             }
             shrunk = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
             pixels = cv2.resize(photo.pixels, size, interpolation=shrunk)
-            instances = cv2.resize(photo.instances, size, interpolation=cv2.INTER_NEAREST)
-            self.photos.append(
-                _Photo(np.asarray(pixels, np.uint8), np.asarray(instances, np.int32), kinds)
-            )
+            maps = tuple(_nearest(map_, size) for map_ in (photo.instances, *photo.further))
+            self.photos.append(_Photo(np.asarray(pixels, np.uint8), maps, kinds))
         self._ground = ground
+        self._whole = first_kind + len(categories) if whole else None
 
     def draw(self, rng: np.random.Generator, side: int) -> TrainingPicture:
         """Cut a window of side x side px out of a photo, enlarged or shrunk a little."""
         photo = self.photos[rng.integers(len(self.photos))]
         zoom = float(np.exp(rng.uniform(-0.35, 0.6)))
         cut = round(side / zoom)
-        (h, w), corner = photo.instances.shape, []
+        (h, w), corner = photo.maps[0].shape, []
         for length in (h, w):
             corner.append(int(rng.integers(0, max(0, length - cut) + 1)))
         window = tuple(slice(at, at + cut) for at in corner)
-        size = tuple(min(side, round(n * zoom)) for n in photo.instances[window].shape[::-1])
+        size = tuple(min(side, round(n * zoom)) for n in photo.maps[0][window].shape[::-1])
         pixels = np.full((side, side, 3), GREY, dtype=np.uint8)
-        instances = np.full((side, side), UNKNOWN, dtype=np.int32)
         seen = slice(0, size[1]), slice(0, size[0])
         shrunk = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
         pixels[seen] = cv2.resize(photo.pixels[window], size, interpolation=shrunk)
-        instances[seen] = cv2.resize(photo.instances[window], size, interpolation=cv2.INTER_NEAREST)
-        return TrainingPicture(_exposed(rng, pixels), self._regions(instances, photo.kinds))
+        maps = []
+        for map_ in photo.maps:
+            maps.append(np.full((side, side), UNKNOWN, dtype=np.int32))
+            maps[-1][seen] = _nearest(map_[window], size)
+        return TrainingPicture(_exposed(rng, pixels), self._regions(maps, photo.kinds))
 
     def whole(self) -> list[TrainingPicture]:
         """Return the photos whole, to cut things out of them."""
-        return [TrainingPicture(p.pixels, self._regions(p.instances, p.kinds)) for p in self.photos]
+        return [TrainingPicture(p.pixels, self._regions(p.maps, p.kinds)) for p in self.photos]
 
-    def _regions(self, instances: Int32, kinds: dict[int, int]) -> tuple[Region, ...]:
-        ids, areas = np.unique(instances, return_counts=True)
-        return tuple(
-            Region(instances == i, kinds.get(int(i), UNKNOWN))
-            for i, area in zip(ids, areas, strict=True)
-            if area >= _LEAST_PX and (i > 0 or (i == 0 and self._ground))
-        )
+    def _regions(self, maps: Sequence[Int32], kinds: dict[int, int]) -> tuple[Region, ...]:
+        regions: list[Region] = []
+        for map_ in maps:
+            ids, areas = np.unique(map_, return_counts=True)
+            regions += [
+                Region(map_ == i, kinds.get(int(i), UNKNOWN))
+                for i, area in zip(ids, areas, strict=True)
+                if area >= _LEAST_PX and (i > 0 or (i == 0 and self._ground))
+            ]
+        if self._whole is not None and len(regions) > 1:
+            regions.append(Region(maps[0] > 0, self._whole))
+        return tuple(regions)
+
+
+def _nearest(map_: Int32, size: tuple[int, ...]) -> Int32:
+    """Bring a map of ids to (width, height)."""
+    return np.asarray(cv2.resize(map_, size, interpolation=cv2.INTER_NEAREST), dtype=np.int32)
 
 
 def read_photographs(files: Sequence[Path], longest: int = 900) -> list[Pixels]:

@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 from samseg.types import Bool, Pixels
 
+GREY = (124, 116, 104)
+"""RGB of padding: SAM's pixel mean, which is 0 after normalisation."""
+
 UNKNOWN = -1
 """The kind of a region of which nobody knows what it shows."""
 

@@ -9,6 +9,7 @@ from segment_anything.modeling import Sam
 from torch import Tensor
 
 from samseg.lab.pretraining.examples import PATCH
+from samseg.lab.pretraining.picture import GREY
 
 
 def encode(model: Sam, images: Tensor) -> Tensor:
@@ -16,12 +17,14 @@ def encode(model: Sam, images: Tensor) -> Tensor:
 
     Args:
         model: a model whose encoder halves its input first.
-        images: (b, 3, s / 2, s / 2) uint8.
+        images: (b, 3, s / 2, s / 2) uint8, `GREY` in padding.
 
     Returns:
         (b, 256, s / 16, s / 16).
     """
-    x = (images - model.pixel_mean) / model.pixel_std
+    grey = torch.tensor(GREY, device=images.device)[:, None, None]
+    padding = (images == grey).all(1, keepdim=True)
+    x = ((images - model.pixel_mean) / model.pixel_std).masked_fill(padding, 0)
     x = x.to(memory_format=torch.channels_last)
     return model.image_encoder.encode_halved(x)
 

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from samseg.lab.pretraining import checkpoint
 from samseg.lab.pretraining.curve import draw_curve
+from samseg.lab.pretraining.examples import INPUT
+from samseg.lab.pretraining.pack import pack
+from samseg.lab.pretraining.self_labels import label_photos
 from samseg.lab.pretraining.settings import Pretraining
 from samseg.lab.pretraining.teacher import teach
-from samseg.lab.pretraining.trainer import Trainer
+from samseg.lab.pretraining.trainer import WEIGHTS, Trainer
 from samseg.progress import Progress
 
 
@@ -29,12 +31,28 @@ class Trained:
 def pretrain(settings: Pretraining, progress: Progress) -> Trained:
     """Train to the end, or go on where a killed run was; see `Trainer` for what may be raised."""
     folder = Path(settings.output)
+    _label(settings, progress)
     if settings.teacher:
         teach(settings.teacher, folder / "teacher", progress)
     trainer = Trainer(settings, progress)
-    trainer.run()
-    weights = folder / "weights.safetensors"
-    sha256 = checkpoint.export(trainer.averaged, weights, settings.recommended)
+    sha256 = trainer.run()
+    weights = folder / WEIGHTS
     draw_curve(folder / "metrics.jsonl", folder / "curve.png")
     progress.note(f"next: samseg eval masks FOLDER --model {weights}")
-    return Trained(str(weights), sha256, settings.steps)
+    return Trained(str(weights), sha256, trainer.steps)
+
+
+def pack_photos(settings: Pretraining, path: Path, progress: Progress) -> int:
+    """Pack what a run would train on into a tar file; return the number of photos.
+
+    Raises:
+        ConfigError: a photo set cannot be used.
+    """
+    _label(settings, progress)
+    return pack(settings.photo_sets, path, longest=INPUT // 2)
+
+
+def _label(settings: Pretraining, progress: Progress) -> None:
+    own = settings.photo_sets[len(settings.photos) :]
+    for photos, labelled in zip(settings.unlabelled, own, strict=True):
+        label_photos(Path(photos.folder), Path(labelled.folder), progress)

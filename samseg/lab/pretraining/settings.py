@@ -1,8 +1,9 @@
 """The settings of a training run; see `configs/pretrain_tiny.yaml` for what each is good for."""
 
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from samseg.lab.pretraining.loss_weights import Weights
 from samseg.readers import Reader
@@ -20,6 +21,7 @@ class PhotoSet(Spec):
         held_out: share of its photos that is kept for measuring.
         ground: what lies outside of all segments is a region too.
         paste: cut its things out and paste them into scenes.
+        whole: all segments of a photo together are a thing too, of a kind of its own.
     """
 
     folder: str
@@ -27,6 +29,19 @@ class PhotoSet(Spec):
     held_out: float = Field(default=0.0, ge=0, lt=1)
     ground: bool = True
     paste: bool = True
+    whole: bool = False
+
+
+class UnlabelledPhotos(Spec):
+    """Photos without labels; see `samseg.lab.pretraining.self_labels`.
+
+    Attributes:
+        folder: local folder of photos.
+        share: of the pictures, relative to the other sources' shares.
+    """
+
+    folder: str
+    share: float = Field(gt=0)
 
 
 class Scenes(Spec):
@@ -73,17 +88,23 @@ class Stage(Spec):
 
     Attributes:
         steps: optimizer steps.
+        minutes: the stage ends this long after the one before should have, whatever its steps.
         window: side in px of the part of the 1024 px input that is looked at.
         pictures: per step.
         clicks: prompts per picture.
         freeze_norm: keep the statistics of BatchNorm as they are.
+        trunk_rate: learning rate of the encoder's trunk, relative to all else; 0 freezes it.
+        decoder_rate: the same of prompt encoder and mask decoder.
     """
 
     steps: int = Field(gt=0)
+    minutes: float | None = Field(default=None, gt=0)
     window: int = Field(multiple_of=128, ge=128, le=1024)
     pictures: int = Field(default=8, gt=0)
     clicks: int = Field(default=8, gt=0)
     freeze_norm: bool = False
+    trunk_rate: float = Field(default=1.0, ge=0)
+    decoder_rate: float = Field(default=1.0, ge=0)
 
 
 class Pretraining(Spec):
@@ -91,9 +112,13 @@ class Pretraining(Spec):
 
     Attributes:
         output: local folder for checkpoints, figures, contact sheets and the final weights.
-        start: checkpoint of the architecture `tiny` to start from; random weights when None.
+        start: checkpoint of the architecture `tiny` to start from; when None, the encoder on
+            its ImageNet trunk with a random neck.
+        decoder: checkpoint whose prompt encoder and mask decoder a new model begins with; random
+            ones when None.
         scenes: generated pictures.
         photos: labelled pictures.
+        unlabelled: pictures that get masks from what holds together in them, before training.
         teacher: a model to learn from.
         stages: the curriculum, in order.
         weights: of the losses.
@@ -114,8 +139,10 @@ class Pretraining(Spec):
 
     output: str = Field(min_length=1)
     start: str | None = None
+    decoder: str | None = None
     scenes: Scenes = Scenes()
     photos: tuple[PhotoSet, ...] = ()
+    unlabelled: tuple[UnlabelledPhotos, ...] = ()
     teacher: Teacher | None = None
     stages: tuple[Stage, ...] = Field(min_length=1)
     weights: Weights = Weights()
@@ -143,3 +170,23 @@ class Pretraining(Spec):
     def steps(self) -> int:
         """Return the steps of all stages."""
         return sum(stage.steps for stage in self.stages)
+
+    @property
+    def photo_sets(self) -> tuple[PhotoSet, ...]:
+        """Return the labelled sets, and the sets that unlabelled photos become."""
+        folder = Path(self.output) / "self_labels"
+        return self.photos + tuple(
+            PhotoSet(
+                folder=str(folder / Path(photos.folder).name),
+                share=photos.share,
+                ground=False,
+                paste=False,
+            )
+            for photos in self.unlabelled
+        )
+
+    @model_validator(mode="after")
+    def _all_timed_or_none(self) -> Self:
+        if len({stage.minutes is None for stage in self.stages}) > 1:
+            raise ValueError("some stages have minutes and some have none; give all or none")
+        return self

@@ -31,15 +31,16 @@ def open_sources(settings: Pretraining) -> tuple[list[PictureSource], list[float
             held_out=photos.held_out,
             ground=photos.ground,
             first_kind=_KINDS_PER_SET * (i + 1),
+            whole=photos.whole,
         )
-        for i, photos in enumerate(settings.photos)
+        for i, photos in enumerate(settings.photo_sets)
     ]
     sources: list[PictureSource] = list(sets)
-    shares = [photos.share for photos in settings.photos]
+    shares = [photos.share for photos in settings.photo_sets]
     if scenes.share:
         pasted = [
             cutout
-            for photos, of_set in zip(settings.photos, sets, strict=True)
+            for photos, of_set in zip(settings.photo_sets, sets, strict=True)
             if photos.paste
             for picture in of_set.whole()
             for cutout in cutouts(picture)

@@ -13,8 +13,7 @@ import numpy as np
 
 from samseg.errors import ConfigError, ImageError
 from samseg.lab.pretraining.examples import INPUT, PATCH
-from samseg.lab.pretraining.photos import GREY
-from samseg.lab.pretraining.picture import Region, TrainingPicture
+from samseg.lab.pretraining.picture import GREY, Region, TrainingPicture
 from samseg.lab.pretraining.settings import Teacher
 from samseg.progress import Progress
 from samseg.sam.segmenter import Segmenter

@@ -2,13 +2,13 @@
 
 import copy
 import json
-import math
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 import yaml
@@ -17,10 +17,13 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Subset
 
+from samseg.backbones import efficientnet_lite0
 from samseg.errors import ConfigError
 from samseg.lab.pretraining import checkpoint
 from samseg.lab.pretraining.contact_sheet import draw_sheet
+from samseg.lab.pretraining.curriculum import Curriculum
 from samseg.lab.pretraining.examples import Examples, Shape
+from samseg.lab.pretraining.likeness import TrunkLikeness
 from samseg.lab.pretraining.objective import Batch, PromptPlan, StepLosses, objective
 from samseg.lab.pretraining.optimizer import MatrixOptimizer
 from samseg.lab.pretraining.settings import Pretraining, Stage
@@ -28,13 +31,20 @@ from samseg.lab.pretraining.sources import open_sources
 from samseg.progress import Progress
 from samseg.sam.threads import Threads
 from samseg.sam.tiny.build import build_tiny
+from samseg.sam.tiny.lite0_encoder import Lite0Encoder
 from samseg.sam.weights.load import load_model, resolve_device
+
+WEIGHTS = "weights.safetensors"
+"""File of the averaged weights in the output folder."""
 
 _REMEMBERED = 768
 """Embeddings of earlier steps that the loss of kinds looks at."""
 
 _SHOWN = 50
 """Steps that the figures shown are the mean of."""
+
+_SAID_EVERY_S = 2.0
+"""Seconds between lines of progress: to read its figures stops a GPU."""
 
 _CLIP = 1.0
 
@@ -56,18 +66,27 @@ class Trainer:
         self._settings, self._progress = settings, progress
         self._folder = Path(settings.output)
         self._device = resolve_device(settings.device)
+        cv2.setNumThreads(1)  # loaders are forked, and the cores are shared among them
         self._sources, self._shares = open_sources(settings)
         torch.manual_seed(settings.seed)
-        self.model = build_tiny() if settings.start is None else load_model(settings.start)
+        self.model = _begun(settings)
         self.model.to(self._device, memory_format=torch.channels_last)
-        self._parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self._optimizer = MatrixOptimizer(self._parameters, settings.weight_decay)
-        average = get_ema_multi_avg_fn(settings.ema)
+        self._groups = _groups(self.model)
+        self._parameters: list[nn.Parameter] = []  # those that the present stage trains
+        self._optimizer = MatrixOptimizer(self._groups, settings.weight_decay)
+        average = _warmed_up_average(settings.ema)
         self._average = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
+        self._trunk = TrunkLikeness().to(self._device) if settings.weights.likeness else None
+        self._curriculum = Curriculum(settings)
         self._known: deque[tuple[Tensor, Tensor]] = deque()
         self._step = 0
         self._folder.mkdir(parents=True, exist_ok=True)
         self._resume()
+
+    @property
+    def steps(self) -> int:
+        """Steps taken."""
+        return self._step
 
     @property
     def averaged(self) -> Sam:
@@ -75,17 +94,26 @@ class Trainer:
         model: Sam = self._average.module
         return model.eval()
 
-    def run(self) -> None:
-        """Train until the curriculum ends."""
+    def run(self) -> str:
+        """Train until the curriculum ends.
+
+        Returns:
+            The sha256 of the weights that it wrote.
+        """
         settings = self._settings
         threads = Threads(torch.get_num_threads() if self._device.type == "cpu" else 1)
         self._progress.start("pretrain", settings.steps, "steps")
-        shown: deque[dict[str, float]] = deque(maxlen=_SHOWN)
-        saved = time.monotonic()
+        torch.backends.cudnn.benchmark = True  # a stage's shapes stay
+        torch.set_float32_matmul_precision("high")  # the losses' sums, on a GPU
+        shown: deque[dict[str, Tensor]] = deque(maxlen=_SHOWN)
+        saved = said = time.monotonic()
         for stage, batch in self._batches():
             shown.append(self._take_step(stage, batch, threads))
             self._step += 1
-            self._progress.update(self._step, _line(stage, shown))
+            self._curriculum.count()
+            if time.monotonic() - said > _SAID_EVERY_S:
+                said = time.monotonic()
+                self._progress.update(self._step, _line(stage, shown))
             if self._step % _SHOWN == 0:
                 self._note({"step": self._step, "window": stage.window, **_means(shown)})
             if self._step % settings.sheet_every == 0:
@@ -93,10 +121,11 @@ class Trainer:
             if time.monotonic() - saved > settings.checkpoint_every_s:
                 self._save()
                 saved = time.monotonic()
-        self._save()
+        sha256 = self._save()
         self._progress.finish(f"{self._step} steps; {_line(settings.stages[-1], shown)}")
+        return sha256
 
-    def _take_step(self, stage: Stage, batch: Batch, threads: Threads) -> dict[str, float]:
+    def _take_step(self, stage: Stage, batch: Batch, threads: Threads) -> dict[str, Tensor]:
         self.model.train()
         if stage.freeze_norm:
             for module in self.model.modules():
@@ -112,7 +141,7 @@ class Trainer:
 
         def work(model: Sam, part: Batch) -> tuple[StepLosses, tuple[Tensor | None, ...]]:
             here = {name: t.to(self._device, non_blocking=True) for name, t in part.items()}
-            outcome = objective(model, here, round_, self._settings.weights, known)
+            outcome = objective(model, here, round_, self._settings.weights, known, self._trunk)
             grads = torch.autograd.grad(outcome.loss, self._parameters, allow_unused=True)
             return outcome, grads
 
@@ -120,9 +149,10 @@ class Trainer:
         _average_norms(models)
         for i, parameter in enumerate(self._parameters):
             of_parts = [grad for _, grads in done if (grad := grads[i]) is not None]
-            parameter.grad = torch.stack(of_parts).sum(0) / len(done) if of_parts else None
+            parameter.grad = sum(of_parts[1:], of_parts[0]) / len(done) if of_parts else None
         nn.utils.clip_grad_norm_(self._parameters, _CLIP)
-        self._optimizer.step(self._learning_rate())
+        height = self._curriculum.learning_rate(self._step)
+        self._optimizer.step({name: height * share for name, share in _shares(stage).items()})
         self._average.update_parameters(self.model)
         for outcome, _ in done:
             self._known.append((outcome.embeddings, outcome.kinds))
@@ -137,11 +167,6 @@ class Trainer:
         corrections = 2 if corrected < two else int(corrected < one + two)
         return PromptPlan(bool(box < self._settings.boxes), corrections, seed=self._step)
 
-    def _learning_rate(self) -> float:
-        settings = self._settings
-        height = settings.learning_rate * min(1.0, (self._step + 1) / max(1, settings.warmup))
-        return height * (0.505 + 0.495 * math.cos(math.pi * self._step / settings.steps))
-
     def _remembered(self) -> tuple[Tensor, Tensor]:
         if not self._known:
             width = self.model.prompt_encoder.embed_dim
@@ -152,26 +177,39 @@ class Trainer:
 
     def _batches(self) -> Iterator[tuple[Stage, Batch]]:
         """Yield the batches from the present step on: what they are depends on the step alone."""
-        settings, begun = self._settings, 0
-        for number, stage in enumerate(settings.stages):
-            skipped = min(max(0, self._step - begun), stage.steps)
-            begun += stage.steps
+        settings, curriculum = self._settings, self._curriculum
+        while curriculum.stage < len(settings.stages):
+            number, stage = curriculum.stage, settings.stages[curriculum.stage]
+            self._choose_parameters(stage)
             taught = settings.teacher is not None
             shape = Shape(stage.window, stage.clicks, settings.uses, taught)
             length = stage.steps * stage.pictures
             examples = Examples(
                 self._sources, self._shares, shape, length, settings.seed * 1000 + number
             )
-            rest = Subset(examples, range(skipped * stage.pictures, length))
-            if len(rest):
-                for batch in DataLoader(
-                    rest,
-                    stage.pictures,
-                    num_workers=settings.loaders,
-                    prefetch_factor=2 if settings.loaders else None,
-                    pin_memory=self._device.type == "cuda",
-                ):
-                    yield stage, batch
+            rest = Subset(examples, range(curriculum.step * stage.pictures, length))
+            loader = DataLoader(
+                rest,
+                stage.pictures,
+                num_workers=settings.loaders,
+                prefetch_factor=2 if settings.loaders else None,
+                pin_memory=self._device.type == "cuda",
+            )
+            batches = iter(loader) if len(rest) else iter(())
+            while not curriculum.is_over():
+                yield stage, next(batches)
+            del batches  # ends the loaders before the next stage starts its own
+            curriculum.advance()
+
+    def _choose_parameters(self, stage: Stage) -> None:
+        """Train the groups of weights whose learning rate is not 0."""
+        self._parameters = []
+        for name, share in _shares(stage).items():
+            for parameter in self._groups[name]:
+                parameter.requires_grad_(share > 0)
+                parameter.grad = None
+            if share:
+                self._parameters += self._groups[name]
 
     def _resume(self) -> None:
         """Go on from the checkpoint; settings that shape the run must be what they were."""
@@ -189,23 +227,70 @@ class Trainer:
             self._average.load_state_dict(state["average"])
             self._optimizer.load_state_dict(state["optimizer"])
             self._step = state["step"]
+            self._curriculum.load_state_dict(state["curriculum"])
             self._known.extend(state["known"])
             self._progress.note(f"going on from step {self._step}")
         (self._folder / "settings.yaml").write_text(yaml.safe_dump(now, sort_keys=False))
 
-    def _save(self) -> None:
+    def _save(self) -> str:
+        """Write what the run is resumed from, and the average so far; return its sha256."""
         state: Mapping[str, Any] = {
             "step": self._step,
+            "curriculum": self._curriculum.state_dict(),
             "model": self.model.state_dict(),
             "average": self._average.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "known": list(self._known),
         }
         checkpoint.save(self._folder / "checkpoint.pt", state)
+        recommended = self._settings.recommended
+        return checkpoint.export(self.averaged, self._folder / WEIGHTS, recommended)
 
     def _note(self, figures: Mapping[str, float]) -> None:
         with (self._folder / "metrics.jsonl").open("a") as f:
-            f.write(json.dumps({**figures, "learning_rate": self._learning_rate()}) + "\n")
+            rate = self._curriculum.learning_rate(self._step)
+            f.write(json.dumps({**figures, "learning_rate": rate}) + "\n")
+
+
+def _begun(settings: Pretraining) -> Sam:
+    """Return the model that training begins with."""
+    if settings.start is not None:
+        return load_model(settings.start)
+    model = build_tiny(encoder=Lite0Encoder)
+    model.image_encoder.trunk.load_state_dict(efficientnet_lite0.load().state_dict())
+    if settings.decoder is not None:
+        given = load_model(settings.decoder)
+        model.prompt_encoder.load_state_dict(given.prompt_encoder.state_dict())
+        model.mask_decoder.load_state_dict(given.mask_decoder.state_dict())
+    return model
+
+
+def _groups(model: Sam) -> dict[str, list[nn.Parameter]]:
+    """Return the weights by how they are trained; see `_shares`."""
+    groups: dict[str, list[nn.Parameter]] = {"trunk": [], "encoder": [], "decoder": []}
+    for name, parameter in model.named_parameters():
+        if name.startswith("image_encoder.trunk."):
+            groups["trunk"].append(parameter)
+        else:
+            groups["encoder" if name.startswith("image_encoder.") else "decoder"].append(parameter)
+    return groups
+
+
+def _shares(stage: Stage) -> dict[str, float]:
+    """Return each group's share of the learning rate."""
+    return {"trunk": stage.trunk_rate, "encoder": 1.0, "decoder": stage.decoder_rate}
+
+
+def _warmed_up_average(
+    decay: float,
+) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
+    """Return how `AveragedModel` averages: exponentially, and over fewer steps in the beginning."""
+
+    def average(averaged: Sequence[Tensor], present: Sequence[Tensor], n: Tensor | int) -> None:
+        of_now = min(decay, float((1 + n) / (10 + n)))
+        get_ema_multi_avg_fn(of_now)(averaged, present, n)
+
+    return average
 
 
 def _sharing_parameters(model: Sam, n: int) -> list[Sam]:
@@ -225,19 +310,27 @@ def _average_norms(models: list[Sam]) -> None:
                 own.copy_(torch.stack([getattr(norm, name) for norm in alike]).mean(0))
 
 
-def _mean(of: list[dict[str, float]]) -> dict[str, float]:
+def _mean(of: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     names = {name for figures in of for name in figures}
-    return {
-        name: sum(f[name] for f in of if name in f) / sum(name in f for f in of) for name in names
-    }
+    return {name: torch.stack([f[name] for f in of if name in f]).mean() for name in names}
 
 
-def _means(shown: deque[dict[str, float]]) -> dict[str, float]:
-    return {name: round(value, 4) for name, value in sorted(_mean(list(shown)).items())}
+def _means(shown: deque[dict[str, Tensor]]) -> dict[str, float]:
+    return {name: round(value.item(), 4) for name, value in sorted(_mean(shown).items())}
 
 
-def _line(stage: Stage, shown: deque[dict[str, float]]) -> str:
-    means = _mean(list(shown))
-    names = ("mask", "iou", "kind", "patches", "features", "best", "chosen", "corrected")
+def _line(stage: Stage, shown: deque[dict[str, Tensor]]) -> str:
+    means = _mean(shown)
+    names = (
+        "mask",
+        "iou",
+        "kind",
+        "patches",
+        "likeness",
+        "features",
+        "best",
+        "chosen",
+        "corrected",
+    )
     said = " ".join(f"{name} {means[name]:.3f}" for name in names if name in means)
     return f"{stage.window} px; {said}"

@@ -99,10 +99,12 @@ def test_the_right_order_costs_least_whatever_is_added_to_all():
 
 def test_pooling_weighs_patches_by_their_share():
     features = torch.tensor([[1.0, 5.0]]).view(1, 1, 1, 2).expand(1, 1, 2, 2)
-    targets = torch.zeros(1, 8, 8)
-    targets[0, :4, :4] = 1  # all of the first patch
-    targets[0, 0, 4:] = 1  # a quarter of the second
-    assert float(pooled(features, targets)) == pytest.approx((1 + 5 / 4) / (1 + 1 / 4))
+    targets = torch.zeros(1, 2, 8, 8)
+    targets[0, 0, :4, :4] = 1  # all of the first patch
+    targets[0, 0, 0, 4:] = 1  # a quarter of the second
+    targets[0, 1, :, 4:] = 1  # another mask: all of the second
+    found = pooled(features, targets)
+    assert found.flatten().tolist() == pytest.approx([(1 + 5 / 4) / (1 + 1 / 4), 5])
 
 
 def test_kinds_that_lie_together_cost_less():

@@ -73,11 +73,11 @@ def test_weights_weigh(batch):
     without = ask(model, batch, Weights(iou=0, kind=0, patches=0))
     with_iou = ask(model, batch, Weights(iou=2, kind=0, patches=0))
     difference = float((with_iou.loss - without.loss).detach())
-    assert difference == pytest.approx(2 * without.figures["iou"], rel=1e-3)
+    assert difference == pytest.approx(2 * float(without.figures["iou"]), rel=1e-3)
     one, three = (ask(model, batch, Weights(chosen=w, iou=0, kind=0, patches=0)) for w in (1, 3))
     half = float((one.loss - without.loss).detach())  # from 0.5 to 1
     assert half > 0
     assert float((three.loss - one.loss).detach()) == pytest.approx(4 * half, rel=1e-3)
     grouped = ask(model, batch, Weights(iou=0, kind=0, patches=3))
     difference = float((grouped.loss - without.loss).detach())
-    assert difference == pytest.approx(3 * grouped.figures["patches"], rel=1e-3)
+    assert difference == pytest.approx(3 * float(grouped.figures["patches"]), rel=1e-3)

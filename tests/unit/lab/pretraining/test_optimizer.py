@@ -36,14 +36,14 @@ def copied(model):
 
 
 def test_a_matrix_moves_in_all_directions_alike(model):
-    optimizer = MatrixOptimizer(model.parameters(), weight_decay=0.0)
+    optimizer = MatrixOptimizer({"all": list(model.parameters())}, weight_decay=0.0)
     before = copied(model)
     sizes = torch.tensor([10.0, 5.0, 2.0, 1.0])
     for name in ("0.weight", "3.weight"):
         weight = model.get_parameter(name)
         left, right = (torch.linalg.qr(torch.randn(n, 4)).Q for n in weight.shape[:2])
         weight.grad = ((left * sizes) @ right.T).reshape(weight.shape)
-    optimizer.step(0.01)
+    optimizer.step({"all": 0.01})
     for name in ("0.weight", "3.weight"):
         step = moved(model, before)[name].flatten(1)
         singular = torch.linalg.svdvals(step)
@@ -52,7 +52,7 @@ def test_a_matrix_moves_in_all_directions_alike(model):
 
 
 def test_all_else_moves_as_adamw_does(model):
-    optimizer = MatrixOptimizer(model.parameters(), weight_decay=0.1)
+    optimizer = MatrixOptimizer({"all": list(model.parameters())}, weight_decay=0.1)
     backward(model, 0)
     others = {"0.bias", "1.weight", "1.bias", "3.bias", "4.weight", "4.bias"}
     alone = {name: nn.Parameter(p.detach().clone()) for name, p in model.named_parameters()}
@@ -62,41 +62,41 @@ def test_all_else_moves_as_adamw_does(model):
         [alone[name] for name in others], lr=0.01, weight_decay=0.1, betas=(0.9, 0.98)
     )
     reference.step()
-    optimizer.step(0.01)
+    optimizer.step({"all": 0.01})
     for name in others:
         torch.testing.assert_close(model.get_parameter(name), alone[name])
 
 
 def test_steps_of_a_matrix_are_as_large_as_adamws(model):
-    optimizer = MatrixOptimizer(model[3].parameters(), weight_decay=0.0)
+    optimizer = MatrixOptimizer({"all": list(model[3].parameters())}, weight_decay=0.0)
     before = model[3].weight.detach().clone()
     model[3].weight.grad = torch.randn(36, 40, generator=torch.Generator().manual_seed(0))
-    optimizer.step(0.01)
+    optimizer.step({"all": 0.01})
     rms = float((model[3].weight.detach() - before).square().mean().sqrt())
     assert 0.1 * 0.01 < rms < 0.4 * 0.01
 
 
 def test_weights_without_a_gradient_stay(model):
-    optimizer = MatrixOptimizer(model.parameters(), weight_decay=0.1)
+    optimizer = MatrixOptimizer({"all": list(model.parameters())}, weight_decay=0.1)
     before = copied(model)
-    optimizer.step(0.01)
+    optimizer.step({"all": 0.01})
     assert all(not step.any() for step in moved(model, before).values())
 
 
 def test_it_goes_on_where_it_was(model):
-    optimizer = MatrixOptimizer(model.parameters(), weight_decay=0.1)
+    optimizer = MatrixOptimizer({"all": list(model.parameters())}, weight_decay=0.1)
     backward(model, 0)
-    optimizer.step(0.01)
+    optimizer.step({"all": 0.01})
     state, weights = copy.deepcopy(optimizer.state_dict()), copied(model)
     backward(model, 1)
-    optimizer.step(0.01)
+    optimizer.step({"all": 0.01})
     wanted = copied(model)
-    again = MatrixOptimizer(model.parameters(), weight_decay=0.1)
+    again = MatrixOptimizer({"all": list(model.parameters())}, weight_decay=0.1)
     again.load_state_dict(state)
     with torch.no_grad():
         for name, p in model.named_parameters():
             p.copy_(weights[name])
     backward(model, 1)
-    again.step(0.01)
+    again.step({"all": 0.01})
     for name, p in model.named_parameters():
         torch.testing.assert_close(p.detach(), wanted[name], rtol=0, atol=0)

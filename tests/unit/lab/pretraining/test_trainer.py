@@ -7,12 +7,14 @@ import pytest
 import torch
 
 import samseg
+from samseg.backbones import efficientnet_lite0
 from samseg.errors import ConfigError
 from samseg.lab.pretraining.objective import PromptPlan, objective
 from samseg.lab.pretraining.run import pretrain
 from samseg.lab.pretraining.settings import Pretraining
 from samseg.lab.pretraining.trainer import Trainer
 from samseg.progress import Silent
+from samseg.sam.threads import Threads
 from samseg.sam.weights.load import read_weights
 
 
@@ -61,6 +63,7 @@ def test_a_run_ends_with_weights_that_segment(tmp_path):
 
 
 def test_a_killed_run_ends_as_a_calm_one_does(tmp_path, monkeypatch):
+    monkeypatch.setattr("samseg.lab.pretraining.trainer._SAID_EVERY_S", -1)  # each step
     calm = pretrain(settings(tmp_path / "calm"), Silent())
     often = {"checkpoint_every_s": 1e-6}
     for step in (2, 4):  # once in each stage; the step that is under way is lost
@@ -100,13 +103,56 @@ def test_it_learns(tmp_path):
     assert cost() < before
 
 
-def test_frozen_norms_stay(tmp_path):
-    frozen = [{"steps": 2, "window": 128, "pictures": 2, "clicks": 2, "freeze_norm": True}]
-    trainer = Trainer(settings(tmp_path, stages=frozen), Silent())
+@pytest.mark.parametrize(("start", "freeze"), [("tiny", True), (None, False)])
+def test_frozen_norms_stay(tmp_path, start, freeze):
+    """Where the stage says so; those of the ImageNet trunk in any stage."""
+    frozen = [{"steps": 2, "window": 128, "pictures": 2, "clicks": 2, "freeze_norm": freeze}]
+    trainer = Trainer(settings(tmp_path, start=start, stages=frozen), Silent())
     before = {k: v.clone() for k, v in trainer.model.state_dict().items() if "running" in k}
     trainer.run()
     after = trainer.model.state_dict()
     assert before and all(value.equal(after[name]) for name, value in before.items())
+
+
+def test_a_group_without_a_learning_rate_stays(tmp_path):
+    shape = {"steps": 2, "window": 128, "pictures": 2, "clicks": 2}
+    stages = [shape | {"trunk_rate": 0.0, "decoder_rate": 0.5}, shape | {"decoder_rate": 0.0}]
+    trainer = Trainer(settings(tmp_path, stages=stages), Silent())
+    states = []
+    for stage, batch in trainer._batches():
+        states.append({k: v.clone() for k, v in trainer.model.state_dict().items()})
+        trainer._take_step(stage, batch, Threads(1))
+        trainer._curriculum.count()
+    states.append(trainer.model.state_dict())
+
+    def moved(before, after):
+        return {
+            part
+            for part in ("image_encoder.trunk", "image_encoder.blocks_8", "mask_decoder")
+            for name, value in before.items()
+            if name.startswith(part) and not value.equal(after[name])
+        }
+
+    assert moved(states[0], states[2]) == {"image_encoder.blocks_8", "mask_decoder"}
+    assert moved(states[2], states[4]) == {"image_encoder.trunk", "image_encoder.blocks_8"}
+
+
+def test_it_begins_with_a_given_decoder_and_the_imagenet_trunk(tmp_path):
+    model = Trainer(settings(tmp_path, decoder="tiny"), Silent()).model
+    given, trunk = samseg.load_model("tiny"), efficientnet_lite0.load().state_dict()
+    assert all(v.equal(trunk[k]) for k, v in model.image_encoder.trunk.state_dict().items())
+    wanted = given.mask_decoder.state_dict()
+    assert all(v.equal(wanted[k]) for k, v in model.mask_decoder.state_dict().items())
+
+
+def test_a_timed_run_ends_in_time_with_its_weights(tmp_path):
+    shape = {"window": 128, "pictures": 2, "clicks": 2, "steps": 10_000}
+    stages = [shape | {"minutes": 1 / 60}, shape | {"minutes": 1 / 60}]
+    trainer = Trainer(settings(tmp_path, stages=stages, sheet_every=10_000), Silent())
+    trainer.run()
+    assert trainer._curriculum.stage == 2
+    assert 2 <= trainer._step < 2_000
+    assert trainer._curriculum.learning_rate(9999) == pytest.approx(0.01 * 1e-3)
 
 
 def test_two_threads_learn_from_the_whole_batch(tmp_path):
@@ -126,12 +172,13 @@ def test_two_threads_are_reproducible(tmp_path):
     """Running statistics too, which every thread would otherwise write into as it comes."""
     torch.set_num_threads(2)
     stages = [{"steps": 1, "window": 128, "pictures": 2, "clicks": 2}]
-    runs = [Trainer(settings(tmp_path / name, stages=stages), Silent()) for name in "ab"]
+    given = {"stages": stages, "start": "tiny"}
+    runs = [Trainer(settings(tmp_path / name, **given), Silent()) for name in "ab"]
     for run in runs:
         run.run()
     one, other = (run.model.state_dict() for run in runs)
     assert all(value.equal(other[name]) for name, value in one.items())
-    untrained = Trainer(settings(tmp_path / "c", stages=stages), Silent()).model.state_dict()
+    untrained = Trainer(settings(tmp_path / "c", **given), Silent()).model.state_dict()
     name = next(name for name in one if "running_mean" in name)
     assert not one[name].equal(untrained[name])
 

@@ -1,0 +1,86 @@
+"""Where a run is in its curriculum: which stage, how far, and how high the learning rate is.
+
+Stages end by steps. Where they have minutes too they end by the clock when that comes first, so
+a run on a machine that is lent for some minutes ends with a low learning rate and its weights.
+"""
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from itertools import accumulate
+from typing import Any
+
+from samseg.lab.pretraining.settings import Pretraining
+
+_LAST = 0.01
+"""What is left of the learning rate in the end."""
+
+
+@dataclass(slots=True)
+class _Position:
+    stage: int = 0
+    step: int = 0  # within the stage
+    seconds: float = 0.0  # of the whole run, without interruptions
+
+
+class Curriculum:
+    """The position of a run, which moves with its steps and with time."""
+
+    def __init__(self, settings: Pretraining):
+        """Begin at the first stage."""
+        self._settings, self._at = settings, _Position()
+        self._planned = list(accumulate((s.steps for s in settings.stages), initial=0))
+        minutes = [stage.minutes for stage in settings.stages]
+        timed = [60 * m for m in minutes if m is not None]
+        self._ends = list(accumulate(timed)) or None
+        self._last = time.monotonic()
+
+    @property
+    def stage(self) -> int:
+        """Number of the present stage; the number of stages when all are done."""
+        return self._at.stage
+
+    @property
+    def step(self) -> int:
+        """Steps taken in the present stage."""
+        return self._at.step
+
+    def count(self) -> None:
+        """Count a step that was taken."""
+        self._at.step += 1
+
+    def is_over(self) -> bool:
+        """Tell whether the present stage has had its steps or its time."""
+        now = time.monotonic()
+        self._at.seconds += now - self._last
+        self._last = now
+        if self._ends is not None and self._at.seconds >= self._ends[self._at.stage]:
+            return True
+        return self._at.step >= self._settings.stages[self._at.stage].steps
+
+    def advance(self) -> None:
+        """Go on to the next stage."""
+        self._at.stage, self._at.step = self._at.stage + 1, 0
+
+    def learning_rate(self, taken: int) -> float:
+        """Return the learning rate of the next step.
+
+        Args:
+            taken: steps taken in all, for the warm-up.
+        """
+        settings, at = self._settings, self._at
+        done = (self._planned[at.stage] + at.step) / settings.steps
+        if self._ends is not None:
+            done = max(done, at.seconds / self._ends[-1])
+        done = min(1.0, done)
+        height = settings.learning_rate * min(1.0, (taken + 1) / max(1, settings.warmup))
+        return height * (_LAST + (1 - _LAST) * (0.5 + 0.5 * math.cos(math.pi * done)))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `load_state_dict` goes on from."""
+        return asdict(self._at)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a position."""
+        self._at = _Position(**state)
+        self._last = time.monotonic()
