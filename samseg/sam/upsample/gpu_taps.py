@@ -14,6 +14,10 @@ from torch import Tensor
 _TAPS = 3
 """Neighbouring logits that determine a pixel, per axis."""
 
+_BEYOND = 1 << 30
+"""A position after the last px. A constant, because Inductor takes the image's size for an int64,
+and Triton refuses a minimum that begins as int32."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Taps:
@@ -70,10 +74,10 @@ def measure_px(
     y = torch.arange(h, dtype=torch.int32, device=values.device)
     inside = values > bounds[1]
     in_row = [(values > bound).sum(dim=2, dtype=torch.int32) for bound in bounds]  # (m, h)
-    left = torch.where(inside, x, w).amin(dim=2).amin(dim=1)
+    left = torch.where(inside, x, _BEYOND).amin(dim=2).amin(dim=1)
     right = torch.where(inside, x, -1).amax(dim=2).amax(dim=1)
     filled = in_row[1] > 0
-    top = torch.where(filled, y, h).amin(dim=1)
+    top = torch.where(filled, y, _BEYOND).amin(dim=1)
     bottom = torch.where(filled, y, -1).amax(dim=1)
     box = torch.stack([left, top, right, bottom], dim=1) * filled.any(dim=1, keepdim=True)
     return torch.cat([torch.stack([row.sum(dim=1) for row in in_row], dim=1), box], dim=1)
