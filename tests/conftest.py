@@ -1,4 +1,4 @@
-"""Fixtures that several kinds of test share, and how tests are dealt to workers."""
+"""Fixtures shared by several kinds of test."""
 
 import os
 
@@ -40,23 +40,13 @@ class SmallOutput:
     shards: list[str]
 
 
-LANES = {"unit/lab": "lab", "e2e": "e2e"}
-"""Markers of whole folders of tests."""
-
-
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark lanes, and say which tests share a worker under `pytest -n 2 --dist loadgroup`.
-
-    A file stays on one worker, for its fixtures. Everything on Ray does, for one Ray is enough.
-    """
+    """Mark the lanes that are whole folders."""
     for item in items:
         file = item.path.relative_to(TESTS).as_posix()
-        for folder, lane in LANES.items():
-            if file.startswith(f"{folder}/"):
+        for folder, lane in (("unit/lab/", "lab"), ("e2e/", "e2e")):
+            if file.startswith(folder):
                 item.add_marker(lane)
-        group = "ray" if item.get_closest_marker("ray") else file
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(autouse=True)

@@ -1,9 +1,11 @@
 """The Ray that nights share: starting one takes longer than most nights of a few pictures."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -43,6 +45,9 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
         "HOME": str(folder),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        # a job finds its cluster by a file there, where the last Ray to start on this machine
+        # would otherwise write its own address; a short path, for it holds sockets
+        "RAY_TMPDIR": tempfile.mkdtemp(prefix="ray-"),
     }
     log = (folder / "log").open("wb")
     started = subprocess.Popen(
@@ -75,6 +80,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
         started.wait(30)
         for process in psutil.wait_procs(family, timeout=10)[1]:
             process.kill()
+        shutil.rmtree(env["RAY_TMPDIR"], ignore_errors=True)
         log.close()
 
 
