@@ -33,6 +33,9 @@ from samseg.spec import Spec
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
 
+_CONSEQUENCE = "default_factory_not_called"
+"""Pydantic's error for a default that depends on another key, where that one is mistaken."""
+
 
 class Config(Spec):
     """All settings of a night.
@@ -132,7 +135,8 @@ def _parse_as(
     try:
         return model.model_validate(tree)
     except ValidationError as e:
-        mistakes = [_explain(dict(error), model) for error in e.errors(include_url=False)]
+        errors = [error for error in e.errors(include_url=False) if error["type"] != _CONSEQUENCE]
+        mistakes = [_explain(dict(error), model) for error in errors]
         count = f"{len(mistakes)} mistakes" if len(mistakes) > 1 else "1 mistake"
         raise ConfigError("\n  ".join([f"{source}: {count}", *mistakes])) from e
 

@@ -70,6 +70,7 @@ class Night:
         self.summary = Summary(self.output.uri, f"{stamp}-{secrets.token_hex(2)}")
         weights = checkpoints.identify(config.model)
         self.masks = config.masks.resolved(weights.recommended)
+        self.clustering = config.cluster
         self.recipe = recipe_of(config, weights.sha256, self.masks)
 
     def run(self, refit: bool = False, retry_quarantined: bool = False) -> Summary:
@@ -181,8 +182,11 @@ class Night:
                 f"{clustered.masks} new masks assigned to the {clustered.classes} classes of "
                 f"codebook v{clustered.version}, {noise:.0%} noise"
             )
-        counts = {k: v for k, v in asdict(clustered).items() if k != "curve"}
+        counts = {k: v for k, v in asdict(clustered).items() if k not in ("curve", "settings")}
         self._finish("cluster", started, counts, text)
+        self.clustering = clustered.settings
+        for note in _notes(clustered):
+            self.progress.note(note)
         return clustered
 
     def export(self) -> None:
@@ -222,7 +226,7 @@ class Night:
     def close(self) -> Summary:
         """Write the resolved config and `status.json` to the night's folder."""
         put, key = self.output.storage.put_new, self.output.night_key
-        resolved = self.config.model_copy(update={"masks": self.masks})
+        resolved = self.config.model_copy(update={"masks": self.masks, "cluster": self.clustering})
         put(key(self.summary.stamp, "config.yaml"), resolved.to_yaml().encode())
         status = {"version": samseg.__version__, **asdict(self.summary)}
         put(
@@ -240,3 +244,16 @@ class Night:
         self.summary.seconds[stage] = round(seconds, 3)
         self.summary.counts[stage] = counts
         self.progress.finish(f"{text} in {duration(seconds)}")
+
+
+def _notes(clustered: ClusterReport) -> list[str]:
+    """Return what became of earlier classes, and what else the user should know of a fit."""
+    notes = [clustered.remark] if clustered.remark else []
+    if clustered.retired_ids:
+        ended = ", ".join(map(str, clustered.retired_ids))
+        notes.append(f"retired, no class continues them: {ended}")
+    notes += [
+        f"class {old} was split into {', '.join(map(str, new))}"
+        for old, new in clustered.split.items()
+    ]
+    return notes

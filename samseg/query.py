@@ -13,6 +13,8 @@ view, and macros that need no casts.
     labels                         masks with their class, its name and the image's key
     nearest('MASK_ID', k := 10)    the masks most similar to one mask, nearest first
     distance('MASK_A', 'MASK_B')   cosine distance between two masks
+    tree                           the tree that the classes are branches of (`linkage` only)
+    class_at(HEIGHT)               mask_id -> the branch at that height: coarser or finer classes
 
 Pipeline stages do not use it: they read parts shard by shard in bounded memory.
 """
@@ -67,6 +69,16 @@ with found as (
 select f.mask_id, f.distance, l.class_id, l.name, l.key, l.image_uri
 from found f join labels l using (mask_id)
 order by f.distance, f.mask_id;
+
+create macro class_at(cut) as table
+with recursive upwards as (
+    select distinct a.cell, t.node, t.parent from assignments a join tree t on t.node = a.cell
+    union all
+    select u.cell, t.node, t.parent from upwards u join tree t on t.node = u.parent
+    where t.height <= cut
+), branches as (select cell, max(node) as node from upwards group by cell)
+select a.mask_id, b.node, t.height
+from assignments a join branches b using (cell) join tree t on t.node = b.node;
 """
 
 
@@ -105,11 +117,14 @@ class Tables:
             "plans": (schema.PLAN, map(output.plan_key, output.plan_numbers())),
             "assignments": (schema.ASSIGNMENTS, []),
             "classes": (schema.CLASSES, []),
+            "tree": (schema.TREE, []),
         }
         if version is not None:
             keys = [output.assignments_key(version, s) for s in shards if s in assigned]
             parts["assignments"] = (schema.ASSIGNMENTS, keys)
             parts["classes"] = (schema.CLASSES, [output.codebook_key(version, "classes.parquet")])
+            tree = output.codebook_key(version, "tree.parquet")
+            parts["tree"] = (schema.TREE, [tree] if output.storage.exists(tree) else [])
         store, root = _arrow_filesystem(output.uri)
         for name, (columns, part_keys) in parts.items():
             paths = [f"{root}/{key}" for key in part_keys]
@@ -170,7 +185,7 @@ class Tables:
     def _explained(self, sql: str, error: duckdb.Error) -> SamsegError:
         """Convert a DuckDB error to one with a hint."""
         text = str(error).strip()
-        names = ("labels", "masks", "images", "assignments", "classes", "plans")
+        names = ("labels", "masks", "images", "assignments", "classes", "plans", "tree")
         if isinstance(error, duckdb.PermissionException) or "configuration" in text:
             first = text.splitlines()[0]
             return ConfigError(
@@ -180,7 +195,8 @@ class Tables:
         if isinstance(error, duckdb.CatalogException):
             return ConfigError(
                 f"query: {text}\nTables: {', '.join(names)}. "
-                "Macros: nearest('MASK_ID', k := 10), distance('MASK_A', 'MASK_B')."
+                "Macros: nearest('MASK_ID', k := 10), distance('MASK_A', 'MASK_B'), "
+                "class_at(HEIGHT)."
             )
         if isinstance(error, duckdb.BinderException):
             used = [name for name in names if re.search(rf"\b{name}\b", sql, re.IGNORECASE)]

@@ -90,6 +90,7 @@ ASSIGNMENTS = _table(
         ("distance", pa.float32()),  # cosine distance to the nearest core mask; null if unknown
         ("margin", pa.float32()),  # distance to the nearest other class minus `distance`
         ("codebook", pa.int32()),
+        ("cell", pa.int32()),  # leaf of the codebook's tree; null for noise. Absent without a tree
     ],
 )
 
@@ -105,6 +106,9 @@ CLASSES = _table(
         ("centroid", EMBEDDING),
         ("born_in", pa.int32()),  # codebook version
         ("parents", pa.list_(pa.int32())),  # earlier classes merged or split into this one
+        ("node", pa.int32()),  # of the codebook's tree; null without one
+        ("height", pa.float32()),  # of that node: mean cosine distance of its last two branches
+        ("neighbours", pa.list_(pa.int32())),  # classes with the most similar means
     ],
 )
 
@@ -114,6 +118,26 @@ CORE = _table(
         ("mask_id", pa.string()),
         ("class_id", pa.int32()),
         ("embedding", EMBEDDING),  # transformed, unit length
+    ],
+)
+
+
+TREE = _table(
+    "tree",
+    [
+        ("node", pa.int32()),  # leaves first; they are the cells
+        ("parent", pa.int32()),  # null for the root
+        ("height", pa.float32()),  # mean cosine distance of the two branches joined; 0 for a leaf
+        ("class_id", pa.int32()),  # -1: noise; null above the cut
+    ],
+)
+
+CELLS = _table(
+    "cells",
+    [
+        ("cell", pa.int32()),
+        ("size", pa.int64()),  # masks of the fit sample
+        ("embedding", EMBEDDING),  # mean direction: transformed, unit length
     ],
 )
 
@@ -142,17 +166,24 @@ def table_of(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=schema)
 
 
+def sized(table: pa.Schema, dimension: int) -> pa.Schema:
+    """Return a schema whose embeddings have another length than SAM's."""
+    embedding = pa.list_(pa.float32(), dimension)
+    fields = [f.with_type(embedding) if f.type == EMBEDDING else f for f in table]
+    return pa.schema(fields, metadata=table.metadata)
+
+
 def embeddings_of(matrix: Any, valid: Any = None) -> pa.Array:
-    """Convert an (n, 256) float32 matrix to an embedding column, null where not `valid`."""
+    """Convert an (n, d) float32 matrix to an embedding column, null where not `valid`."""
     flat = pa.array(matrix.reshape(-1), type=pa.float32())
     mask = None if valid is None else pa.array(~valid)
-    return pa.FixedSizeListArray.from_arrays(flat, DIMENSION, mask=mask)
+    return pa.FixedSizeListArray.from_arrays(flat, matrix.shape[1], mask=mask)
 
 
 def matrix_of(column: Any) -> Any:
-    """Convert an embedding column without nulls to an (n, 256) float32 matrix."""
+    """Convert an embedding column without nulls to an (n, d) float32 matrix."""
     import numpy as np
 
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     flat = array.flatten().to_numpy(zero_copy_only=False)
-    return np.asarray(flat, dtype=np.float32).reshape(-1, DIMENSION)
+    return np.asarray(flat, dtype=np.float32).reshape(-1, array.type.list_size)

@@ -1,8 +1,10 @@
-"""Alignment of class ids: a refit's classes take the ids of the earlier classes they match.
+"""Alignment of class ids: a refit's classes take the ids of the earlier classes they continue.
 
-Ids are append-only: an earlier class without a match is retired, and its id is never reused.
+Ids are append-only: an earlier class that no class continues is retired, and its id is never
+reused.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +14,10 @@ from samseg.types import NOISE, Int32, Int64
 
 MIN_OVERLAP = 0.5
 """Lowest Jaccard overlap of members at which two classes match."""
+
+MIN_SHARE_OF_OLD, MIN_SHARE_OF_NEW = 1 / 3, 1 / 2
+"""Without such an overlap, a class still continues the earlier one of which it holds this share, if
+the earlier one makes up this share of it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,55 +29,84 @@ class Alignment:
         born: (k,) bool, True where the id is new.
         parents: for each new class, the other earlier classes it derives from: it holds at least
             half of their members, or they make up at least half of it.
+        split: the earlier classes whose members make up at least half of several new classes, each
+            with the ids of these.
     """
 
     class_ids: Int32
     born: NDArray[np.bool_]
     parents: tuple[tuple[int, ...], ...]
+    split: dict[int, tuple[int, ...]]
 
 
-def align(labels: Int64, earlier_ids: NDArray[np.integer], order: Int64, next_id: int) -> Alignment:
+def align(
+    labels: Int64,
+    earlier_ids: NDArray[np.integer],
+    order: Int64,
+    next_id: int,
+    weights: NDArray[np.float64] | None = None,
+) -> Alignment:
     """Match new classes to earlier ones by shared members.
 
-    The one-to-one matching maximises the total Jaccard overlap (Kuhn, 1955); pairs below
-    `MIN_OVERLAP` are discarded. Unmatched classes get new ids in the given order.
+    Pairs with an overlap of at least `MIN_OVERLAP` are matched first, one to one and with the
+    largest total overlap (Kuhn, 1955). An earlier class left over is then matched to the new class
+    left over that holds most of it, if the shares reach `MIN_SHARE_OF_OLD` and `MIN_SHARE_OF_NEW`.
+    All other classes get new ids in the given order.
 
     Args:
         labels: (n,) int64, the new class of each mask, 0 to k - 1, or -1.
         earlier_ids: (n,) the earlier class id of each mask, or -1.
         order: (k,) int64, the new classes in the order in which new ids are issued.
         next_id: the lowest id never used.
+        weights: (n,) how many masks each one stands for; 1 where None.
     """
     count = int(labels.max(initial=NOISE)) + 1
-    had_class = earlier_ids != NOISE
-    earlier, position = np.unique(earlier_ids[had_class], return_inverse=True)
-    shared = np.zeros((count, len(earlier)), np.int64)
-    column = np.full(len(earlier_ids), NOISE, np.int64)
-    column[had_class] = position
-    both = (labels != NOISE) & (column != NOISE)
-    np.add.at(shared, (labels[both], column[both]), 1)
-    new_size = np.bincount(labels[labels != NOISE], minlength=count)[:, None]
-    old_size = np.bincount(position, minlength=len(earlier))[None, :]
+    weights = np.ones(len(labels)) if weights is None else weights
+    earlier, column = np.unique(earlier_ids, return_inverse=True)
+    table = np.zeros((count + 1, len(earlier)))  # the last row is the noise of the new labels
+    np.add.at(table, (labels, column), weights)
+    new_size = table[:count].sum(axis=1)[:, None]
+    known = earlier != NOISE
+    earlier, old_size, shared = earlier[known], table.sum(axis=0)[known], table[:count, known]
     ids = np.full(count, NOISE, np.int32)
-    for new, old in _matches(shared / np.maximum(new_size + old_size - shared, 1)):
+    for new, old in _matches(shared, new_size, old_size):
         ids[new] = earlier[old]
     born = ids == NOISE
     unmatched = [c for c in order if born[c]]
     ids[unmatched] = np.arange(next_id, next_id + len(unmatched))
-    is_parent = (shared > 0) & ((shared * 2 >= old_size) | (shared * 2 >= new_size))
+    of_new = (shared > 0) & (shared * 2 >= new_size)
+    is_parent = of_new | ((shared > 0) & (shared * 2 >= old_size))
     parents = tuple(
         tuple(int(earlier[o]) for o in np.flatnonzero(is_parent[c]) if earlier[o] != ids[c])
         for c in range(count)
     )
-    return Alignment(ids, born, parents)
+    split = {
+        int(earlier[o]): tuple(sorted(int(ids[c]) for c in np.flatnonzero(of_new[:, o])))
+        for o in np.flatnonzero(of_new.sum(axis=0) > 1)
+    }
+    return Alignment(ids, born, parents, split)
 
 
-def _matches(overlap: NDArray[np.float64]) -> list[tuple[int, int]]:
+def _matches(
+    shared: NDArray[np.float64], new_size: NDArray[np.float64], old_size: NDArray[np.float64]
+) -> Iterator[tuple[int, int]]:
+    """Yield pairs (new, old); each occurs at most once."""
     from scipy.optimize import linear_sum_assignment
 
-    rows, columns = linear_sum_assignment(overlap, maximize=True)
-    return [
-        (int(row), int(column))
-        for row, column in zip(rows, columns, strict=True)
-        if overlap[row, column] >= MIN_OVERLAP
-    ]
+    overlap = shared / np.maximum(new_size + old_size - shared, np.finfo(np.float64).tiny)
+    overlap[overlap < MIN_OVERLAP] = 0  # else many small overlaps can outweigh a true match
+    new_left, old_left = np.ones(shared.shape[0], np.bool_), np.ones(shared.shape[1], np.bool_)
+    for new, old in zip(*linear_sum_assignment(overlap, maximize=True), strict=True):
+        if overlap[new, old]:
+            new_left[new] = old_left[old] = False
+            yield int(new), int(old)
+    if not new_left.any():
+        return
+    left = np.where(new_left[:, None], shared, 0)
+    holder = left.argmax(axis=0)
+    held = left.max(axis=0, initial=0)
+    enough = held >= np.maximum(old_size * MIN_SHARE_OF_OLD, new_size[holder, 0] * MIN_SHARE_OF_NEW)
+    for old in sorted(np.flatnonzero(old_left & enough & (held > 0)), key=lambda o: -held[o]):
+        if new_left[holder[old]]:  # two earlier classes can each make up half of a new one
+            new_left[holder[old]] = False
+            yield int(holder[old]), int(old)

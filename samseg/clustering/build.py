@@ -1,84 +1,101 @@
-"""Builds a codebook from a fit sample: fit, ids aligned with the parent, prototypes, classes.
+"""Builds a codebook from what was found: prototypes, ids aligned with the parent, classes.
 
 Pure: the result depends on the arguments alone.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from samseg.clustering.align import Alignment, align
 from samseg.clustering.codebook import ACTIVE, RETIRED, Class, Codebook
-from samseg.clustering.fit import Fit
+from samseg.clustering.fit import TreeFit
+from samseg.clustering.found import Found
 from samseg.clustering.prototypes import Prototypes, prototypes_of
 from samseg.clustering.settings import ClusterSettings
-from samseg.clustering.transform import Transform
-from samseg.types import NOISE, Float32, Int32, Int64
+from samseg.types import NOISE, Int64
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FitSample:
-    """The masks that a fit uses, as a struct of arrays of length n.
-
-    Attributes:
-        mask_ids: n ids, ascending.
-        image_ids: n ids of their images.
-        embeddings: (n, 256) float32, raw.
-        parent_class_ids: (n,) int32, the class of each mask under the parent codebook, or -1.
-    """
-
-    mask_ids: Sequence[str]
-    image_ids: Sequence[str]
-    embeddings: Float32
-    parent_class_ids: Int32
+_NEIGHBOURS = 5
 
 
 def build(
-    sample: FitSample,
+    found: Found,
     settings: ClusterSettings,
     parent: Codebook | None,
     version: int,
     recipe: str,
     notes: dict[str, Any],
 ) -> Codebook:
-    """Fit classes to `sample` and assign their ids.
+    """Give what was found ids and make it a codebook.
+
+    The sample is assigned by prototypes like any other masks, and these labels are the ones that
+    are aligned: they are what later nights see.
 
     Args:
-        sample: the masks to fit.
-        settings: the strategy and its settings.
+        found: classes of a fit sample.
+        settings: the settings of the fit.
         parent: the codebook whose class ids are carried over.
         version: version of the new codebook.
         recipe: fingerprint of the embeddings' recipe.
         notes: figures to store with it.
     """
-    transform = Transform.fit(sample.embeddings, settings.center)
-    points, _ = transform.apply(sample.embeddings)
-    fit = settings.fit.fit(points, sample.image_ids)
+    sample, fit = found.sample, found.fit
+    prototypes, labels, kept = _recognised(found)
     next_id = parent.next_id if parent else 0
-    aligned = align(fit.labels, sample.parent_class_ids, _by_size(fit.labels), next_id)
-    active = _classes(fit, points, sample, aligned, parent, version)
+    earlier, order = sample.parent_class_ids, _by_size(labels)
+    aligned = align(labels, earlier, order, next_id, found.weights)
+    prototypes = _by_id(prototypes, aligned)
+    nodes = fit.nodes[kept] if isinstance(fit, TreeFit) else None
+    active = _classes(found, labels, nodes, prototypes, aligned, parent, version)
     active_ids = {c.class_id for c in active}
     ended = [c for c in parent.classes if c.class_id not in active_ids] if parent else []
-    retired = [replace(c, status=RETIRED) for c in ended]
+    retired = [replace(c, status=RETIRED, node=None, neighbours=()) for c in ended]
+    lineage = {
+        "retired": [c.class_id for c in ended if c.status == ACTIVE],
+        "split": {str(old): list(new) for old, new in aligned.split.items()},
+    }
     return Codebook(
         version=version,
         recipe=recipe,
         parent=parent.version if parent else None,
-        transform=transform,
-        eps=fit.eps,
-        prototypes=_by_id(prototypes_of(fit, points, sample.mask_ids, aligned.class_ids)),
+        embedding=settings.embedding,
+        transform=found.transform,
+        eps=float(prototypes.radii.max(initial=0)) if fit.eps is None else fit.eps,
+        prototypes=prototypes,
         classes=tuple(sorted([*active, *retired], key=lambda c: c.class_id)),
         settings=settings.of_fit(),
         notes={
             **notes,
-            "reference": len(sample.mask_ids),
+            "reference": len(sample),
             "invalid": fit.invalid,
-            "noise": int((fit.labels == NOISE).sum()),
+            "noise": int((labels == NOISE).sum()),
+            **lineage,
+            **({"remark": fit.remark} if fit.remark else {}),
         },
         curve=fit.curve,
+        hierarchy=found.hierarchy,
     )
+
+
+def _recognised(found: Found) -> tuple[Prototypes, Int64, Int64]:
+    """Return prototypes, the labels that they give the sample, and the labels of the fit they keep.
+
+    A class none of whose prototypes is the nearest of any mask is dropped.
+    """
+    prototypes = prototypes_of(found.fit, found.points, found.sample.mask_ids, found.weights)
+    valid = found.points.any(axis=1)
+    while True:
+        assigned = np.where(valid, prototypes.assign(found.points), NOISE)
+        kept, labels = np.unique(assigned[assigned != NOISE], return_inverse=True)
+        rows = np.flatnonzero(np.isin(prototypes.class_ids, kept))
+        if len(rows) == len(prototypes):
+            break
+        prototypes = prototypes.take(rows, prototypes.class_ids[rows])
+    assigned = assigned.astype(np.int64)
+    assigned[assigned != NOISE] = labels
+    renumbered = np.searchsorted(kept, prototypes.class_ids)
+    return prototypes.take(np.arange(len(prototypes)), renumbered), assigned, kept
 
 
 def _by_size(labels: Int64) -> Int64:
@@ -88,43 +105,53 @@ def _by_size(labels: Int64) -> Int64:
     return np.lexsort((first, -sizes)).astype(np.int64)
 
 
-def _by_id(prototypes: Prototypes) -> Prototypes:
-    order = np.argsort(prototypes.class_ids, kind="stable")
-    return Prototypes(
-        tuple(prototypes.mask_ids[i] for i in order),
-        prototypes.class_ids[order],
-        prototypes.vectors[order],
-    )
+def _by_id(prototypes: Prototypes, aligned: Alignment) -> Prototypes:
+    ids = aligned.class_ids[prototypes.class_ids]
+    order = np.argsort(ids, kind="stable")
+    return prototypes.take(order, ids[order])
 
 
 def _classes(
-    fit: Fit,
-    points: Float32,
-    sample: FitSample,
+    found: Found,
+    labels: Int64,
+    nodes: Int64 | None,
+    prototypes: Prototypes,
     aligned: Alignment,
     parent: Codebook | None,
     version: int,
 ) -> list[Class]:
     earlier = {c.class_id: c for c in parent.classes} if parent else {}
-    found = []
-    for label in range(fit.classes):
-        members = np.flatnonzero(fit.labels == label)
-        class_id = int(aligned.class_ids[label])
-        mean = points[members].mean(axis=0, dtype=np.float64)
-        medoid = members[np.argmax(np.einsum("ij,j->i", points[members], mean))]
+    radius = dict(zip(prototypes.class_ids.tolist(), prototypes.radii.tolist(), strict=True))
+    classes = []
+    for label, class_id in enumerate(aligned.class_ids.tolist()):
+        members = np.flatnonzero(labels == label)
+        points = found.points[members]
+        mean = points.mean(axis=0, dtype=np.float64)
+        medoid = members[np.argmax(np.einsum("ij,j->i", points, mean))]
         before = earlier.get(class_id)
         parents = {*(before.parents if before else ()), *aligned.parents[label]}
-        centroid = sample.embeddings[members].mean(axis=0, dtype=np.float64)
-        found.append(
+        centroid = found.sample.embeddings[members].mean(axis=0, dtype=np.float64)
+        classes.append(
             Class(
                 class_id=class_id,
                 status=ACTIVE,
                 size=len(members),
-                radius=fit.eps,
-                medoid_mask_id=sample.mask_ids[medoid],
+                radius=radius[class_id],
+                medoid_mask_id=found.sample.mask_ids[medoid],
                 centroid=centroid.astype(np.float32),
                 born_in=before.born_in if before else version,
                 parents=tuple(sorted(parents)),
+                node=None if nodes is None else int(nodes[label]),
+                neighbours=() if nodes is None else _neighbours(prototypes, class_id),
             )
         )
-    return found
+    return classes
+
+
+def _neighbours(prototypes: Prototypes, class_id: int) -> tuple[int, ...]:
+    """Return the classes with the nearest means, nearest first."""
+    own = prototypes.vectors[prototypes.class_ids == class_id][0].astype(np.float64)
+    distance = 1 - prototypes.vectors.astype(np.float64) @ own
+    order = np.lexsort((prototypes.class_ids, distance))
+    ids = [int(i) for i in prototypes.class_ids[order] if i != class_id]
+    return tuple(ids[:_NEIGHBOURS])

@@ -10,7 +10,7 @@ on the order of the rows. Pairs whose distance equals eps to the last bit may fa
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,8 @@ class DBSCAN(Spec):
             least this many masks.
     """
 
+    SAMPLE: ClassVar[int] = 20_000
+
     kind: Literal["dbscan"] = "dbscan"
     eps: Annotated[float, Field(gt=0, lt=2)] | Literal["auto"] = "auto"
     min_samples: int = Field(default=5, ge=1)
@@ -52,18 +54,24 @@ class DBSCAN(Spec):
         rows = np.flatnonzero(valid)
         vectors = vectors[rows]
         curve: tuple[dict[str, Any], ...] = ()
+        remark = ""
         if self.eps == "auto":
             from samseg.clustering import eps as radius
 
             valid_keys = None if keys is None else [keys[int(i)] for i in rows]
             eps, curve = radius.choose(vectors, self.min_samples, valid_keys)
+            if not any(row["information"] > 0 for row in curve):
+                remark = (
+                    f"eps: auto fell back to {radius.FALLBACK}: at no radius do two halves of the "
+                    "masks have classes in common"
+                )
         else:
             eps = self.eps
         found, is_core = dbscan(vectors, eps, self.min_samples)
         labels = np.full(len(points), NOISE, np.int64)
         core = np.zeros(len(points), np.bool_)
         labels[rows], core[rows] = found, is_core
-        return Fit(labels, core, eps, invalid=len(points) - len(rows), curve=curve)
+        return Fit(labels, core, eps, invalid=len(points) - len(rows), curve=curve, remark=remark)
 
 
 def dbscan(vectors: Float32, eps: float, min_samples: int) -> tuple[Int64, Bool]:

@@ -5,7 +5,7 @@ direction is assigned to its nearest centre at any distance.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -26,6 +26,8 @@ class KMeans(Spec):
     Attributes:
         classes: their number; fewer if there are fewer distinct masks.
     """
+
+    SAMPLE: ClassVar[int] = 20_000
 
     kind: Literal["kmeans"] = "kmeans"
     classes: int = Field(ge=1)

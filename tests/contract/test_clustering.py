@@ -8,9 +8,12 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from sklearn.metrics import adjusted_rand_score
 
-from samseg.clustering import DBSCAN, Clustering, KMeans
+from samseg.clustering import DBSCAN, HDBSCAN, Clustering, KMeans, Linkage
 
 STRATEGIES = [
+    Linkage(),
+    Linkage(threshold=0.6, min_size=3),
+    HDBSCAN(),
     DBSCAN(),
     DBSCAN(eps=0.15, min_samples=4),
     KMeans(classes=4),
@@ -50,7 +53,7 @@ def test_labels_and_core_points_are_consistent(strategy):
     assert set(range(fit.classes)) <= set(fit.labels.tolist()) <= {-1, *range(fit.classes)}
     assert (fit.labels[fit.core] >= 0).all()
     assert all((fit.labels[fit.core] == k).any() for k in range(fit.classes))
-    assert 0 < fit.eps <= 2
+    assert fit.eps is None or 0 < fit.eps <= 2
     assert fit.centers is None or len(fit.centers) == fit.classes
 
 

@@ -11,12 +11,16 @@ from pathlib import Path
 
 import fsspec
 import pytest
+import yaml
 
 import samseg
+from samseg.clustering import DBSCAN
+from samseg.clustering.settings import ClusterSettings
 from samseg.config import parse
 from samseg.nightly import Night, Summary
 from samseg.output import Output
 from samseg.query import Tables
+from samseg.stages.cluster.stage import cluster
 from samseg.stages.status import status_of
 
 FIXTURE = Path(__file__).resolve().parents[1] / "fixtures" / "output-v1"
@@ -146,3 +150,15 @@ def test_its_page_shows_old_and_new_images(night: Summary, folder: Path) -> None
     assert "broken.jpg" in page and page.count("data:image/") > 40
     for name in CLASSES:
         assert name in page
+
+
+def test_its_settings_of_clustering_stay(night: Summary, folder: Path) -> None:
+    resolved = yaml.safe_load((folder / "nights" / night.stamp / "config.yaml").read_text())
+    manifest = json.loads((folder / "classes" / "v000001" / "codebook.json").read_text())
+    stored, recipe = manifest["settings"], manifest["recipe"]
+    assert stored["fit"]["kind"] == "dbscan"
+    assert resolved["cluster"].items() >= stored.items()
+    output = Output(str(folder))
+    report = cluster(output, ClusterSettings(), refit=True, recipe_fingerprint=recipe)
+    assert (report.version, report.settings.fit) == (2, DBSCAN())
+    assert report.classes >= 3 and not report.retired

@@ -11,13 +11,19 @@ import pyarrow as pa
 
 from samseg import schema
 from samseg.clustering.codebook import Class, Codebook
+from samseg.clustering.hierarchy import ABOVE, Hierarchy
 from samseg.clustering.prototypes import Prototypes
 from samseg.clustering.transform import Transform
+from samseg.clustering.tree import Tree
 from samseg.errors import CodebookError
 from samseg.output import Output
 
 MANIFEST = "codebook.json"
-_NOTE_KEYS = ("masks", "masks_bytes", "reference", "invalid", "noise")
+_FIELDS = {"version", "recipe", "parent", "embedding", "eps", "classes", "anchors", "cut"} | {
+    "settings",
+    "curve",
+}
+"""Keys of the manifest that are not notes."""
 
 
 def write_codebook(output: Output, codebook: Codebook) -> bool:
@@ -31,6 +37,9 @@ def write_codebook(output: Output, codebook: Codebook) -> bool:
         "core.parquet": schema.encode(_core_table(codebook)),
         "classes.parquet": schema.encode(_classes_table(codebook)),
     }
+    if codebook.hierarchy is not None:
+        objects["cells.parquet"] = schema.encode(_cells_table(codebook.hierarchy))
+        objects["tree.parquet"] = schema.encode(_tree_table(codebook, codebook.hierarchy))
     return all(_put(output, codebook.version, name, payload) for name, payload in objects.items())
 
 
@@ -44,9 +53,11 @@ def commit_codebook(output: Output, codebook: Codebook) -> bool:
         "version": codebook.version,
         "recipe": codebook.recipe,
         "parent": codebook.parent,
+        "embedding": codebook.embedding,
         "eps": codebook.eps,
         "classes": len(codebook.active),
         "anchors": len(codebook.prototypes),
+        **({"cut": codebook.hierarchy.cut} if codebook.hierarchy else {}),
         **codebook.notes,
         "settings": codebook.settings,
         "curve": list(codebook.curve),
@@ -54,11 +65,11 @@ def commit_codebook(output: Output, codebook: Codebook) -> bool:
     return _put(output, codebook.version, MANIFEST, json.dumps(manifest, indent=2).encode())
 
 
-def load_codebook(output: Output, recipe: str, version: int | None = None) -> Codebook:
+def load_codebook(output: Output, version: int | None = None) -> Codebook:
     """Read a codebook, the newest if `version` is None.
 
     Raises:
-        CodebookError: it does not exist, or was fitted to embeddings of another recipe.
+        CodebookError: it does not exist.
     """
     versions = output.codebook_versions()
     wanted = versions[-1] if version is None and versions else version
@@ -69,29 +80,45 @@ def load_codebook(output: Output, recipe: str, version: int | None = None) -> Co
             f"{output.uri} has {what} (available: {available}); run `samseg cluster` to fit one"
         )
     manifest = json.loads(output.storage.get(output.codebook_key(wanted, MANIFEST)))
-    if manifest["recipe"] != recipe:
-        raise CodebookError(
-            f"codebook v{wanted} of {output.uri} was fitted to embeddings of recipe "
-            f"{manifest['recipe']}, but the config has recipe {recipe}; their distances are not "
-            "comparable. Use the config it was fitted with, or a new output folder."
-        )
-    core = output.read(output.codebook_key(wanted, "core.parquet"))
     transform = output.storage.get(output.codebook_key(wanted, "transform.npz"))
+    classes = _classes_in(
+        output.read(output.codebook_key(wanted, "classes.parquet")), manifest["eps"]
+    )
+    core = output.read(output.codebook_key(wanted, "core.parquet"))
+    class_ids = core["class_id"].to_numpy().astype(np.int32)
+    radius = {c.class_id: c.radius for c in classes}
     return Codebook(
         version=wanted,
-        recipe=recipe,
+        recipe=manifest["recipe"],
         parent=manifest["parent"],
         transform=Transform.from_bytes(transform),
         eps=manifest["eps"],
         prototypes=Prototypes(
             tuple(core["mask_id"].to_pylist()),
-            core["class_id"].to_numpy().astype(np.int32),
+            class_ids,
             schema.matrix_of(core["embedding"]),
+            np.array([radius[i] for i in class_ids.tolist()]),
         ),
-        classes=_classes_in(output.read(output.codebook_key(wanted, "classes.parquet"))),
+        classes=classes,
         settings=manifest["settings"],
-        notes={key: manifest[key] for key in _NOTE_KEYS},
+        notes={key: manifest[key] for key in manifest if key not in _FIELDS},
         curve=tuple(manifest["curve"]),
+        embedding=manifest.get("embedding", "sam"),
+        hierarchy=_hierarchy(output, wanted, manifest["cut"]) if "cut" in manifest else None,
+    )
+
+
+def _hierarchy(output: Output, version: int, cut: float) -> Hierarchy:
+    tree = output.read(output.codebook_key(version, "tree.parquet"))
+    cells = output.read(output.codebook_key(version, "cells.parquet"))
+    return Hierarchy(
+        Tree(
+            tree["parent"].fill_null(-1).to_numpy().astype(np.int64),
+            tree["height"].to_numpy().astype(np.float64),
+        ),
+        schema.matrix_of(cells["embedding"]),
+        cells["size"].to_numpy().astype(np.int64),
+        cut,
     )
 
 
@@ -100,16 +127,41 @@ def _put(output: Output, version: int, name: str, payload: bytes) -> bool:
     return output.storage.put_new(key, payload) or output.storage.get(key) == payload
 
 
+def _sized(table: pa.Schema, codebook: Codebook) -> pa.Schema:
+    return schema.sized(table, codebook.prototypes.vectors.shape[1])
+
+
 def _core_table(codebook: Codebook) -> pa.Table:
     columns = [
         pa.array(codebook.prototypes.mask_ids, pa.string()),
         pa.array(codebook.prototypes.class_ids, pa.int32()),
         schema.embeddings_of(codebook.prototypes.vectors),
     ]
-    return pa.table(columns, schema=schema.CORE)
+    return pa.table(columns, schema=_sized(schema.CORE, codebook))
+
+
+def _cells_table(hierarchy: Hierarchy) -> pa.Table:
+    columns = [
+        pa.array(np.arange(len(hierarchy.sizes)), pa.int32()),
+        pa.array(hierarchy.sizes, pa.int64()),
+        schema.embeddings_of(hierarchy.vectors),
+    ]
+    return pa.table(columns, schema=schema.sized(schema.CELLS, hierarchy.vectors.shape[1]))
+
+
+def _tree_table(codebook: Codebook, hierarchy: Hierarchy) -> pa.Table:
+    parent, class_ids = hierarchy.tree.parent, codebook.node_classes
+    columns = [
+        pa.array(np.arange(len(parent)), pa.int32()),
+        pa.array(parent, pa.int32(), mask=parent < 0),
+        pa.array(hierarchy.tree.height, pa.float32()),
+        pa.array(class_ids, pa.int32(), mask=class_ids == ABOVE),
+    ]
+    return pa.table(columns, schema=schema.TREE)
 
 
 def _classes_table(codebook: Codebook) -> pa.Table:
+    height = None if codebook.hierarchy is None else codebook.hierarchy.tree.height
     rows = [
         {
             "class_id": c.class_id,
@@ -121,24 +173,30 @@ def _classes_table(codebook: Codebook) -> pa.Table:
             "centroid": c.centroid.tolist(),
             "born_in": c.born_in,
             "parents": list(c.parents),
+            "node": c.node,
+            "height": None if height is None or c.node is None else float(height[c.node]),
+            "neighbours": list(c.neighbours),
         }
         for c in codebook.classes
     ]
-    return schema.table_of(rows, schema.CLASSES)
+    return schema.table_of(rows, _sized(schema.CLASSES, codebook))
 
 
-def _classes_in(table: pa.Table) -> tuple[Class, ...]:
+def _classes_in(table: pa.Table, eps: float) -> tuple[Class, ...]:
     centroids = schema.matrix_of(table["centroid"])
     return tuple(
         Class(
             class_id=row["class_id"],
             status=row["status"],
             size=row["size"],
-            radius=row["radius"],
+            # the column is float32; where all classes have one radius, the manifest has all of it
+            radius=eps if np.float32(eps) == np.float32(row["radius"]) else row["radius"],
             medoid_mask_id=row["medoid_mask_id"],
             centroid=centroid,
             born_in=row["born_in"],
             parents=tuple(row["parents"]),
+            node=row.get("node"),
+            neighbours=tuple(row.get("neighbours") or ()),
         )
         for row, centroid in zip(table.drop_columns("centroid").to_pylist(), centroids, strict=True)
     )

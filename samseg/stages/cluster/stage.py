@@ -11,24 +11,25 @@ version is then skipped. Masks are read one shard at a time; only the fit sample
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
+from pydantic import ValidationError
 
-from samseg import schema
+from samseg.clustering import Linkage
 from samseg.clustering.build import build
 from samseg.clustering.codebook import Codebook
+from samseg.clustering.found import find, find_again
+from samseg.clustering.levels import Resample
 from samseg.clustering.settings import ClusterSettings
 from samseg.errors import CodebookError
 from samseg.output import Output
+from samseg.stages.cluster.assign import OnProgress, assign
 from samseg.stages.cluster.codebook_store import commit_codebook, load_codebook, write_codebook
-from samseg.stages.cluster.fit_sample import read_fit_sample
-from samseg.types import NOISE, Float32
-
-OnProgress = Callable[[int], None]
+from samseg.stages.cluster.embeddings import Embeddings, open_embeddings
+from samseg.stages.cluster.fit_sample import Parent, read_fit_sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ class ClusterReport:
         version: the newest codebook.
         refitted: whether this run fitted it.
         reason: why it was fitted: `first`, `asked` (on request), `settings` (changed since the last
-            fit) or `growth`; empty if nothing was fitted.
+            fit), `growth`, `no classes` (the last fit found none, and there are more masks) or
+            `granularity` (the tree of the last fit is cut elsewhere); empty if nothing was fitted.
         masks: masks that got an assignment, `assigned + noise`: those of the whole lake after a
             refit, otherwise the new ones.
         new_masks: those of shards that had no assignments.
@@ -49,10 +51,14 @@ class ClusterReport:
         classes: active classes.
         born: classes added by this run.
         retired: classes retired by this run.
-        eps: cosine distance within which a mask is assigned.
+        retired_ids: their ids.
+        split: classes whose members went to several classes: id -> ids of these.
+        remark: what the user should know about the fit; empty if nothing.
+        eps: cosine distance within which a mask is assigned; the largest, if classes differ.
         seconds: wall seconds.
         curve: one row per radius evaluated where eps was chosen automatically
             (`samseg.clustering.eps`).
+        settings: as used: what the config did not set is as in the newest codebook.
     """
 
     version: int
@@ -66,9 +72,13 @@ class ClusterReport:
     classes: int
     born: int
     retired: int
+    retired_ids: tuple[int, ...]
+    split: dict[int, tuple[int, ...]]
+    remark: str
     eps: float
     seconds: float
     curve: tuple[dict[str, Any], ...]
+    settings: ClusterSettings
 
 
 def cluster(
@@ -94,26 +104,25 @@ def cluster(
         StorageError: the output folder cannot be read or written.
     """
     started = time.perf_counter()
-    committed = sorted(output.committed())
-    stored = _stored_bytes(output, committed)
-    versions = output.codebook_versions()
-    parent = load_codebook(output, recipe_fingerprint, versions[-1]) if versions else None
-    reason = _reason(parent, settings, refit, stored)
-    assigned = output.assigned(parent.version) if parent else set()
     on_progress = on_progress or (lambda done: None)
-    if parent is not None and not reason:
-        codebook = parent
-        unassigned = [shard for shard in committed if shard not in assigned]
-        counts = _assign(output, codebook, unassigned, on_progress)
+    committed = sorted(output.committed())
+    versions = output.codebook_versions()
+    newest = load_codebook(output, versions[-1]) if versions else None
+    settings = _resumed(settings, newest)
+    embeddings = open_embeddings(output, settings.embedding, recipe_fingerprint)
+    parent = _parent(output, newest, recipe_fingerprint)
+    assigned = parent.assigned if parent else set()
+    unassigned = [shard for shard in committed if shard not in assigned]
+    reason = _reason(newest, settings, refit, embeddings, committed if unassigned else [])
+    if newest is not None and not reason:
+        codebook = newest
+        counts = assign(output, codebook, embeddings, unassigned, on_progress)
     else:
-        sample, masks = read_fit_sample(output, committed, settings.reference, parent, assigned)
-        notes = {"masks": masks, "masks_bytes": stored}
-        version = parent.version + 1 if parent else 1
-        codebook = build(sample, settings, parent, version, recipe_fingerprint, notes)
+        codebook = _fit(embeddings, committed, settings, parent, reason)
         codebook = _write_at_free_version(output, codebook)
-        counts = _assign(output, codebook, committed, on_progress, assigned)
+        counts = assign(output, codebook, embeddings, committed, on_progress, assigned)
         _commit(output, codebook)
-    before = {c.class_id for c in parent.active} if parent else set()
+    before = {c.class_id for c in newest.active} if newest else set()
     after = {c.class_id for c in codebook.active}
     return ClusterReport(
         version=codebook.version,
@@ -127,31 +136,99 @@ def cluster(
         classes=len(after),
         born=len(after - before),
         retired=len(before - after),
+        retired_ids=tuple(sorted(before - after)),
+        split=_split(codebook) if reason else {},
+        remark=codebook.notes.get("remark", "") if reason else "",
         eps=codebook.eps,
         seconds=round(time.perf_counter() - started, 3),
         curve=codebook.curve,
+        settings=settings,
     )
 
 
-def _stored_bytes(output: Output, shards: Iterable[str]) -> int:
-    """Return the total size of the shards' masks parts: one LIST, the measure of growth."""
-    wanted = {output.masks_key(shard) for shard in shards}
-    return sum(source.bytes for source in output.storage.list("masks/") if source.key in wanted)
+def _resumed(settings: ClusterSettings, newest: Codebook | None) -> ClusterSettings:
+    """Fill what the config does not set from the newest codebook."""
+    if newest is None:
+        return settings
+    try:
+        return settings.resumed(newest.settings)
+    except ValidationError as e:
+        keys = ", ".join(".".join(map(str, error["loc"])) for error in e.errors())
+        raise CodebookError(
+            f"codebook v{newest.version} does not go with the settings of this config or version "
+            f"of samseg: cluster.{keys}. Set these keys in the config, or use the version of "
+            "samseg that fitted it"
+        ) from e
 
 
-def _reason(parent: Codebook | None, settings: ClusterSettings, refit: bool, stored: int) -> str:
-    """Return the reason for a refit as in `ClusterReport.reason`."""
-    if parent is None:
+def _parent(output: Output, newest: Codebook | None, sam_recipe: str) -> Parent | None:
+    """Return what new classes are aligned with.
+
+    Raises:
+        CodebookError: its embeddings are of another recipe than it was fitted to.
+    """
+    if newest is None:
+        return None
+    fitted_to = open_embeddings(output, newest.embedding, sam_recipe)
+    newest.check(fitted_to.name, fitted_to.recipe)
+    return Parent(newest, fitted_to, output.assigned(newest.version))
+
+
+def _reason(
+    newest: Codebook | None,
+    settings: ClusterSettings,
+    refit: bool,
+    embeddings: Embeddings,
+    shards: Iterable[str],
+) -> str:
+    """Return the reason for a refit as in `ClusterReport.reason`.
+
+    `shards` are all committed ones, or none on a night without new ones: then nothing has grown.
+    """
+    if newest is None:
         return "first"
     if refit:
         return "asked"
-    if parent.settings != settings.of_fit():
+    fitted = ClusterSettings.stored(newest.settings)
+    if fitted.of_fit() | {"granularity": None} != settings.of_fit() | {"granularity": None}:
         return "settings"
-    fitted = parent.notes["masks_bytes"]
-    return "growth" if stored > fitted and stored >= fitted * settings.refit_growth else ""
+    masks = sum(embeddings.count(shard) for shard in shards)
+    if masks > newest.notes["masks"]:
+        if masks >= newest.notes["masks"] * settings.refit_growth:
+            return "growth"
+        if not newest.active:
+            return "no classes"
+    return "granularity" if fitted.granularity != settings.granularity else ""
 
 
 # --------------------------------------------------------------------------- fitting
+
+
+def _fit(
+    embeddings: Embeddings,
+    shards: list[str],
+    settings: ClusterSettings,
+    parent: Parent | None,
+    reason: str,
+) -> Codebook:
+    sample, masks = read_fit_sample(embeddings, shards, settings.reference, parent)
+    newest = parent.codebook if parent else None
+    resample: Resample | None = None
+    if masks > len(sample):
+        resample = partial(read_fit_sample, embeddings, shards, settings.reference, parent)
+    strategy = settings.strategy
+    if reason == "granularity" and isinstance(strategy, Linkage) and newest and newest.hierarchy:
+        transform, hierarchy = newest.transform, newest.hierarchy
+        found = find_again(sample, strategy, transform, hierarchy, masks, resample)
+    else:
+        found = find(sample, settings, masks, resample)
+    version = newest.version + 1 if newest else 1
+    return build(found, settings, newest, version, embeddings.recipe, {"masks": masks})
+
+
+def _split(codebook: Codebook) -> dict[int, tuple[int, ...]]:
+    split = codebook.notes.get("split", {})
+    return {int(old): tuple(new) for old, new in split.items()}
 
 
 def _write_at_free_version(output: Output, codebook: Codebook) -> Codebook:
@@ -173,59 +250,3 @@ def _commit(output: Output, codebook: Codebook) -> None:
             f"another run committed codebook v{newest} to {output.uri} while v{codebook.version} "
             f"was being fitted with parent {codebook.parent}; run `samseg cluster` again"
         )
-
-
-# --------------------------------------------------------------------------- assigning
-
-
-@dataclass(slots=True)
-class _AssignCounts:
-    masks: int = 0
-    new: int = 0
-    noise: int = 0
-    invalid: int = 0
-
-
-def _assign(
-    output: Output,
-    codebook: Codebook,
-    shards: list[str],
-    on_progress: OnProgress,
-    known: Iterable[str] = (),
-) -> _AssignCounts:
-    """Write the assignments of `shards`; those in `known` had some under the parent codebook."""
-    counts, known = _AssignCounts(), set(known)
-    for shard in shards:
-        part = output.read(output.masks_key(shard), ["mask_id", "embedding"])
-        table, invalid = _assignments(codebook, part)
-        key = output.assignments_key(codebook.version, shard)
-        output.storage.put_new(key, schema.encode(table))
-        counts.masks += table.num_rows
-        counts.new += 0 if shard in known else table.num_rows
-        counts.noise += int((table["class_id"].to_numpy() == NOISE).sum())
-        counts.invalid += invalid
-        on_progress(counts.masks)
-    return counts
-
-
-def _assignments(codebook: Codebook, part: pa.Table) -> tuple[pa.Table, int]:
-    """Return the assignments of one masks part, row for row, and the number of invalid masks."""
-    present = part["embedding"].is_valid().to_numpy()
-    found = codebook.assign(schema.matrix_of(part["embedding"].filter(pa.array(present))))
-    class_ids = np.full(part.num_rows, NOISE, np.int32)
-    class_ids[present] = found.class_ids
-    columns = [
-        part["mask_id"],
-        pa.array(class_ids),
-        _scatter(found.distances, present),
-        _scatter(found.margins, present),
-        pa.array(np.full(part.num_rows, codebook.version, np.int32)),
-    ]
-    return pa.table(columns, schema=schema.ASSIGNMENTS), part.num_rows - int(found.valid.sum())
-
-
-def _scatter(values: Float32, mask: Any) -> pa.Array:
-    """Place values at the rows where `mask` is True; null elsewhere and where NaN."""
-    full = np.full(len(mask), np.nan, np.float32)
-    full[mask] = values
-    return pa.array(full, from_pandas=True)

@@ -167,11 +167,33 @@ def _codebook_rows(manifest: Mapping[str, Any]) -> dict[str, str]:
         "Fitted by": ", ".join(
             str(v) if k == "kind" else f"{k} {v}" for k, v in fit.items() if v is not None
         ),
-        "Radius": f"{manifest['eps']:.4g} cosine distance" if manifest.get("eps") else "",
+        "Embedding": manifest.get("embedding", ""),
+        "Cut": f"{manifest['cut']:.4g} mean cosine distance" if manifest.get("cut") else "",
+        "Radius": _radius(manifest),
         "Fit sample": _ratio(manifest, "reference", "masks"),
-        "Prototypes": f"{manifest['anchors']:,} masks" if manifest.get("anchors") else "",
+        "Prototypes": _prototypes(manifest),
+        "Remark": manifest.get("remark", ""),
     }
     return {name: text for name, text in rows.items() if text}
+
+
+def _radius(manifest: Mapping[str, Any]) -> str:
+    if not manifest.get("eps"):
+        return ""
+    several = "up to " if _by_means(manifest) else ""
+    return f"{several}{manifest['eps']:.4g} cosine distance"
+
+
+def _prototypes(manifest: Mapping[str, Any]) -> str:
+    if not manifest.get("anchors"):
+        return ""
+    return f"{manifest['anchors']:,} {'class means' if _by_means(manifest) else 'masks'}"
+
+
+def _by_means(manifest: Mapping[str, Any]) -> bool:
+    """Return whether classes are recognised by their means, each within a radius of its own."""
+    fit = (manifest.get("settings") or {}).get("fit") or {}
+    return fit.get("kind") in ("linkage", "hdbscan")
 
 
 def _ratio(manifest: Mapping[str, Any], part: str, whole: str) -> str:

@@ -1,8 +1,10 @@
 import numpy as np
 
 from samseg.clustering import DBSCAN
-from samseg.clustering.build import FitSample, build
+from samseg.clustering.build import build
 from samseg.clustering.codebook import Codebook
+from samseg.clustering.found import find
+from samseg.clustering.sample import FitSample
 from samseg.clustering.settings import ClusterSettings
 
 EPS = ClusterSettings(fit=DBSCAN(eps=0.2, min_samples=4))
@@ -21,8 +23,9 @@ def fit_sample(classes: int = 3, each: int = 10, noise: int = 20, seed: int = 0)
 
 
 def codebook(settings=EPS, parent=None, version=1, **sample) -> Codebook:
-    notes = {"masks": 50, "masks_bytes": 5000}
-    return build(fit_sample(**sample), settings, parent, version, "recipe", notes)
+    masks = fit_sample(**sample)
+    found = find(masks, settings, len(masks))
+    return build(found, settings, parent, version, "recipe", {"masks": 50})
 
 
 def test_classes_are_numbered_by_size_and_own_their_medoid_and_centroid():

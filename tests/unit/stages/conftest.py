@@ -48,6 +48,7 @@ class KnownLake(Output):
         kinds: tuple[int, ...] = tuple(range(KINDS)),
         embeddings: np.ndarray | None = None,
         scale: float = 1.0,
+        noise: int = 2,
     ) -> None:
         """Commit one shard; the last mask of each image has no embedding."""
         ids, image_ids, rows = [], [], []

@@ -1,11 +1,14 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from samseg.clustering import DBSCAN, KMeans
-from samseg.clustering.build import FitSample, build
+from samseg.clustering.build import build
 from samseg.clustering.codebook import Codebook
+from samseg.clustering.found import find
+from samseg.clustering.sample import FitSample
 from samseg.clustering.settings import ClusterSettings
 from samseg.errors import CodebookError
 from samseg.output import Output
@@ -28,8 +31,9 @@ def fit_sample(classes: int = 3, each: int = 10, noise: int = 20, seed: int = 0)
 
 
 def codebook(settings=EPS, **sample) -> Codebook:
-    notes = {"masks": 50, "masks_bytes": 5000}
-    return build(fit_sample(**sample), settings, None, 1, "recipe", notes)
+    masks = fit_sample(**sample)
+    found = find(masks, settings, len(masks))
+    return build(found, settings, None, 1, "recipe", {"masks": 50})
 
 
 @pytest.fixture
@@ -38,32 +42,37 @@ def output(tmp_path) -> Output:
 
 
 @pytest.mark.parametrize(
-    "settings", [EPS, ClusterSettings(fit=KMeans(classes=4)), ClusterSettings()]
+    "settings",
+    [EPS, ClusterSettings(fit=DBSCAN()), ClusterSettings(fit=KMeans(classes=4)), ClusterSettings()],
 )
 @pytest.mark.parametrize("each", [0, 10])
 def test_a_codebook_round_trips(output, settings, each):
     written = codebook(settings, each=each)
     assert write_codebook(output, written)
     assert commit_codebook(output, written)
-    loaded = load_codebook(output, "recipe")
+    loaded = load_codebook(output)
     rows = fit_sample().embeddings
     for a, b in zip(_values(written.assign(rows)), _values(loaded.assign(rows)), strict=True):
         assert np.array_equal(a, b, equal_nan=True)
-    for name in ("version", "parent", "eps", "settings", "notes", "curve", "next_id"):
+    for name in ("version", "parent", "eps", "settings", "notes", "curve", "embedding"):
         assert getattr(loaded, name) == getattr(written, name)
-    assert [(c.class_id, c.medoid_mask_id, c.size) for c in loaded.classes] == [
-        (c.class_id, c.medoid_mask_id, c.size) for c in written.classes
-    ]
+    assert [_facts(c) for c in loaded.classes] == [_facts(c) for c in written.classes]
+    assert (loaded.node_classes == written.node_classes).all()
+
+
+def _facts(c):
+    return c.class_id, c.medoid_mask_id, c.size, c.radius, c.node, c.neighbours, c.parents
 
 
 def _values(assigned):
-    return assigned.class_ids, assigned.distances, assigned.margins, assigned.valid
+    cells = np.zeros(0) if assigned.cells is None else assigned.cells
+    return assigned.class_ids, assigned.distances, assigned.margins, assigned.valid, cells
 
 
 def test_a_codebook_without_manifest_is_not_found(output):
     write_codebook(output, codebook())
     with pytest.raises(CodebookError, match=r"no codebook.*samseg cluster"):
-        load_codebook(output, "recipe")
+        load_codebook(output)
 
 
 def test_rewriting_is_idempotent_and_another_codebook_at_the_version_is_refused(output):
@@ -74,23 +83,46 @@ def test_rewriting_is_idempotent_and_another_codebook_at_the_version_is_refused(
     assert commit_codebook(output, codebook())
 
 
-@pytest.mark.parametrize(
-    ("recipe", "version", "message"),
-    [
-        ("other", None, "recipe recipe, but the config has recipe other"),
-        ("recipe", 4, "no codebook v4"),
-    ],
-)
-def test_another_recipe_or_a_missing_version_is_refused(output, recipe, version, message):
-    written = codebook()
+def test_a_missing_version_is_refused(output):
+    write_codebook(output, codebook())
+    commit_codebook(output, codebook())
+    with pytest.raises(CodebookError, match="no codebook v4"):
+        load_codebook(output, 4)
+
+
+@pytest.mark.parametrize("dimension", [128, 384])
+def test_embeddings_of_any_length_round_trip(output, dimension):
+    masks = fit_sample()
+    rows = np.tile(masks.embeddings, 2)[:, :dimension]
+    masks = replace(masks, embeddings=rows)
+    found = find(masks, ClusterSettings(), len(masks))
+    written = build(found, ClusterSettings(), None, 1, "recipe", {"masks": 50})
+    assert write_codebook(output, written)
+    assert commit_codebook(output, written)
+    assert written.active
+    assert (load_codebook(output).assign(rows).class_ids == written.assign(rows).class_ids).all()
+
+
+def test_the_tree_is_a_table(output):
+    written = codebook(ClusterSettings())
     write_codebook(output, written)
-    commit_codebook(output, written)
-    with pytest.raises(CodebookError, match=message):
-        load_codebook(output, recipe, version)
+    tree = output.read("classes/v000001/tree.parquet").to_pylist()
+    cells = output.read("classes/v000001/cells.parquet").to_pylist()
+    assert [row["node"] for row in tree] == list(range(2 * len(cells) - 1))
+    assert sum(row["parent"] is None for row in tree) == 1
+    classes = output.read("classes/v000001/classes.parquet").to_pylist()
+    assert len(classes) > 1
+    for c in classes:
+        own = [row for row in tree if row["class_id"] == c["class_id"]]
+        assert max(row["node"] for row in own) == c["node"]
+        assert max(row["height"] for row in own) == c["height"] <= 0.8
+        assert set(c["neighbours"]) == {o["class_id"] for o in classes} - {c["class_id"]}
+    above = [row for row in tree if row["class_id"] is None]
+    assert min(row["height"] for row in above) > 0.8
 
 
 def test_the_manifest_is_plain_json(output):
-    written = codebook(ClusterSettings())
+    written = codebook(ClusterSettings(fit=DBSCAN()))
     write_codebook(output, written)
     commit_codebook(output, written)
     manifest = json.loads(output.storage.get("classes/v000001/codebook.json"))

@@ -2,10 +2,16 @@
 
 import pytest
 
+from samseg.clustering import DBSCAN, Linkage
+from samseg.clustering.settings import ClusterSettings
 from samseg.errors import CodebookError
 from samseg.stages.cluster.codebook_store import load_codebook
 from samseg.stages.cluster.stage import ClusterReport
 from samseg.storage import ObjectStorage
+
+DEFAULT = ClusterSettings(fit=DBSCAN(eps=0.2, min_samples=4))
+"""The default of `lake.night()`."""
+TREE = ClusterSettings(fit=Linkage())
 
 
 class Killed(BaseException):
@@ -29,14 +35,14 @@ class KillingStorage(ObjectStorage):
         return created
 
 
-def killed_copies(lake, folder):
+def killed_copies(lake, folder, settings=DEFAULT):
     """Yield copies of a lake in which a night was killed, one for each of its writes."""
     for writes in range(1, 100):
         for after in (False, True):
             copy = lake.copied_to(folder / f"{writes}{after}")
             copy.storage = KillingStorage(copy.uri, writes, after)
             try:
-                copy.night()
+                copy.night(settings)
             except Killed:
                 yield copy.at(copy.uri)
             else:
@@ -45,19 +51,33 @@ def killed_copies(lake, folder):
     raise RuntimeError("the night did not end within 99 writes")
 
 
-@pytest.mark.parametrize("nights", ["first", "assign", "refit"])
-def test_a_night_killed_at_any_write_resumes_to_the_same_objects(tmp_path, lake, nights):
-    if nights != "first":
-        lake.night()
-        for shard in "de" if nights == "assign" else "def":
+@pytest.mark.parametrize(
+    ("settings", "shards", "tonight"),
+    [
+        (None, "", DEFAULT),
+        (None, "", TREE),
+        (DEFAULT, "de", DEFAULT),
+        (TREE, "de", TREE),
+        (DEFAULT, "def", DEFAULT),
+        (DEFAULT, "", TREE),
+        (TREE, "d", ClusterSettings(granularity=1.2)),
+    ],
+    ids=["first", "first tree", "assign", "assign tree", "refit", "another kind", "granularity"],
+)
+def test_a_night_killed_at_any_write_resumes_to_the_same_objects(
+    tmp_path, lake, settings, shards, tonight
+):
+    if settings is not None:
+        lake.night(settings)
+        for shard in shards:
             lake.add_shard(shard)
     uninterrupted = lake.copied_to(tmp_path / "uninterrupted")
-    uninterrupted.night()
+    uninterrupted.night(tonight)
     want, count = uninterrupted.tree(), 0
-    for output in killed_copies(lake, tmp_path):
+    for output in killed_copies(lake, tmp_path, tonight):
         for version in output.codebook_versions():  # visible codebooks are complete
             assert {"a", "b", "c"} <= output.assigned(version)
-        output.night()
+        output.night(tonight)
         assert output.tree() == want
         count += 1
     assert count == 2 * len(set(want) - set(lake.tree()))
@@ -68,7 +88,7 @@ def test_a_half_written_codebook_is_skipped_if_the_lake_has_grown_since(tmp_path
     for output in killed_copies(lake, tmp_path):
         output.add_shard("d")
         report = output.night()
-        codebook = load_codebook(output, "recipe")
+        codebook = load_codebook(output)
         seen.add(report.version)
         assert output.codebook_versions() == [report.version]
         assert output.assigned(report.version) == {"a", "b", "c", "d"}

@@ -1,18 +1,30 @@
 """The cluster stage: the first night, assigning nights, refits, and edge cases."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from samseg import schema
-from samseg.clustering import DBSCAN, KMeans
+from samseg.clustering import DBSCAN, KMeans, Linkage
 from samseg.clustering.settings import ClusterSettings
 from samseg.errors import CodebookError
 from samseg.output import Output
-from samseg.stages.cluster.codebook_store import load_codebook
+from samseg.stages.cluster.assign import assign
+from samseg.stages.cluster.codebook_store import commit_codebook, load_codebook, write_codebook
+from samseg.stages.cluster.embeddings import Embeddings
 from samseg.stages.cluster.stage import cluster
 
 DEFAULT_FIT = DBSCAN(eps=0.2, min_samples=4)
 """The default of `lake.night()`."""
+BOTH = pytest.mark.parametrize(
+    "settings", [ClusterSettings(fit=DEFAULT_FIT), ClusterSettings()], ids=["dbscan", "linkage"]
+)
+
+
+BOTH = pytest.mark.parametrize(
+    "settings", [ClusterSettings(fit=DEFAULT_FIT), ClusterSettings()], ids=["dbscan", "linkage"]
+)
 
 
 # ---------------------------------------------------------------------- assigning nights
@@ -34,8 +46,24 @@ def test_the_first_night_fits_the_classes(lake):
 def test_the_default_settings_find_the_classes(lake):
     report = lake.night(ClusterSettings())
     assert report.classes == lake.kinds
-    assert len(report.curve) > 10
+    found = lake.classes(1)
+    ids = {kind: {found[m] for m, k in lake.truth().items() if k == kind} for kind in range(4)}
+    assert all(len(i) == 1 for i in ids.values())
+    assert set.union(*ids.values()) == set(range(lake.kinds))
+
+
+def test_eps_chosen_automatically_comes_with_its_curve(lake):
+    report = lake.night(ClusterSettings(fit=DBSCAN()))
+    assert report.classes == lake.kinds
     assert report.eps in [row["eps"] for row in report.curve]
+    assert not report.remark
+
+
+def test_where_eps_falls_back_it_is_said(empty_lake):
+    empty_lake.add_shard("a", images=1)
+    report = empty_lake.night(ClusterSettings(fit=DBSCAN()))
+    assert "eps: auto fell back to 0.1" in report.remark
+    assert load_codebook(empty_lake).notes["remark"] == report.remark
 
 
 def test_counts_add_up(lake):
@@ -73,9 +101,13 @@ def test_a_second_night_assigns_new_shards_only(lake, monkeypatch):
     lake.add_shard("d")
     keys_read = []
     read = Output.read
-    monkeypatch.setattr(
-        Output, "read", lambda self, key, *rest: keys_read.append(key) or read(self, key, *rest)
-    )
+
+    def noted(self, key, columns=None):
+        if columns != ["status"]:  # of every part, to see how the lake has grown
+            keys_read.append(key)
+        return read(self, key, columns)
+
+    monkeypatch.setattr(Output, "read", noted)
     report = lake.night()
     assert (report.version, report.refitted, report.reason) == (1, False, "")
     assert report.masks == report.new_masks == 42
@@ -100,11 +132,12 @@ def test_a_night_without_new_shards_writes_nothing(lake):
     assert lake.tree() == before
 
 
-def test_masks_have_a_class_exactly_if_one_of_its_prototypes_is_within_the_radius(lake):
-    lake.night()
+@BOTH
+def test_masks_have_a_class_exactly_if_one_of_its_prototypes_is_within_the_radius(lake, settings):
+    lake.night(settings)
     lake.add_shard("d")
-    lake.night()
-    codebook = load_codebook(lake, "recipe")
+    lake.night(settings)
+    codebook = load_codebook(lake)
     prototypes = codebook.prototypes.vectors.astype(np.float64)
     for shard in "abcd":
         masks = lake.read(lake.masks_key(shard))
@@ -113,40 +146,45 @@ def test_masks_have_a_class_exactly_if_one_of_its_prototypes_is_within_the_radiu
         distance = 1 - points.astype(np.float64) @ prototypes.T
         found = lake.classes(1)
         for mask_id, row in zip(masks["mask_id"].to_pylist(), distance, strict=True):
-            near = row <= codebook.eps
+            near = row <= codebook.prototypes.radii
             ids = set(codebook.prototypes.class_ids[near].tolist())
             assert found[mask_id] in ids if ids else found[mask_id] == -1
 
 
-def test_neither_the_order_of_nights_nor_of_shards_matters(tmp_path, lake):
-    lake.night()
+@BOTH
+def test_neither_the_order_of_nights_nor_of_shards_matters(tmp_path, lake, settings):
+    lake.night(settings)
     lake.add_shard("d")
     lake.add_shard("e")
-    lake.night()
+    lake.night(settings)
     other = lake.at(tmp_path / "other")
     for shard in ("c", "a", "b"):
         other.add_shard(shard)
-    other.night()
+    other.night(settings)
     for shard in ("e", "d"):
         other.add_shard(shard)
-        other.night()
+        other.night(settings)
     assert other.tree() == lake.tree()
 
 
-def test_the_length_of_embeddings_does_not_matter(tmp_path, lake):
+@BOTH
+def test_the_length_of_embeddings_does_not_matter(tmp_path, lake, settings):
     other = lake.at(tmp_path / "other")
     for shard in "abc":
         other.add_shard(shard, scale=0.125)
-    lake.night()
-    other.night()
+    lake.night(settings)
+    other.night(settings)
     assert other.classes(1) == lake.classes(1)
 
 
-def test_the_fit_sample_does_not_depend_on_how_masks_are_packed_into_shards(tmp_path, lake):
-    small = ClusterSettings(fit=DEFAULT_FIT, reference=40)
+@BOTH
+def test_the_fit_sample_does_not_depend_on_how_masks_are_packed_into_shards(
+    tmp_path, lake, settings
+):
+    small = settings.model_copy(update={"reference": 40})
     lake.night(small)
-    codebook = load_codebook(lake, "recipe")
-    assert codebook.notes["reference"] == 40
+    codebook = load_codebook(lake)
+    assert 40 <= codebook.notes["reference"] < codebook.notes["masks"]
     assert codebook.notes["masks"] == 3 * 6 * (lake.kinds + 2)
     other = lake.at(tmp_path / "other")
     parts = [lake.read(lake.masks_key(shard)) for shard in "abc"]
@@ -184,6 +222,8 @@ def test_a_lake_that_has_doubled_is_refitted_and_ids_persist(lake):
         (ClusterSettings(fit=DEFAULT_FIT, refit_growth=50.0), {}, ""),
         (ClusterSettings(fit=DBSCAN(eps=0.21, min_samples=4)), {}, "settings"),
         (ClusterSettings(fit=KMeans(classes=5)), {}, "settings"),
+        (ClusterSettings(fit=Linkage()), {}, "settings"),
+        (ClusterSettings(), {}, ""),
     ],
 )
 def test_reasons_for_a_refit(lake, settings, options, reason):
@@ -206,7 +246,8 @@ def test_ids_are_never_reused(lake):
     strict = ClusterSettings(fit=DEFAULT_FIT, reference=1)
     report = lake.night(strict)
     assert (report.classes, report.retired) == (0, lake.kinds)
-    report = lake.night()
+    assert report.retired_ids == tuple(range(lake.kinds))
+    report = lake.night(ClusterSettings(fit=DEFAULT_FIT, reference=500))
     assert (report.version, report.born) == (3, lake.kinds)
     rows = lake.read(lake.codebook_key(3, "classes.parquet")).to_pylist()
     assert [r["class_id"] for r in rows] == list(range(2 * lake.kinds))
@@ -221,6 +262,87 @@ def test_merged_classes_name_their_parents(lake):
     active = [r for r in rows if r["status"] == "active"]
     named = {p for r in active for p in r["parents"]} | {r["class_id"] for r in active}
     assert named >= set(range(lake.kinds))
+
+
+def test_classes_that_split_and_end_are_reported(lake):
+    lake.night(ClusterSettings(fit=KMeans(classes=2)))
+    report = lake.night(ClusterSettings(fit=KMeans(classes=5)))
+    ids = {c.class_id for c in load_codebook(lake).active}
+    assert report.split
+    assert all(old < 2 and len(new) > 1 and ids >= set(new) for old, new in report.split.items())
+    assert not lake.night().split
+
+
+def test_growth_is_counted_in_masks_with_an_embedding(lake):
+    """Masks without one weigh as much in bytes."""
+    lake.night()
+    lake.add_shard("d", images=40, kinds=(), noise=0)
+    assert lake.night().reason == ""
+
+
+def test_a_lake_without_classes_is_fitted_as_soon_as_there_are_more_masks(lake):
+    strict = ClusterSettings(fit=DBSCAN(eps=0.2, min_samples=20))
+    assert lake.night(strict).classes == 0
+    assert lake.night(strict).reason == ""
+    lake.add_shard("d", images=2)
+    report = lake.night(strict)
+    assert (report.reason, report.classes) == ("no classes", lake.kinds)
+
+
+# ---------------------------------------------------------------------- granularity
+
+
+def test_another_granularity_is_a_codebook_of_the_same_tree(lake):
+    lake.night(ClusterSettings())
+    report = lake.night(ClusterSettings(granularity=1.2))
+    assert (report.version, report.reason) == (2, "granularity")
+    assert report.classes < lake.kinds
+    for name in ("cells.parquet", "transform.npz"):
+        first, second = (lake.storage.get(lake.codebook_key(v, name)) for v in (1, 2))
+        assert first == second
+    old, new = (load_codebook(lake, v).hierarchy.tree for v in (1, 2))
+    assert (old.parent == new.parent).all()
+    assert (old.height == new.height).all()
+    assert lake.night(ClusterSettings()).reason == ""
+    assert lake.night(ClusterSettings(granularity=0.8)).reason == "granularity"
+    fine, again = lake.classes(1), lake.classes(3)
+    pairs = {(fine[m], again[m]) for m in fine}
+    assert len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs)
+
+
+def test_the_cell_of_a_mask_is_one_of_its_class(lake):
+    lake.night(ClusterSettings())
+    lake.add_shard("d")
+    lake.night(ClusterSettings())
+    class_of = load_codebook(lake).node_classes
+    for shard in "abcd":
+        part = lake.read(lake.assignments_key(1, shard)).to_pylist()
+        assert all((r["cell"] is None) == (r["class_id"] == -1) for r in part)
+        known = [r for r in part if r["cell"] is not None]
+        assert known
+        assert all(class_of[r["cell"]] == r["class_id"] for r in known)
+
+
+def test_codebooks_without_a_tree_have_no_cells(lake):
+    lake.night()
+    assert "cell" not in lake.read(lake.assignments_key(1, "a")).column_names
+
+
+# ---------------------------------------------------------------------- folders begun before
+
+
+def test_a_folder_begun_with_dbscan_continues_so(lake):
+    lake.night()
+    lake.add_shard("d")
+    report = lake.night(ClusterSettings())
+    assert (report.version, report.reason) == (1, "")
+    assert report.settings.fit == DEFAULT_FIT
+    for shard in "ef":
+        lake.add_shard(shard)
+    report = lake.night(ClusterSettings())
+    assert (report.reason, report.settings.fit) == ("growth", DEFAULT_FIT)
+    report = lake.night(ClusterSettings(fit=Linkage()))
+    assert (report.reason, report.retired) == ("settings", 0)
 
 
 # ---------------------------------------------------------------------- edge cases
@@ -252,10 +374,32 @@ def test_nonfinite_and_zero_embeddings_are_noise_and_counted_as_invalid(lake):
     part = lake.read(lake.assignments_key(1, "d"))
     assert part["class_id"].to_pylist() == [-1, -1, -1]
     assert part["distance"].null_count == 3
-    assert load_codebook(lake, "recipe").notes["invalid"] == 2
+    assert load_codebook(lake).notes["invalid"] == 2
 
 
 def test_a_codebook_of_another_recipe_is_refused(lake):
     lake.night()
     with pytest.raises(CodebookError, match="recipe recipe, but the config has recipe other"):
         cluster(lake, ClusterSettings(), recipe_fingerprint="other")
+
+
+def test_an_embedding_that_the_folder_does_not_have_is_refused(lake):
+    with pytest.raises(CodebookError, match=r"no embedding 'dino' \(it has: sam\)"):
+        lake.night(ClusterSettings(embedding="dino"))
+
+
+def test_a_codebook_is_not_used_for_another_embedding(lake):
+    lake.night()
+    codebook = load_codebook(lake)
+    other = Embeddings(lake, "dino", "recipe")
+    with pytest.raises(CodebookError, match="fitted to the embedding 'sam', these are 'dino'"):
+        assign(lake, codebook, other, ["a"], lambda done: None)
+
+
+def test_settings_of_a_later_version_are_refused(lake):
+    lake.night()
+    newest = load_codebook(lake)
+    later = replace(newest, version=2, settings=newest.settings | {"sharpness": 3})
+    assert write_codebook(lake, later) and commit_codebook(lake, later)
+    with pytest.raises(CodebookError, match=r"codebook v2 .*cluster\.sharpness"):
+        lake.night()

@@ -1,0 +1,74 @@
+"""What is found in a fit sample: classes, and the tree that they are branches of."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samseg.clustering.fit import Fit
+from samseg.clustering.hierarchy import Hierarchy
+from samseg.clustering.levels import Resample, cut_again, fit_in_levels
+from samseg.clustering.linkage import Linkage
+from samseg.clustering.sample import FitSample
+from samseg.clustering.settings import ClusterSettings
+from samseg.clustering.transform import Transform, unit
+from samseg.types import Float32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """What was found in a sample, before it has ids.
+
+    Attributes:
+        sample: n masks.
+        points: (n, d) float32 unit rows, the masks transformed.
+        weights: (n,) float64, how many masks each one stands for, relative to the others.
+        transform: from raw embeddings to points.
+        fit: the classes.
+        hierarchy: the tree that the classes are branches of, or None.
+    """
+
+    sample: FitSample
+    points: Float32
+    weights: NDArray[np.float64]
+    transform: Transform
+    fit: Fit
+    hierarchy: Hierarchy | None
+
+
+def find(
+    sample: FitSample, settings: ClusterSettings, masks: int, resample: Resample | None = None
+) -> Found:
+    """Fit classes to a sample.
+
+    Args:
+        sample: of the lake.
+        settings: the strategy and its settings.
+        masks: masks that the sample was chosen from.
+        resample: samples the masks of the lake that no class takes, for strategies that fit in
+            levels; None if the sample is all of the lake.
+    """
+    transform = Transform.fit(sample.embeddings, settings.center)
+    strategy = settings.strategy
+    if isinstance(strategy, Linkage):
+        found = fit_in_levels(strategy, sample, transform, masks, resample)
+        cells, sizes = found.fit.cells, np.bincount(found.fit.cells.of_point + 1)[1:]
+        hierarchy = Hierarchy(found.fit.tree, unit(cells.means)[0], sizes, strategy.threshold)
+        return Found(found.sample, found.points, found.weights, transform, found.fit, hierarchy)
+    points, _ = transform.apply(sample.embeddings)
+    fit = strategy.fit(points, sample.image_ids)
+    return Found(sample, points, np.ones(len(sample)), transform, fit, None)
+
+
+def find_again(
+    sample: FitSample,
+    strategy: Linkage,
+    transform: Transform,
+    hierarchy: Hierarchy,
+    masks: int,
+    resample: Resample | None = None,
+) -> Found:
+    """Find coarser or finer classes in the tree of an earlier fit; see `levels.cut_again`."""
+    found = cut_again(strategy, sample, transform, hierarchy, masks, resample)
+    hierarchy = replace(hierarchy, cut=strategy.threshold)
+    return Found(found.sample, found.points, found.weights, transform, found.fit, hierarchy)

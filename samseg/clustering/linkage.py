@@ -1,0 +1,97 @@
+"""Average linkage by cosine distance, cut at a height: classes of similar masks, few are noise.
+
+The cut is a mean cosine distance, not a density, so the same value suits lakes of very different
+content and the number of classes need not be known (`samseg.clustering.tree`). Beyond a few
+thousand points the tree is built over cells (`samseg.clustering.cells`); it is kept, so that
+coarser and finer classes can be had without a fit.
+
+On true segments of four labelled sets the AMI with the labels is within .03 of its best for cuts
+from .75 to .85 on photos of many things, and grows up to .95 where few kinds recur in every photo.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from samseg.clustering.cells import Cells, canonical_order, partition
+from samseg.clustering.fit import TreeFit
+from samseg.clustering.transform import unit
+from samseg.clustering.tree import Tree, average_linkage
+from samseg.spec import Spec
+from samseg.types import NOISE, Float32, Int64
+
+CELLS = 2_500
+"""Cells of the first level of a fit (`samseg.clustering.levels`)."""
+
+
+class Linkage(Spec):
+    """Classes that are branches of a tree.
+
+    Attributes:
+        threshold: height of the cut, the mean cosine distance up to which groups are joined. Lower
+            gives more and finer classes. It means something on centred embeddings only.
+        min_size: masks that make a class; smaller groups are noise.
+    """
+
+    SAMPLE: ClassVar[int] = 200_000
+
+    kind: Literal["linkage"] = "linkage"
+    threshold: float = Field(default=0.8, gt=0, lt=2)
+    min_size: int = Field(default=5, ge=2)
+
+    def fit(self, points: Float32, keys: Sequence[str] | None = None) -> TreeFit:
+        """Find classes; see `DBSCAN.fit` for the arguments (`keys` are ignored)."""
+        vectors, valid = unit(points)
+        rows = np.flatnonzero(valid)
+        rows = rows[canonical_order(vectors, rows)]
+        cell = partition(vectors, rows, CELLS)
+        return self.fit_cells(vectors, rows, cell, np.ones(len(rows)))
+
+    def fit_cells(
+        self, points: Float32, rows: Int64, cell: Int64, weights: NDArray[np.float64]
+    ) -> TreeFit:
+        """Find classes of given cells.
+
+        Args:
+            points: (n, d) float32 unit rows.
+            rows: (m,) int64, the points to look at; the others are noise and counted as invalid.
+            cell: (m,) int64, the cell of each of them.
+            weights: (m,) float64, how many masks each of them stands for.
+        """
+        cells = Cells.of(points, rows, cell, weights)
+        tree = average_linkage(cells.means, cells.weights)
+        labels, nodes = branches(tree, cells.of_point, self.threshold, self.min_size)
+        return TreeFit(
+            labels,
+            core=labels != NOISE,
+            eps=None,
+            invalid=len(points) - len(rows),
+            cells=cells,
+            tree=tree,
+            nodes=nodes,
+        )
+
+
+def branches(tree: Tree, cell: Int64, height: float, min_size: int) -> tuple[Int64, Int64]:
+    """Cut a tree into classes.
+
+    Args:
+        tree: over cells.
+        cell: (n,) int64, the cell of each point, or -1.
+        height: of the cut.
+        min_size: points that make a class.
+
+    Returns:
+        (n,) int64 labels, 0 to k - 1, or -1; and (k,) int64, the node of each class.
+    """
+    inside = np.flatnonzero(cell != NOISE)
+    top = tree.cut(height)[cell[inside]]
+    nodes, group, size = np.unique(top, return_inverse=True, return_counts=True)
+    kept = size >= min_size
+    number = np.where(kept, np.cumsum(kept) - 1, NOISE)
+    labels = np.full(len(cell), NOISE, np.int64)
+    labels[inside] = number[group]
+    return labels, nodes[kept]
