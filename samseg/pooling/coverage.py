@@ -10,7 +10,7 @@ from typing import Literal
 from samseg.pooling.grid import patch_coverage
 from samseg.pooling.mean import weighted_mean
 from samseg.spec import Spec
-from samseg.types import Bool, Float32, Masks, Pooled
+from samseg.types import Bool, Features, Masks, Pooled
 
 
 class Coverage(Spec):
@@ -18,12 +18,12 @@ class Coverage(Spec):
 
     kind: Literal["coverage"] = "coverage"
 
-    def pool(self, features: Float32, masks: Masks | Bool) -> Pooled:
+    def pool(self, features: Features, masks: Masks | Bool) -> Pooled:
         """Return one embedding per mask.
 
         Args:
-            features: (256, 64, 64) float32, SAM's image embedding.
+            features: of the masks' image, from any network.
             masks: n masks, or a dense (n, h, w) bool array. A mask without pixels is `empty`.
         """
-        covered = patch_coverage(masks)
+        covered = patch_coverage(masks, features.grid)
         return weighted_mean(features, covered, covered)

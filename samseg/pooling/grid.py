@@ -1,7 +1,8 @@
-"""Patch coverage: the fraction of each patch of SAM's features that a mask covers.
+"""Patch coverage: the fraction of each patch of a feature map that a mask covers.
 
-SAM scales an image so that its longest side is 1024 px (`ResizeLongestSide`), places it in the top
-left corner of a 1024 x 1024 frame, and encodes the frame as 64 x 64 patches of 16 x 16 px.
+A network scales an image to its input size and places it in the top left corner of its input
+(`samseg.types.PatchGrid`). SAM scales the longest side to 1024 px (`ResizeLongestSide`) and
+encodes a frame of 1024 x 1024 px as 64 x 64 patches of 16 x 16 px.
 """
 
 from typing import Any, NamedTuple
@@ -10,21 +11,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samseg.masks.runs import flips_of
-from samseg.types import Bool, Float32, Int64, Masks
+from samseg.types import Bool, Float32, Int64, Masks, PatchGrid
 
 FRAME = 1024
 PATCH = 16
 GRID = FRAME // PATCH
 
 
+def sam_grid(size: tuple[int, int]) -> PatchGrid:
+    """Return the grid of SAM's features over an image of `size` (h, w).
+
+    Each axis is rounded to whole pixels of the frame as in `ResizeLongestSide`; no axis is scaled
+    to less than one pixel.
+    """
+    h, w = size
+    scale = FRAME / max(h, w)
+    scaled = (max(1, int(h * scale + 0.5)), max(1, int(w * scale + 0.5)))
+    return PatchGrid(size, scaled, PATCH, (GRID, GRID))
+
+
 class PatchBorders(NamedTuple):
-    """Positions of the patch borders in an image of (h, w) px.
+    """Positions of the patch borders in px of the original image.
 
     Attributes:
-        rows: (GRID + 1,) float64, ascending, y of the borders in px of the original image,
-            clipped to its height: patches in the padding have no extent.
+        rows: (rows + 1,) float64, ascending, y of the borders, clipped to the image's height:
+            patches in the padding have no extent.
         columns: likewise for x.
-        patch_px: area of one patch in px of the original image.
+        patch_px: area of one patch.
     """
 
     rows: NDArray[np.float64]
@@ -32,39 +45,42 @@ class PatchBorders(NamedTuple):
     patch_px: float
 
 
-def patch_borders(size: tuple[int, int]) -> PatchBorders:
-    """Return the patch borders of an image of `size` (h, w).
-
-    Each axis is rounded to whole pixels of the frame as in `ResizeLongestSide`, so the two scales
-    differ slightly; no axis is scaled to less than one pixel.
-    """
-    h, w = size
-    scale = FRAME / max(h, w)
-    y_scale = max(1, int(h * scale + 0.5)) / h
-    x_scale = max(1, int(w * scale + 0.5)) / w
-    borders = np.arange(GRID + 1) * float(PATCH)
+def patch_borders(grid: PatchGrid) -> PatchBorders:
+    """Return the patch borders; the scales of the two axes differ slightly, each being rounded."""
+    h, w = grid.image_size
+    y_scale, x_scale = grid.input_size[0] / h, grid.input_size[1] / w
+    rows, columns = (np.arange(n + 1) * float(grid.stride) for n in grid.shape)
     return PatchBorders(
-        rows=np.minimum(borders / y_scale, h),
-        columns=np.minimum(borders / x_scale, w),
-        patch_px=PATCH**2 / (y_scale * x_scale),
+        rows=np.minimum(rows / y_scale, h),
+        columns=np.minimum(columns / x_scale, w),
+        patch_px=grid.stride**2 / (y_scale * x_scale),
     )
 
 
-def patch_coverage(masks: Masks | Bool) -> Float32:
+def patch_coverage(masks: Masks | Bool, grid: PatchGrid) -> Float32:
     """Return the exact fraction of each patch that each mask covers.
 
     Works on the runs of one mask at a time: memory does not grow with the image, and time grows
     with the widths of the masks, not with their areas.
 
     Args:
-        masks: n masks, or a dense (n, h, w) bool array.
+        masks: n masks, or a dense (n, h, w) bool array, of the image of the grid.
+        grid: the patches.
 
     Returns:
-        (n, 64, 64) float32 in [0, 1], row (y) before column (x).
+        (n, rows, columns) float32 in [0, 1], row (y) before column (x).
+
+    Raises:
+        ValueError: the masks are of an image of another size.
     """
     size = masks.size if isinstance(masks, Masks) else (masks.shape[1], masks.shape[2])
-    borders = patch_borders(size)
-    covered = np.zeros((len(masks), GRID, GRID), dtype=np.float32)
+    if tuple(size) != tuple(grid.image_size):
+        raise ValueError(
+            f"the masks are of an image of {size} px (h, w), the features of one of "
+            f"{grid.image_size} px"
+        )
+    borders = patch_borders(grid)
+    covered = np.zeros((len(masks), *grid.shape), dtype=np.float32)
     for row, flips in zip(covered, flips_of(masks), strict=True):
         if len(flips) >= 2:
             _cover(row, flips[: len(flips) // 2 * 2], size[0], borders)
@@ -72,7 +88,7 @@ def patch_coverage(masks: Masks | Bool) -> Float32:
 
 
 def _cover(out: Float32, flips: Int64, h: int, borders: PatchBorders) -> None:
-    """Write one mask's coverage into `out` (64, 64).
+    """Write one mask's coverage into `out`, (rows, columns).
 
     The cumulative number of mask pixels in column-major order is piecewise linear with knots at
     the flips. Interpolated at the patch borders, fractional or not, its differences are exact

@@ -9,10 +9,10 @@ from typing import Literal
 
 import numpy as np
 
-from samseg.pooling.grid import PATCH, patch_coverage
+from samseg.pooling.grid import patch_coverage
 from samseg.pooling.mean import weighted_mean
 from samseg.spec import Spec
-from samseg.types import Bool, Float32, Masks, Pooled
+from samseg.types import Bool, Features, Masks, Pooled
 
 _ROUNDING = 1e-4
 """Tolerance in px for the float32 rounding of coverage, so that one pixel is not more than one."""
@@ -21,21 +21,21 @@ _ROUNDING = 1e-4
 class MaskMean(Spec):
     """Unweighted mean of the patches that contain more than one pixel of a mask.
 
-    Pixels are those of the 1024 x 1024 frame that SAM encodes. The notebook first stretches each
-    image to a square of that size; here the aspect ratio is kept, as in SAM. On square images both
-    rules are the same.
+    Pixels are those of the network's input, for SAM a frame of 1024 x 1024 px. The notebook first
+    stretches each image to a square of that size; here the aspect ratio is kept, as in SAM. On
+    square images both rules are the same.
     """
 
     kind: Literal["mask_mean"] = "mask_mean"
 
-    def pool(self, features: Float32, masks: Masks | Bool) -> Pooled:
+    def pool(self, features: Features, masks: Masks | Bool) -> Pooled:
         """Return one embedding per mask.
 
         Args:
-            features: (256, 64, 64) float32, SAM's image embedding.
+            features: of the masks' image, from any network.
             masks: n masks, or a dense (n, h, w) bool array. A mask without more than one pixel in
                 any patch is `empty`.
         """
-        covered = patch_coverage(masks)
-        selected = covered * PATCH**2 > 1 + _ROUNDING
+        covered = patch_coverage(masks, features.grid)
+        selected = covered * features.grid.stride**2 > 1 + _ROUNDING
         return weighted_mean(features, selected.astype(np.float32), covered)

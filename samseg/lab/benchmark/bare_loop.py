@@ -14,8 +14,9 @@ from queue import Empty
 
 from samseg.engine.protocol import Heartbeat, Result, Slot, Task
 from samseg.errors import WorkersError
+from samseg.pooling import sam_grid
 from samseg.stages.embed.stage import EmbedEvent, EmbedSpec
-from samseg.types import Shard
+from samseg.types import Features, Shard
 
 _POLL_S = 1.0
 """Interval of checking that every process is alive."""
@@ -89,7 +90,7 @@ def loop(
             decoded = decode_one(spec.decode, raw, 0.0)
             if isinstance(decoded.image, Image):
                 masks, features = segmenter.segment(decoded.image.pixels)
-                pooled = spec.pooling.pool(features, masks)
+                pooled = spec.pooling.pool(Features(features, sam_grid(masks.size)), masks)
                 rows.add(decoded, decoded.image, masks, pooled, *parents(masks), 0.0, 0.0)
                 statuses["ok" if len(masks) else "no_masks"] += 1
             else:

@@ -17,13 +17,13 @@ import pyarrow.compute as pc
 from samseg.engine.protocol import Attempt, Engine, Heartbeat, Result, Slot, Task
 from samseg.errors import ImageError
 from samseg.output import Output
-from samseg.pooling import Pooling
+from samseg.pooling import Pooling, sam_grid
 from samseg.readers import Reader
 from samseg.readers.decode import DecodePolicy
 from samseg.sam.settings import MaskSettings, ModelSpec
 from samseg.stages.embed.prefetch import DecodedImage, Prefetcher, decode_one
 from samseg.stages.embed.shard_rows import ShardResult, ShardRows
-from samseg.types import RawImage, Shard
+from samseg.types import Features, RawImage, Shard
 
 EmbedEvent = Heartbeat | Result[Shard, ShardResult]
 """What an engine yields during this stage; the heartbeats count `masks`."""
@@ -220,7 +220,7 @@ class EmbedWork:
             error = ImageError("nonfinite", "the image encoder returned NaN or infinite features")
             rows.add_failure(decoded, error)
             return
-        pooled = self._spec.pooling.pool(features, masks)
+        pooled = self._spec.pooling.pool(Features(features, sam_grid(masks.size)), masks)
         parent, depth = parents(masks)
         pooled_at = time.perf_counter()
         rows.add(

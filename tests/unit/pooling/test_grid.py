@@ -5,7 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samseg.pooling.grid import GRID, PATCH, patch_borders, patch_coverage
+from samseg.pooling.grid import GRID, PATCH, patch_borders, patch_coverage, sam_grid
+from samseg.types import PatchGrid
+
+
+def cover(masks):
+    return patch_coverage(masks, sam_grid(masks.shape[1:]))
 
 
 def _overlaps(length, borders):
@@ -29,7 +34,7 @@ def _naive(mask):
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(0, 2**32 - 1), st.floats(0.02, 0.98))
 def test_equals_the_direct_sum(h, w, seed, density):
     mask = np.random.default_rng(seed).random((h, w)) < density
-    np.testing.assert_allclose(patch_coverage(mask[None])[0], _naive(mask), atol=2e-6)
+    np.testing.assert_allclose(cover(mask[None])[0], _naive(mask), atol=2e-6)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +42,7 @@ def test_equals_the_direct_sum(h, w, seed, density):
 )
 def test_full_mask_covers_the_image_and_not_the_padding(size):
     h, w = size
-    covered = patch_coverage(np.ones((1, h, w), dtype=bool))[0]
+    covered = cover(np.ones((1, h, w), dtype=bool))[0]
     np.testing.assert_allclose(covered, _naive(np.ones((h, w))), atol=2e-6)
     scale = 1024 / max(h, w)
     frame_h, frame_w = max(1, int(h * scale + 0.5)), max(1, int(w * scale + 0.5))
@@ -50,22 +55,32 @@ def test_counts_pixels_of_an_image_of_the_frame_s_size():
     rng = np.random.default_rng(1)
     mask = rng.random((1024, 1024)) < 0.3
     counts = mask.reshape(GRID, PATCH, GRID, PATCH).sum(axis=(1, 3))
-    np.testing.assert_array_equal(patch_coverage(mask[None])[0] * 256, counts)
+    np.testing.assert_array_equal(cover(mask[None])[0] * 256, counts)
 
 
 def test_masks_at_all_edges_and_an_empty_mask():
     masks = np.zeros((6, 37, 53), dtype=bool)
     masks[1, 0, :] = masks[2, -1, :] = masks[3, :, 0] = masks[4, :, -1] = True
     masks[5, 0, 0] = masks[5, -1, -1] = True
-    for got, mask in zip(patch_coverage(masks), masks, strict=True):
+    for got, mask in zip(cover(masks), masks, strict=True):
         np.testing.assert_allclose(got, _naive(mask), atol=2e-6)
 
 
 def test_no_masks():
-    assert patch_coverage(np.zeros((0, 5, 5), dtype=bool)).shape == (0, GRID, GRID)
+    assert cover(np.zeros((0, 5, 5), dtype=bool)).shape == (0, GRID, GRID)
 
 
 def test_borders_of_the_padding_have_no_extent():
-    borders = patch_borders((100, 200))
+    borders = patch_borders(sam_grid((100, 200)))
     assert (np.diff(borders.rows)[32:] == 0).all()
     assert borders.columns[-1] == 200
+
+
+def test_another_network_s_grid_has_its_own_stride_and_padding():
+    mask = np.zeros((1, 60, 80), dtype=bool)
+    mask[0, :9, 20:40] = True
+    grid = PatchGrid((60, 80), (120, 160), 32, (4, 5))  # 2 px of input per px of the image
+    covered = patch_coverage(mask, grid)[0]
+    wanted = np.zeros((4, 5))
+    wanted[0, 1:3] = 18 / 32 * np.array([24, 16]) / 32
+    np.testing.assert_allclose(covered, wanted, atol=1e-6)

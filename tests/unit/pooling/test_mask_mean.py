@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from samseg.pooling import Coverage, MaskMean, pool
+from samseg.pooling import Coverage, MaskMean, pool, sam_grid
+from samseg.types import Features
 
 
 def _notebook(mask, features):
@@ -15,6 +16,11 @@ def _notebook(mask, features):
         if mask[16 * y : 16 * y + 16, 16 * x : 16 * x + 16].sum() > 1
     ]
     return np.mean(chosen, axis=0)
+
+
+def of(masks, features):
+    """SAM's features of the image of these masks."""
+    return Features(features, sam_grid(masks.shape[1:]))
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +36,7 @@ def test_equals_the_notebook_on_square_images(features):
     masks[1, 640:642, 15:17] = True  # two pixels in each of two patches
     masks[2] = True
     masks[3, 7, 7:9] = True
-    got = MaskMean().pool(features, masks)
+    got = MaskMean().pool(of(masks, features), masks)
     for row, mask in zip(got.embeddings, masks, strict=True):
         np.testing.assert_allclose(row, _notebook(mask, features), atol=2e-6)
 
@@ -39,7 +45,7 @@ def test_single_pixel_in_a_patch_does_not_count(features):
     masks = np.zeros((2, 1024, 1024), dtype=bool)
     masks[0, 5, 5] = True
     masks[1, 5, 5:7] = True
-    got = MaskMean().pool(features, masks)
+    got = MaskMean().pool(of(masks, features), masks)
     assert got.empty.tolist() == [True, False]
     assert got.coverage.tolist() == pytest.approx([1 / 256, 2 / 256])
     assert not got.embeddings[0].any()
@@ -51,7 +57,7 @@ def test_single_pixel_of_a_small_image_fills_a_patch(features):
     mask[0, 9, 4] = True
     for pooling in (MaskMean(), Coverage()):
         np.testing.assert_allclose(
-            pooling.pool(features, mask).embeddings[0], features[:, 9, 4], atol=1e-6
+            pooling.pool(of(mask, features), mask).embeddings[0], features[:, 9, 4], atol=1e-6
         )
 
 
@@ -59,7 +65,7 @@ def test_coverage_weighs_by_fraction(features):
     mask = np.zeros((1, 1024, 1024), dtype=bool)
     mask[0, :16, 12:32] = True  # a quarter of patch (0, 0), the whole of (0, 1)
     wanted = (0.25 * features[:, 0, 0] + features[:, 0, 1]) / 1.25
-    got = Coverage().pool(features, mask)
+    got = Coverage().pool(of(mask, features), mask)
     np.testing.assert_allclose(got.embeddings[0], wanted, atol=1e-6)
     assert got.coverage[0] == pytest.approx(1.25)
 

@@ -30,7 +30,7 @@ from samseg.lab.benchmark.gpu.subject import PRECISIONS, CheckSubject
 from samseg.lab.benchmark.stopwatch import Site, Stopwatch
 from samseg.lab.benchmark.tasks import Rles
 from samseg.lab.benchmark.timing import timed
-from samseg.pooling import Coverage
+from samseg.pooling import pool
 from samseg.sam import segmenter as segmenter_module
 from samseg.sam.segmenter import Segmenter
 from samseg.sam.settings import Architecture, MaskSettings, Precision
@@ -88,7 +88,7 @@ def _samseg(
     memory = _peaks()
     sites: list[Site] = [*samseg_sites(), (segmenter_module, "suppress", NMS)]
     stages, (masks, features) = _watched(sites, segment)
-    stages[POOL] = 1e3 * timed(lambda: Coverage().pool(features, masks))[1].wall
+    stages[POOL] = 1e3 * timed(lambda: pool(features, masks))[1].wall
     seconds = [took.wall for _, took in runs]
     row = _row(subject, arch, settings, seconds, first.wall, stages, len(masks), memory)
     return row.model_copy(update={"precision": precision, "compiled": compiled}), masks.rles
