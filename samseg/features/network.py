@@ -1,0 +1,81 @@
+"""What every kind of embedding promises: settings that load a network, and what a network does."""
+
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import Field, field_validator
+
+from samseg.pooling import Coverage, Pooling
+from samseg.spec import Spec
+from samseg.types import Features, Float32, Pixels
+
+SAM_COLUMN = "sam"
+"""Name of the embedding that every folder has: the column `embedding` of `masks`."""
+
+EmbeddingName = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,63}$")]
+
+
+class FeatureNetwork(Protocol):
+    """A loaded network: dense features of an image, and embeddings from what is pooled of them."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of an embedding."""
+        ...
+
+    def encode(self, pixels: Pixels) -> Features:
+        """Return the features of one image, (h, w, 3) uint8 RGB.
+
+        An image that the network cannot represent has features that are not finite.
+        """
+        ...
+
+    def embed(self, pooled: Float32) -> Float32:
+        """Turn (n, c) pooled features into (n, dimension) embeddings."""
+        ...
+
+
+class EmbeddingSpec(Spec):
+    """One named embedding: an item of `embeddings` in a config.
+
+    Each kind adds `kind` and its own settings, and implements `recipe` and `load`.
+
+    Attributes:
+        name: names the embedding's table, `embeddings/{name}/`, and what `cluster.embedding` and
+            `nearest(..., embedding := ...)` refer to.
+        pooling: how the features under a mask become one vector.
+    """
+
+    name: EmbeddingName
+    pooling: Pooling = Coverage()
+
+    @field_validator("name")
+    @classmethod
+    def _not_the_column(cls, name: str) -> str:
+        if name == SAM_COLUMN:
+            raise ValueError(
+                "`sam` is the column `embedding` of `masks`, which every folder has; "
+                "choose another name, such as `sam_mean`"
+            )
+        return name
+
+    def recipe(self) -> dict[str, Any]:
+        """Return everything that determines the vectors, weights by their digest.
+
+        Neither the name nor where weights are found is part of it.
+
+        Raises:
+            CheckpointError: the weights cannot be identified.
+        """
+        raise NotImplementedError
+
+    def notice(self) -> str | None:
+        """Return what a user should know of the weights, such as their licence; None for ours."""
+        return None
+
+    def load(self, device: Literal["cpu", "cuda"]) -> FeatureNetwork:
+        """Load the network, in a worker; PyTorch's threads are the caller's to set.
+
+        Raises:
+            CheckpointError: the weights are missing, or not those of the recipe.
+        """
+        raise NotImplementedError
