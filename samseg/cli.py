@@ -103,6 +103,12 @@ def embed(config: ConfigPath, overrides: Overrides = None, retry_quarantined: Re
 
 
 @app.command()
+def describe(config: ConfigPath, overrides: Overrides = None) -> int:
+    """Add the named embeddings of the config to masks that lack them, without running SAM."""
+    return _stages("describe", config, overrides, lambda n: n.describe())
+
+
+@app.command()
 def cluster(config: ConfigPath, overrides: Overrides = None, refit: Refit = False) -> int:
     """Assign new masks to classes; refit if the lake has grown or with --refit."""
     return _stages("cluster", config, overrides, lambda n: n.cluster(refit))
@@ -134,25 +140,8 @@ def status(output: Annotated[str, typer.Argument(help="Output folder, or a confi
     uri = configs.load(output).output if output.endswith((".yaml", ".yml")) else output
     counts = status_of(Output.existing(uri))
     table = Table(show_header=False, box=None, pad_edge=False)
-    planned = counts.sources if counts.images_planned is None else counts.images_planned
-    unit = "tars" if counts.images_planned is None else "images"
-    table.add_row("planned", f"{planned} {unit} in {counts.shards} shards")
-    table.add_row(
-        "committed", f"{counts.images} images, {counts.masks} masks in {counts.committed} shards"
-    )
-    table.add_row(
-        "images", ", ".join(f"{n} {s}" for s, n in sorted(counts.statuses.items())) or "-"
-    )
-    table.add_row("pending", f"{counts.pending} shards, {counts.quarantined} quarantined")
-    if counts.codebook is not None:
-        table.add_row(
-            "classes",
-            f"{counts.classes} in codebook v{counts.codebook}; {counts.assigned} masks assigned, "
-            f"{counts.noise} noise",
-        )
-    table.add_row("nights", str(counts.nights))
-    complete = "yes" if counts.complete else "no; run `samseg nightly` again to resume"
-    table.add_row("complete", complete)
+    for row in counts.lines():
+        table.add_row(*row)
     Console(stderr=True).print(table)
     typer.echo(
         json.dumps(

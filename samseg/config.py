@@ -9,22 +9,21 @@ Importing this module loads neither torch nor ray.
 """
 
 import difflib
-import hashlib
-import json
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from samseg import schema
 from samseg.clustering.settings import ClusterSettings
 from samseg.engine import EngineSpec, RayPool
 from samseg.errors import ConfigError
 from samseg.exporters import Exporter
+from samseg.features import EfficientNetLite0Embedding, NamedEmbedding
 from samseg.pooling import Coverage, Pooling
 from samseg.readers import Reader
 from samseg.readers.decode import DecodePolicy
@@ -46,7 +45,9 @@ class Config(Spec):
         decode: how a file's bytes become the pixels given to the model.
         model: the checkpoint and the device it runs on.
         masks: automatic mask generation, with the names of `SamAutomaticMaskGenerator`.
-        pooling: how the features under a mask become an embedding.
+        pooling: how SAM's features under a mask become the embedding in `masks`.
+        embeddings: further embeddings of every mask, each in a table of its own; `[]` for none. The
+            default holds for new output folders: an existing one keeps those that it has.
         cluster: how classes are fitted and when.
         exports: formats written after clustering.
         engine: where the work runs.
@@ -58,9 +59,21 @@ class Config(Spec):
     model: ModelSpec = ModelSpec()
     masks: MaskSettings = MaskSettings()
     pooling: Pooling = Coverage()
+    embeddings: tuple[NamedEmbedding, ...] = (EfficientNetLite0Embedding(),)
     cluster: ClusterSettings = ClusterSettings()
     exports: tuple[Exporter, ...] = ()
     engine: EngineSpec = RayPool()
+
+    @field_validator("embeddings")
+    @classmethod
+    def _one_of_each_name(
+        cls, embeddings: tuple[NamedEmbedding, ...]
+    ) -> tuple[NamedEmbedding, ...]:
+        names = [e.name for e in embeddings]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two embeddings are named {twice[0]!r}; give each its own `name`")
+        return embeddings
 
     def to_yaml(self) -> str:
         """Return the resolved config as YAML, all defaults included."""
@@ -86,12 +99,6 @@ def recipe_of(config: Config, weights_sha256: str, masks: MaskSettings) -> dict[
         "masks": settings,
         "pooling": config.pooling.model_dump(mode="json"),
     }
-
-
-def fingerprint(recipe: Mapping[str, Any]) -> str:
-    """Return a hash of a recipe, 16 hex digits."""
-    text = json.dumps(recipe, sort_keys=True, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:

@@ -8,18 +8,22 @@ resolved config, `status.json` and the report page.
 import json
 import secrets
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 import samseg
-from samseg.config import Config, fingerprint, recipe_of
-from samseg.errors import LakeError, redact
-from samseg.output import Output
+from samseg import schema
+from samseg.config import Config, recipe_of
+from samseg.errors import ConfigError, LakeError, redact
+from samseg.output import Output, fingerprint
 from samseg.progress import Meter, Progress, Silent, duration
+from samseg.resume import cluster_embedding, completed, completed_embedding, resumed
 from samseg.sam.weights import registry as checkpoints
 from samseg.stages.cluster.stage import ClusterReport
 from samseg.stages.cluster.stage import cluster as cluster_stage
+from samseg.stages.describe.stage import DescribeSpec, DescribeTotals, undescribed
+from samseg.stages.describe.stage import describe as describe_stage
 from samseg.stages.embed.stage import EmbedSpec, EmbedTotals, pending
 from samseg.stages.embed.stage import embed as embed_stage
 from samseg.stages.export import export as export_stage
@@ -27,31 +31,7 @@ from samseg.stages.plan import PlanReport
 from samseg.stages.plan import plan as plan_stage
 from samseg.stages.report.stage import report as report_stage
 from samseg.stages.status import Status, status_of
-
-
-@dataclass(slots=True)
-class Summary:
-    """Result of a night: the last line of every command, and `status.json`.
-
-    Attributes:
-        output: URI of the output folder.
-        stamp: name of the night.
-        exit: 0 done, 1 done with failed images or shards given up.
-        seconds: wall seconds per stage.
-        counts: counts per stage.
-        page: URI of the report page, if one was written.
-    """
-
-    output: str
-    stamp: str
-    exit: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)
-    counts: dict[str, Any] = field(default_factory=dict)
-    page: str | None = None
-
-    def line(self, command: str) -> str:
-        """Return the summary as one line of JSON."""
-        return json.dumps({"samseg": command, **asdict(self)}, default=str)
+from samseg.summary import Summary
 
 
 class Night:
@@ -60,17 +40,20 @@ class Night:
     def __init__(self, config: Config, progress: Progress | None = None):
         """Resolve the checkpoint and the recipe; nothing is written yet.
 
+        Settings that the config leaves open are those of the output folder, if it exists.
+
         Raises:
             CheckpointError: the weights cannot be found or do not match the pinned digest.
         """
-        self.config = config
         self.output = Output(config.output)
+        self.config = config = resumed(config, self.output)
         self.progress = progress or Silent()
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         self.summary = Summary(self.output.uri, f"{stamp}-{secrets.token_hex(2)}")
         weights = checkpoints.identify(config.model)
         self.masks = config.masks.resolved(weights.recommended)
         self.clustering = config.cluster
+        self._guarded = False
         self.recipe = recipe_of(config, weights.sha256, self.masks)
 
     def run(self, refit: bool = False, retry_quarantined: bool = False) -> Summary:
@@ -90,7 +73,7 @@ class Night:
             LakeError: the lake cannot be listed or contains no images.
         """
         started = self._start("plan", None, "objects")
-        self.output.guard(self.recipe)
+        self._guard()
         planned = plan_stage(self.output, self.config.reader)
         self._finish(
             "plan",
@@ -111,23 +94,24 @@ class Night:
         Raises:
             LakeError: there is no plan yet.
         """
-        self.output.guard(self.recipe)
+        self._guard()
         todo = pending(self.output, retry_quarantined)
         if not todo.shards and not self.output.plan_numbers():
             raise LakeError(f"{self.output.uri} has no plan; run `samseg plan` first")
         started = self._start("embed", todo.images, "images")
-        embedding = EmbedSpec(
+        spec = EmbedSpec(
             output=self.output.uri,
             reader=self.config.reader,
             decode=self.config.decode,
             model=self.config.model,
             masks=self.masks,
             pooling=self.config.pooling,
+            embeddings=self.config.embeddings,
         )
         done = EmbedTotals()
         if todo.shards:
             shards, meter = todo.read(self.output), Meter(self.progress)
-            done = embed_stage(self.output, embedding, shards, self.config.engine, meter)
+            done = embed_stage(self.output, spec, shards, self.config.engine, meter)
         rate = done.images / done.wall_s if done.wall_s else 0.0
         text = f"{done.images} images, {done.masks} masks"
         if done.images:
@@ -156,18 +140,59 @@ class Night:
                 f"{len(given_up)} shards are in {self.output.uri}/quarantine; "
                 "`--retry-quarantined` retries them"
             )
+        names = tuple(e.name for e in self.config.embeddings)
+        if lacking := undescribed(self.output, names):
+            self.progress.note(
+                f"{len(lacking)} committed shards lack an embedding of {', '.join(names)}; "
+                "`samseg describe -c CONFIG` adds it"
+            )
         if done.failed or given_up:
             self.summary.exit = 1
+        return done
+
+    def describe(self) -> DescribeTotals:
+        """Add the named embeddings of the config to the committed shards that lack them.
+
+        Raises:
+            ConfigError: there is no output folder yet, or the config names no embeddings.
+        """
+        if self.output.recipe() is None:
+            raise ConfigError(
+                f"there is no output folder at {redact(self.output.uri)}; `samseg nightly` "
+                "creates one"
+            )
+        if not self.config.embeddings:
+            raise ConfigError(
+                f"neither the config nor {redact(self.output.uri)} names an embedding to add; "
+                "set embeddings, for example [{kind: efficientnet_lite0}]"
+            )
+        self._guard()
+        started = self._start("describe", None, "images")
+        spec = DescribeSpec(
+            self.output.uri, self.config.reader, self.config.decode, self.config.embeddings
+        )
+        done = describe_stage(
+            self.output, spec, self.config.engine, self.config.model.device, Meter(self.progress)
+        )
+        self.summary.exit = 1 if done.given_up else self.summary.exit
+        counts = {
+            "shards": done.shards,
+            "given_up": done.given_up,
+            "images": done.images,
+            "statuses": dict(done.statuses),
+        }
+        self._finish("describe", started, counts, str(done))
         return done
 
     def cluster(self, refit: bool = False) -> ClusterReport:
         """Assign new masks to classes; refit if the lake has grown enough or on request."""
         started = self._start("cluster", None, "masks")
+        embedding = cluster_embedding(self.config, self.output)
         clustered = cluster_stage(
             self.output,
-            self.config.cluster,
+            self.config.cluster.model_copy(update={"embedding": embedding}),
             refit=refit,
-            recipe_fingerprint=fingerprint(self.recipe),
+            recipe_fingerprint=fingerprint(self.output.recipe() or self.recipe),
             on_progress=self.progress.update,
         )
         noise = clustered.noise / clustered.masks if clustered.masks else 0.0
@@ -234,6 +259,22 @@ class Night:
             json.dumps(status, indent=2, default=str).encode(),
         )
         return self.summary
+
+    def _guard(self) -> None:
+        """Create the recipes of a new folder, or check those of an existing one.
+
+        Those of named embeddings come first: a folder with a recipe and no embedding is an old one.
+        """
+        if self._guarded:
+            return
+        for spec in self.config.embeddings:
+            recipe = {"schema": schema.VERSION} | spec.recipe()
+            key = self.output.embedding_recipe_key(spec.name)
+            self.output.guard(recipe, key, completed_embedding)
+            if (notice := spec.notice()) is not None:
+                self.progress.note(notice)
+        self.output.guard(self.recipe, completed=completed)
+        self._guarded = True
 
     def _start(self, stage: str, total: int | None, unit: str) -> float:
         self.progress.start(stage, total, unit)

@@ -4,8 +4,9 @@ The folder is the only state shared between nights. Every object is created once
 (`ObjectStorage.put_new`) and never renamed, appended to or deleted. The README shows the tree.
 """
 
+import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,12 @@ from samseg import schema
 from samseg.errors import ConfigError, RecipeError, redact
 from samseg.storage import ObjectStorage, open_output
 from samseg.types import Shard, Source
+
+
+def fingerprint(recipe: Mapping[str, Any]) -> str:
+    """Return a hash of a recipe, 16 hex digits."""
+    text = json.dumps(recipe, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 class Output:
@@ -60,6 +67,16 @@ class Output:
         return f"masks/part-{shard_id}.parquet"
 
     @staticmethod
+    def embedding_recipe_key(name: str) -> str:
+        """Key of the recipe of a named embedding."""
+        return f"embeddings/{name}/recipe.json"
+
+    @staticmethod
+    def embeddings_key(name: str, shard_id: str) -> str:
+        """Key of a shard's part of a named embedding."""
+        return f"embeddings/{name}/part-{shard_id}.parquet"
+
+    @staticmethod
     def images_key(shard_id: str) -> str:
         """Key of a shard's images part; its presence is the commit of the shard."""
         return f"images/part-{shard_id}.parquet"
@@ -91,33 +108,59 @@ class Output:
 
     # ------------------------------------------------------------------ the recipe
 
-    def guard(self, recipe: Mapping[str, Any]) -> None:
-        """Create `recipe.json`, or check that the existing one is equal.
+    def guard(
+        self,
+        recipe: Mapping[str, Any],
+        key: str = recipe_key,
+        completed: Callable[[dict[str, Any]], dict[str, Any]] = lambda stored: stored,
+    ) -> None:
+        """Create a recipe, or check that the stored one is the same.
+
+        Args:
+            recipe: everything that determines the rows.
+            key: of the folder's recipe, or of a named embedding's.
+            completed: adds to a stored recipe what a later version of samseg has added, with the
+                values that hold in the folder. `schema` is not compared.
 
         Raises:
-            RecipeError: it differs; the message lists every differing key.
+            RecipeError: the stored recipe differs; all differing keys are listed.
         """
         wanted = json.loads(json.dumps(recipe))
-        if self.storage.put_new(self.recipe_key, json.dumps(wanted, indent=2).encode()):
+        if self.storage.put_new(key, json.dumps(wanted, indent=2).encode()):
             return
-        found = self.recipe()
-        differing = sorted(_differences(found or {}, wanted))
+        stored = json.loads(self.storage.get(key))
+        if stored.get("schema", 1) > schema.VERSION:
+            raise RecipeError(
+                f"{self.uri} was written by a later version of samseg (format {stored['schema']}, "
+                f"this one knows {schema.VERSION}); update samseg"
+            )
+        stored = completed(stored)
+        differing = sorted(_differences(stored | {"schema": None}, wanted | {"schema": None}))
         if differing:
             lines = "\n".join(
                 f"  {key}: the folder has {_short(stored)}, the config wants {_short(value)}"
                 for key, stored, value in differing
             )
+            folder = self.storage.uri_of(key).removesuffix(f"/{self.recipe_key}")
+            other = "Write to a new output folder" if folder == self.uri else "Use another name"
             raise RecipeError(
-                f"{self.uri} was written with another recipe, and a folder has only one:\n"
-                f"{lines}\n"
-                "Write to a new output folder, or restore these values in the config."
+                f"{folder} was written with another recipe, and a folder has only one:\n{lines}\n"
+                f"{other}, or restore these values in the config."
             )
 
-    def recipe(self) -> dict[str, Any] | None:
-        """Return the recipe of this folder, None if it has none yet."""
-        if not self.storage.exists(self.recipe_key):
-            return None
-        return dict(json.loads(self.storage.get(self.recipe_key)))
+    def recipe(self, embedding: str | None = None) -> dict[str, Any] | None:
+        """Return the recipe of this folder or of a named embedding, None if it has none yet."""
+        key = self.recipe_key if embedding is None else self.embedding_recipe_key(embedding)
+        return dict(json.loads(self.storage.get(key))) if self.storage.exists(key) else None
+
+    def embeddings(self) -> list[str]:
+        """Names of the named embeddings, sorted."""
+        names = sorted(self.storage.folders("embeddings"))
+        return [n for n in names if self.storage.exists(self.embedding_recipe_key(n))]
+
+    def embedded(self, name: str) -> set[str]:
+        """Return the ids of shards that have a part of a named embedding."""
+        return self._stems(f"embeddings/{name}/", "part-", ".parquet")
 
     # ------------------------------------------------------------------ plans and commits
 

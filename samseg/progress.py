@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from samseg.engine.protocol import Heartbeat
 
 if TYPE_CHECKING:  # loads object stores, which benchmarks and evaluations do without
+    from samseg.stages.describe.stage import DescribeEvent
     from samseg.stages.embed.stage import EmbedEvent
 
 _LINE_EVERY_S = 15.0
@@ -149,18 +150,15 @@ class Meter:
         self._running: dict[str, Heartbeat] = {}
         self._images = self._masks = self._failed = 0
 
-    def __call__(self, event: "EmbedEvent") -> None:
+    def __call__(self, event: "EmbedEvent | DescribeEvent") -> None:
         """Count one event."""
         if isinstance(event, Heartbeat):
             self._running[event.task_id] = event
         else:
             self._running.pop(event.task.id, None)
             if event.value:
-                statuses = event.value.statuses
-                self._images += sum(statuses.values())
-                self._failed += sum(
-                    n for status, n in statuses.items() if status not in ("ok", "no_masks")
-                )
+                self._images += event.value.images
+                self._failed += event.value.failed
                 self._masks += event.value.masks
             else:
                 self._progress.note(

@@ -82,6 +82,15 @@ IMAGES = _table(
     ],
 )
 
+EMBEDDINGS = _table(
+    "embeddings",  # of one name; sorted by samseg.types.sample_rank_of(mask_id)
+    [
+        ("mask_id", pa.string()),
+        ("status", pa.string()),  # samseg.types.EMBEDDING_STATUSES
+        ("embedding", EMBEDDING),  # or another length (`sized`); null unless the status is ok
+    ],
+)
+
 ASSIGNMENTS = _table(
     "assignments",
     [
@@ -142,12 +151,10 @@ CELLS = _table(
 )
 
 
-def encode(table: pa.Table) -> bytes:
-    """Encode a table as one Parquet object."""
+def encode(table: pa.Table, row_group: int = _ROW_GROUP) -> bytes:
+    """Encode a table as one Parquet object, `row_group` rows in each row group."""
     sink = pa.BufferOutputStream()
-    pq.write_table(
-        table, sink, compression="zstd", row_group_size=_ROW_GROUP, write_page_index=True
-    )
+    pq.write_table(table, sink, compression="zstd", row_group_size=row_group, write_page_index=True)
     return sink.getvalue().to_pybytes()
 
 

@@ -34,6 +34,22 @@ STATUSES = (
 )
 """Values of the `status` column of `images`. The first two are successes."""
 
+EMBEDDING_STATUSES = (
+    "ok",
+    "empty",
+    "nonfinite",
+    "missing",
+    "changed",
+    "undecodable",
+    "too_large",
+    "crashed",
+)
+"""Values of `status` in `embeddings/{name}/`; only rows of the first one have a vector.
+
+The first three are of the mask, as in `masks`. The others are of its image, when an embedding is
+added to an existing output: it is no longer there, its bytes are not those of the masks, or it
+cannot be decoded now."""
+
 
 # --------------------------------------------------------------------------- the lake
 
@@ -92,6 +108,16 @@ def image_id_of(key: str) -> str:
 def mask_id_of(image_id: str, mask_index: int) -> str:
     """Return the mask id: image id and position within the image's masks."""
     return f"{image_id}-{mask_index:04d}"
+
+
+def sample_rank_of(mask_id: str) -> int:
+    """Return a 64-bit hash of a mask id; a sample of n masks takes the n smallest ones.
+
+    So samples do not depend on the order of nights or on shards, and a lake that has grown keeps
+    most of its sample. Parts of named embeddings are sorted by it: a sample is a prefix of each.
+    """
+    digest = hashlib.blake2b(mask_id.encode(), digest_size=8, person=b"samseg-ref").digest()
+    return int.from_bytes(digest, "big")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Named embeddings: other networks' features, pooled under the same masks as SAM's.
 
-To add a kind, write a file with an `EmbeddingSpec` that has a `kind`, `recipe()` (what determines
-the vectors) and `load(device)`, which returns a network with `encode(pixels) -> Features`
-and `embed(pooled) -> embeddings`; add it to the union here. The contract test then covers it.
+To add a kind, write a file with an `EmbeddingSpec` that has a `kind`, `digests()` (of its weights)
+and `load(device)`, which returns a network with `encode(pixels) -> Features` and
+`embed(pooled) -> embeddings`; add it to the union here. The contract test then covers it.
 """
 
 from typing import Annotated

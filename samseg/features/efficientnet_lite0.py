@@ -8,7 +8,7 @@ of a lake need none.
 
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -37,16 +37,10 @@ class EfficientNetLite0Embedding(EmbeddingSpec):
     long_side: Literal[640, 1024] = 640
     pooling: Pooling = CoverageSquared()
 
-    def recipe(self) -> dict[str, Any]:
-        """See `EmbeddingSpec.recipe`."""
+    def digests(self) -> dict[str, str]:
+        """See `EmbeddingSpec.digests`."""
         weights, projection = _digests()
-        return {
-            "kind": self.kind,
-            "weights_sha256": weights,
-            "projection_sha256": projection,
-            "long_side": self.long_side,
-            "pooling": self.pooling.model_dump(mode="json"),
-        }
+        return {"weights_sha256": weights, "projection_sha256": projection}
 
     def load(self, device: Literal["cpu", "cuda"]) -> FeatureNetwork:
         """See `EmbeddingSpec.load`."""

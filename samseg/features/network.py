@@ -1,6 +1,6 @@
 """What every kind of embedding promises: settings that load a network, and what a network does."""
 
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import Field, field_validator
 
@@ -37,13 +37,16 @@ class FeatureNetwork(Protocol):
 class EmbeddingSpec(Spec):
     """One named embedding: an item of `embeddings` in a config.
 
-    Each kind adds `kind` and its own settings, and implements `recipe` and `load`.
+    Each kind adds `kind` and its own settings, names those in `PLACES` that only say where weights
+    are, and implements `digests` and `load`.
 
     Attributes:
         name: names the embedding's table, `embeddings/{name}/`, and what `cluster.embedding` and
             `nearest(..., embedding := ...)` refer to.
         pooling: how the features under a mask become one vector.
     """
+
+    PLACES: ClassVar[frozenset[str]] = frozenset()
 
     name: EmbeddingName
     pooling: Pooling = Coverage()
@@ -58,13 +61,23 @@ class EmbeddingSpec(Spec):
             )
         return name
 
+    def settings(self) -> dict[str, Any]:
+        """Return the settings that determine the vectors: neither names nor places of weights."""
+        return self.model_dump(mode="json", exclude={"name", *self.PLACES})
+
     def recipe(self) -> dict[str, Any]:
         """Return everything that determines the vectors, weights by their digest.
 
-        Neither the name nor where weights are found is part of it.
-
         Raises:
             CheckpointError: the weights cannot be identified.
+        """
+        return self.settings() | self.digests()
+
+    def digests(self) -> dict[str, str]:
+        """Return the sha256 of the weights (`weights_sha256`), and of what else is read.
+
+        Raises:
+            CheckpointError: they cannot be identified.
         """
         raise NotImplementedError
 

@@ -5,7 +5,7 @@ masks. The encoder runs once more for it, also where it is the one that makes th
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -27,22 +27,19 @@ class SamEmbedding(EmbeddingSpec):
         precision: of the large matrix products.
     """
 
+    PLACES: ClassVar[frozenset[str]] = frozenset({"checkpoint", "sha256"})
+
     kind: Literal["sam"] = "sam"
     name: EmbeddingName = "sam_encoder"
     checkpoint: str = Field(default="tiny", min_length=1)
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     precision: Precision = "float32"
 
-    def recipe(self) -> dict[str, Any]:
-        """See `EmbeddingSpec.recipe`."""
+    def digests(self) -> dict[str, str]:
+        """See `EmbeddingSpec.digests`."""
         from samseg.sam.weights.registry import identify
 
-        return {
-            "kind": self.kind,
-            "weights_sha256": identify(self._model()).sha256,
-            "precision": self.precision,
-            "pooling": self.pooling.model_dump(mode="json"),
-        }
+        return {"weights_sha256": identify(self._model()).sha256}
 
     def load(self, device: Literal["cpu", "cuda"]) -> FeatureNetwork:
         """See `EmbeddingSpec.load`."""

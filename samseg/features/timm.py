@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -52,6 +52,8 @@ class TimmEmbedding(EmbeddingSpec):
         sha256: digest of that file.
     """
 
+    PLACES: ClassVar[frozenset[str]] = frozenset({"weights", "sha256"})
+
     kind: Literal["timm"] = "timm"
     name: EmbeddingName = "timm"
     model: str = Field(min_length=1)
@@ -66,16 +68,9 @@ class TimmEmbedding(EmbeddingSpec):
             raise ValueError("`weights` and `sha256` go together: the file, and its digest")
         return self
 
-    def recipe(self) -> dict[str, Any]:
-        """See `EmbeddingSpec.recipe`; weights that `timm` fetches are identified by content."""
-        return {
-            "kind": self.kind,
-            "model": self.model,
-            "layers": list(self.layers),
-            "weights_sha256": self.sha256 or _content_digest(self._created().model),
-            "long_side": self.long_side,
-            "pooling": self.pooling.model_dump(mode="json"),
-        }
+    def digests(self) -> dict[str, str]:
+        """See `EmbeddingSpec.digests`; weights that `timm` fetches are identified by content."""
+        return {"weights_sha256": self.sha256 or _content_digest(self._created().model)}
 
     def notice(self) -> str | None:
         """See `EmbeddingSpec.notice`."""

@@ -30,6 +30,7 @@ class Status:
         classes: its active classes.
         assigned: masks with a class under it.
         noise: masks without a class.
+        embeddings: committed shards that have each named embedding, by name.
         nights: nights run.
     """
 
@@ -45,6 +46,7 @@ class Status:
     classes: int
     assigned: int
     noise: int
+    embeddings: dict[str, int]
     nights: int
 
     @property
@@ -57,6 +59,35 @@ class Status:
         """Whether every planned image has a row."""
         all_images = self.images_planned is None or self.images_planned == self.images
         return self.committed == self.shards and all_images
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Return what a person wants to know, as rows of a label and a text."""
+        planned = self.sources if self.images_planned is None else self.images_planned
+        unit = "tars" if self.images_planned is None else "images"
+        by_status = ", ".join(f"{n} {s}" for s, n in sorted(self.statuses.items()))
+        rows = [
+            ("planned", f"{planned} {unit} in {self.shards} shards"),
+            (
+                "committed",
+                f"{self.images} images, {self.masks} masks in {self.committed} shards",
+            ),
+            ("images", by_status or "-"),
+            ("pending", f"{self.pending} shards, {self.quarantined} quarantined"),
+        ]
+        for name, shards in self.embeddings.items():
+            lacking = self.committed - shards
+            hint = "; `samseg describe -c CONFIG` adds it to the others" if lacking else ""
+            rows.append((f"embedding {name}", f"{shards} of {self.committed} shards{hint}"))
+        if self.codebook is not None:
+            rows.append(
+                (
+                    "classes",
+                    f"{self.classes} in codebook v{self.codebook}; {self.assigned} masks assigned, "
+                    f"{self.noise} noise",
+                )
+            )
+        complete = "yes" if self.complete else "no; run `samseg nightly` again to resume"
+        return [*rows, ("nights", str(self.nights)), ("complete", complete)]
 
 
 def status_of(output: Output) -> Status:
@@ -94,5 +125,6 @@ def status_of(output: Output) -> Status:
         classes=classes,
         assigned=assigned,
         noise=noise,
+        embeddings={name: len(done & output.embedded(name)) for name in output.embeddings()},
         nights=len(output.nights()),
     )

@@ -5,7 +5,6 @@ of nights nor on how masks are packed into shards, and changes little as the lak
 shard and the chosen rows are in memory at a time.
 """
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +17,7 @@ from samseg.clustering.levels import LeftOut
 from samseg.clustering.sample import FitSample
 from samseg.output import Output
 from samseg.stages.cluster.embeddings import Embeddings
-from samseg.types import NOISE, Bool, Int32, Int64
+from samseg.types import NOISE, Bool, Int32, Int64, sample_rank_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,9 @@ def _choose(
         mask_ids, rows = _candidates(embeddings, shard, left_out)
         total += len(rows)
         ids = np.concatenate([ids, np.array(mask_ids, object)])
-        hashes = np.concatenate([hashes, np.array([_hash(i) for i in mask_ids], np.uint64)])
+        hashes = np.concatenate(
+            [hashes, np.array([sample_rank_of(i) for i in mask_ids], np.uint64)]
+        )
         new_positions = np.stack([np.full(len(rows), number), rows], axis=1)
         positions = np.concatenate([positions, new_positions])
         if len(hashes) > 2 * size or (number == len(shards) - 1 and len(hashes) > size):
@@ -134,8 +135,3 @@ def _left_out(column: pa.ChunkedArray, left_out: LeftOut) -> Bool:
     present = column.is_valid().to_numpy().astype(np.bool_)
     present[present] = left_out(schema.matrix_of(column.filter(pa.array(present))))
     return present
-
-
-def _hash(mask_id: str) -> int:
-    digest = hashlib.blake2b(mask_id.encode(), digest_size=8, person=b"samseg-ref").digest()
-    return int.from_bytes(digest, "big")

@@ -13,11 +13,19 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 from samseg.errors import ImageError
-from samseg.readers import Reader
 from samseg.readers.decode import DecodePolicy
 from samseg.types import Image, RawImage, Shard
+
+
+class ShardReader(Protocol):
+    """What reading needs of a reader."""
+
+    def read(self, shard: Shard, max_bytes: int) -> Iterator[RawImage]:
+        """Yield the images of a shard in reading order."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +67,7 @@ def decode_one(policy: DecodePolicy, raw: RawImage, read_s: float) -> DecodedIma
 class Prefetcher:
     """Reads and decodes the images of one shard after another in the background."""
 
-    def __init__(self, reader: Reader, policy: DecodePolicy, threads: int, ahead: int):
+    def __init__(self, reader: ShardReader, policy: DecodePolicy, threads: int, ahead: int):
         """Create the decoding threads; nothing is read yet.
 
         Args:
@@ -110,7 +118,7 @@ class _Stream:
 
     def __init__(
         self,
-        reader: Reader,
+        reader: ShardReader,
         policy: DecodePolicy,
         shard: Shard,
         pool: ThreadPoolExecutor,
@@ -133,7 +141,7 @@ class _Stream:
         """Tell the producer to stop before its next image."""
         self._stopped.set()
 
-    def _produce(self, reader: Reader, policy: DecodePolicy, pool: ThreadPoolExecutor) -> None:
+    def _produce(self, reader: ShardReader, policy: DecodePolicy, pool: ThreadPoolExecutor) -> None:
         try:
             started = time.perf_counter()
             for raw in reader.read(self.shard, policy.max_bytes):

@@ -1,12 +1,13 @@
 """The rows of one shard, collected image by image, and their commit.
 
-Two create-only PUTs: the masks part, then the images part, whose presence is the commit. If another
-attempt has already written the masks part, that part is kept, and the images part is adapted to it:
-mask counts and statuses are taken from the stored part.
+Create-only PUTs: the masks part, the parts of named embeddings, then the images part, whose
+presence is the commit. If another attempt has already written the masks part, that part is kept,
+and all others are adapted to it: named embeddings are made of the stored masks, and mask counts and
+statuses are taken from them.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +16,15 @@ import pyarrow as pa
 
 from samseg import schema
 from samseg.errors import ImageError
+from samseg.features import MaskEmbeddings
 from samseg.output import Output
+from samseg.stages.embed.named_rows import NamedRows
 from samseg.stages.embed.prefetch import DecodedImage
 from samseg.types import Image, Int32, Masks, Pooled, Shard, mask_id_of
 
 _ERROR_LENGTH = 300
+_SHAPES = ("mask_id", "rle")
+_STORED = ("mask_id", "image_id", "mask_index", "rle")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +43,34 @@ class ShardResult:
     seconds: Mapping[str, float]
     committed: bool = True
 
+    @property
+    def images(self) -> int:
+        """Images of the shard, failed ones included."""
+        return sum(self.statuses.values())
+
+    @property
+    def failed(self) -> int:
+        """Images that could not be labelled."""
+        return sum(n for s, n in self.statuses.items() if s not in ("ok", "no_masks"))
+
 
 class ShardRows:
     """Rows of `images` and `masks` for one shard, in reading order."""
 
-    def __init__(self, shard: Shard):
-        """Start with no rows."""
+    def __init__(self, shard: Shard, embeddings: Mapping[str, int] | None = None):
+        """Start with no rows.
+
+        Args:
+            shard: the shard.
+            embeddings: dimension of each named embedding, by name.
+        """
         self.shard = shard
         self.masks = 0
+        self._named = [NamedRows(name, d) for name, d in (embeddings or {}).items()]
         self._images: list[dict[str, Any]] = []
         self._parts: list[pa.Table] = []
         self._seconds: Counter[str] = Counter()
+        self._masks_written = False
 
     def add(
         self,
@@ -60,6 +82,7 @@ class ShardRows:
         depth: Int32,
         segment_s: float,
         pool_s: float,
+        named: Sequence[MaskEmbeddings] = (),
     ) -> None:
         """Add one labelled image.
 
@@ -71,7 +94,8 @@ class ShardRows:
             parent: (n,) int32, index of the mask that contains each one, -1 if none does.
             depth: (n,) int32, number of masks above each one in the mask hierarchy.
             segment_s: seconds spent segmenting.
-            pool_s: seconds spent pooling.
+            pool_s: seconds spent pooling, and on named embeddings.
+            named: the masks' named embeddings, in the order of those given at the start.
         """
         h, w = masks.size
         self._add_image(
@@ -88,6 +112,8 @@ class ShardRows:
         if len(masks):
             self._parts.append(_mask_table(decoded, masks, pooled, parent, depth))
             self.masks += len(masks)
+            for rows, found in zip(self._named, named, strict=True):
+                rows.add(self._parts[-1]["mask_id"].to_pylist(), found)
 
     def add_failure(self, decoded: DecodedImage, error: ImageError) -> None:
         """Add one image that could not be labelled."""
@@ -102,12 +128,34 @@ class ShardRows:
             masks=0,
         )
 
-    def commit(self, output: Output) -> ShardResult:
-        """Write both parts; see the module docstring for concurrent attempts."""
-        parts = pa.concat_tables([schema.MASKS.empty_table(), *self._parts])
-        masks_key = output.masks_key(self.shard.id)
-        if not output.storage.put_new(masks_key, schema.encode(parts)):
-            self._adapt_to(output.read(masks_key, ["image_id", "rle"]))
+    def put_masks(self, output: Output) -> pa.Table | None:
+        """Write the masks part.
+
+        Returns:
+            The masks part of another attempt, if there is one with other masks; the rows of images
+            are adapted to it, and named embeddings have to be made of its masks.
+        """
+        self._masks_written = True
+        part = pa.concat_tables([schema.MASKS.empty_table(), *self._parts])
+        key = output.masks_key(self.shard.id)
+        if output.storage.put_new(key, schema.encode(part)):
+            return None
+        stored = output.read(key, list(_STORED))
+        self._adapt_to(stored)
+        same = stored.select(_SHAPES).equals(part.select(_SHAPES))
+        return None if same else stored
+
+    def commit(self, output: Output, named: Sequence[NamedRows] | None = None) -> ShardResult:
+        """Write all parts that are not written yet, the images part last.
+
+        Args:
+            output: the output folder.
+            named: rows of named embeddings, in place of those added with the images.
+        """
+        if not self._masks_written:
+            self.put_masks(output)
+        for rows in self._named if named is None else named:
+            rows.put(output, self.shard.id)
         images = schema.table_of(self._images, schema.IMAGES)
         committed = output.storage.put_new(output.images_key(self.shard.id), schema.encode(images))
         return ShardResult(
@@ -121,7 +169,7 @@ class ShardRows:
         """Take mask counts and the resulting statuses from a stored masks part."""
         sizes: dict[str, list[int]] = {}
         counts: dict[str, int] = defaultdict(int)
-        for row in stored.to_pylist():
+        for row in stored.select(["image_id", "rle"]).to_pylist():
             counts[row["image_id"]] += 1
             sizes[row["image_id"]] = row["rle"]["size"]
         for row in self._images:

@@ -1,8 +1,9 @@
 """The embed stage: segments images, pools embeddings, commits shard by shard.
 
-`EmbedWork` labels one shard in a worker: read, decode, segment, pool, then two create-only PUTs,
-the masks part and the images part, of which the second is the commit. Pixels, features and
-embeddings leave the worker only for storage. `embed` runs it on an engine.
+`EmbedWork` labels one shard in a worker: read, decode, segment, pool SAM's and the named networks'
+features, then create-only PUTs: the masks part, named embeddings, and the images part, which is the
+commit. Named embeddings are of the masks that are stored, also where another attempt stored them.
+Pixels, features and embeddings leave the worker only for storage. `embed` runs it on an engine.
 """
 
 import time
@@ -16,14 +17,17 @@ import pyarrow.compute as pc
 
 from samseg.engine.protocol import Attempt, Engine, Heartbeat, Result, Slot, Task
 from samseg.errors import ImageError
+from samseg.features import Embedder, NamedEmbedding
 from samseg.output import Output
 from samseg.pooling import Pooling, sam_grid
 from samseg.readers import Reader
 from samseg.readers.decode import DecodePolicy
 from samseg.sam.settings import MaskSettings, ModelSpec
-from samseg.stages.embed.prefetch import DecodedImage, Prefetcher, decode_one
+from samseg.stages.embed.prefetch import DecodedImage
+from samseg.stages.embed.shard_images import ShardImages
 from samseg.stages.embed.shard_rows import ShardResult, ShardRows
-from samseg.types import Features, RawImage, Shard
+from samseg.stages.embed.stored_masks import StoredMasks, embed_stored
+from samseg.types import Features, Shard
 
 EmbedEvent = Heartbeat | Result[Shard, ShardResult]
 """What an engine yields during this stage; the heartbeats count `masks`."""
@@ -39,7 +43,8 @@ class EmbedSpec:
         decode: decodes them.
         model: the checkpoint.
         masks: mask settings with the checkpoint's defaults filled in.
-        pooling: pools features under masks into embeddings.
+        pooling: pools SAM's features under masks into the embeddings of `masks`.
+        embeddings: the named embeddings, made in the same pass.
     """
 
     output: str
@@ -48,6 +53,7 @@ class EmbedSpec:
     model: ModelSpec
     masks: MaskSettings
     pooling: Pooling
+    embeddings: tuple[NamedEmbedding, ...] = ()
 
     def build(self, slot: Slot) -> "EmbedWork":
         """Load the model in the worker."""
@@ -157,10 +163,10 @@ def embed(
 
 
 class EmbedWork:
-    """The work of one worker: holds the model on its device and the prefetcher."""
+    """The work of one worker: holds the models on their device and reads ahead."""
 
     def __init__(self, spec: EmbedSpec, slot: Slot):
-        """Load the model; runs once per worker."""
+        """Load the models; runs once per worker."""
         from samseg.sam.segmenter import Segmenter
 
         self._spec = spec
@@ -168,42 +174,29 @@ class EmbedWork:
         self._segmenter = Segmenter.load(
             spec.model, spec.masks, device=slot.device, threads=slot.threads
         )
-        self._prefetcher = Prefetcher(
-            spec.reader, spec.decode, threads=slot.threads, ahead=slot.threads
-        )
+        self._embedders = [Embedder.load(e, slot.device) for e in spec.embeddings]
+        self._images = ShardImages(spec.reader, spec.decode, slot.threads)
 
     def __call__(
         self, task: Task[Shard], attempt: Attempt[Shard]
     ) -> Generator[Heartbeat, None, ShardResult]:
         """Label one shard; yields a heartbeat before each image."""
-        shard, upcoming = task.payload, attempt.upcoming
-        rows = ShardRows(shard)
-        exact = attempt.exact or bool(attempt.skip)
-        images = (
-            self._one_by_one(shard, attempt.skip)
-            if exact
-            else self._prefetcher.images(shard, upcoming.payload if upcoming else None)
-        )
+        shard = task.payload
+        rows = ShardRows(shard, {e.name: e.network.dimension for e in self._embedders})
         index = 0
         yield Heartbeat(task.id, index, {"masks": rows.masks})
-        for decoded in images:
+        for decoded in self._images.read(shard, attempt):
             self._label(decoded, rows)
             index += 1
             yield Heartbeat(task.id, index, {"masks": rows.masks})
-        return rows.commit(self._output)
-
-    def _one_by_one(self, shard: Shard, skip: frozenset[int]) -> Iterator[DecodedImage]:
-        """Read and decode one image at a time, without decoding those in `skip`."""
-        started = time.perf_counter()
-        for index, raw in enumerate(self._spec.reader.read(shard, self._spec.decode.max_bytes)):
-            read_s = time.perf_counter() - started
-            if index in skip:
-                error = ImageError(
-                    "crashed", "the worker died or failed on every attempt at this image"
-                )
-                raw = RawImage(raw.key, raw.uri, error)
-            yield decode_one(self._spec.decode, raw, read_s)
-            started = time.perf_counter()
+        others = rows.put_masks(self._output)
+        if others is None or not self._embedders:
+            return rows.commit(self._output)
+        images = self._images.one_by_one(shard, attempt.skip)
+        named = yield from embed_stored(
+            task.id, self._embedders, StoredMasks.of(others), images, sha256={}
+        )
+        return rows.commit(self._output, named)
 
     def _label(self, decoded: DecodedImage, rows: ShardRows) -> None:
         """Segment and pool one image, or record its failure."""
@@ -222,7 +215,16 @@ class EmbedWork:
             return
         pooled = self._spec.pooling.pool(Features(features, sam_grid(masks.size)), masks)
         parent, depth = parents(masks)
+        named = [e.embed(image.pixels, masks) for e in self._embedders]
         pooled_at = time.perf_counter()
         rows.add(
-            decoded, image, masks, pooled, parent, depth, segmented - started, pooled_at - segmented
+            decoded,
+            image,
+            masks,
+            pooled,
+            parent,
+            depth,
+            segmented - started,
+            pooled_at - segmented,
+            named,
         )

@@ -1,0 +1,142 @@
+"""The settings of a night over an existing output folder.
+
+What the config does not set keeps the value that is stored in the folder's recipes, so that an old
+folder stays good when defaults change; only what the config sets can conflict. A stored recipe that
+lacks a key is of a version that had no such setting, and is completed with its default.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from samseg.config import Config
+from samseg.errors import ConfigError, RecipeError
+from samseg.features import SAM_COLUMN, NamedEmbedding
+from samseg.output import Output
+from samseg.pooling import Pooling
+from samseg.readers.decode import DecodePolicy
+from samseg.sam.settings import MaskSettings
+
+_SECTIONS: Mapping[str, TypeAdapter[Any]] = {
+    "decode": TypeAdapter(DecodePolicy),
+    "masks": TypeAdapter(MaskSettings),
+    "pooling": TypeAdapter(Pooling),
+}
+_MANIFEST = "codebook.json"
+_DERIVED = ("schema", "weights_sha256", "projection_sha256")
+"""Keys of the recipe of an embedding that are no settings."""
+_EMBEDDING: TypeAdapter[NamedEmbedding] = TypeAdapter(NamedEmbedding)
+_SPEED = ("points_per_batch",)
+"""Settings that affect speed and memory only, and are not in recipes."""
+
+
+def resumed(config: Config, output: Output) -> Config:
+    """Fill what the config does not set from the recipes in the output folder.
+
+    Raises:
+        RecipeError: a recipe was written by a later version of samseg, or is damaged.
+        ConfigError: a set value does not go with a stored one.
+    """
+    recipe = output.recipe()
+    if recipe is None:
+        return config
+    stored: dict[str, Any] = {key: recipe[key] for key in _SECTIONS if key in recipe}
+    if "precision" in recipe:
+        stored["model"] = {"precision": recipe["precision"]}
+    tree = _merged(stored, _set_values(config))
+    tree["embeddings"] = _embeddings(config, output)
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as e:
+        raise ConfigError(
+            f"the config does not go with the settings stored in {output.uri}: {_told(e)}"
+        ) from e
+
+
+def completed(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Add to the stored recipe of a folder what later versions have added, with its default."""
+    found = dict(recipe)
+    for key in _SECTIONS.keys() & recipe.keys():
+        section = _parsed(_SECTIONS[key], recipe[key], key).model_dump(mode="json")
+        found[key] = {k: v for k, v in section.items() if k not in _SPEED}
+    return found
+
+
+def completed_embedding(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Add to the stored recipe of a named embedding what later versions have added."""
+    return _spec_in(recipe).settings() | recipe
+
+
+def cluster_embedding(config: Config, output: Output) -> str:
+    """Return the name of the embedding that classes are fitted to.
+
+    The config's, else that of the newest codebook, else the first named one, else `sam`.
+    """
+    if "embedding" in config.cluster.model_fields_set:
+        return config.cluster.embedding
+    versions = output.codebook_versions()
+    if versions:
+        manifest = json.loads(output.storage.get(output.codebook_key(versions[-1], _MANIFEST)))
+        return str(manifest.get("settings", {}).get("embedding", SAM_COLUMN))
+    return config.embeddings[0].name if config.embeddings else SAM_COLUMN
+
+
+def _embeddings(config: Config, output: Output) -> list[dict[str, Any]]:
+    """Return the named embeddings: the config's, completed, or those of the folder."""
+    recipes = {name: output.recipe(name) or {} for name in output.embeddings()}
+    specs = {name: _spec_in(recipe, name) for name, recipe in recipes.items()}
+    if "embeddings" not in config.model_fields_set:
+        return [spec.model_dump(mode="json") for spec in specs.values()]
+    stored = {name: spec.settings() for name, spec in specs.items()}
+    return [
+        _merged(stored.get(spec.name, {}), {**_set_values(spec), "name": spec.name})
+        for spec in config.embeddings
+    ]
+
+
+def _spec_in(recipe: Mapping[str, Any], name: str | None = None) -> NamedEmbedding:
+    """Return an embedding as its recipe describes it; places of weights are not in it."""
+    settings = {k: v for k, v in recipe.items() if k not in _DERIVED}
+    named = settings if name is None else {**settings, "name": name}
+    found: NamedEmbedding = _parsed(_EMBEDDING, named, f"embeddings/{name}")
+    return found
+
+
+def _parsed(section: TypeAdapter[Any], stored: Any, what: str) -> Any:
+    try:
+        return section.validate_python(stored)
+    except ValidationError as e:
+        raise RecipeError(
+            f"the stored recipe of {what} has settings that this version of samseg does not know "
+            f"({_told(e)}); update samseg"
+        ) from e
+
+
+def _merged(stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Put given values over stored ones; settings of one kind say nothing of another kind."""
+    if stored.get("kind", given.get("kind")) != given.get("kind", stored.get("kind")):
+        return dict(given)
+    merged = {**stored, **given}
+    for key in stored.keys() & given.keys():
+        if isinstance(stored[key], dict) and isinstance(given[key], dict):
+            merged[key] = _merged(stored[key], given[key])
+    return merged
+
+
+def _set_values(spec: BaseModel) -> dict[str, Any]:
+    """Return the values that were set, as plain data; sections keep their `kind`."""
+    names = spec.model_fields_set | ({"kind"} & type(spec).model_fields.keys())
+    plain = spec.model_dump(mode="json", include=names)
+    for name in names:
+        value = getattr(spec, name)
+        if isinstance(value, BaseModel):
+            plain[name] = _set_values(value)
+        elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+            plain[name] = [_set_values(each) for each in value]
+    return plain
+
+
+def _told(error: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(map(str, x['loc']))}: {x['msg']}" for x in error.errors())

@@ -1,0 +1,1 @@
+"""The describe stage: adds named embeddings to masks that are stored already."""
