@@ -100,7 +100,7 @@ class Lake:
     """A lake of four pictures in two shards, and output folders over it."""
 
     folder: Path
-    first: EfficientNetLite0Embedding = EfficientNetLite0Embedding()
+    first: EfficientNetLite0Embedding = field(default_factory=EfficientNetLite0Embedding)
 
     @property
     def reader(self):
