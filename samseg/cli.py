@@ -163,7 +163,7 @@ def query(
         Literal["table", "csv", "json"], typer.Option(help="How to print the rows.")
     ] = "table",
 ) -> int:
-    """Query the tables: images, masks, assignments, classes, labels, nearest(mask_id, k)."""
+    """Query the tables: images, masks, embeddings, classes, labels, nearest(mask_id, k)."""
     import samseg
     from samseg.views.rows import render
 

@@ -10,15 +10,20 @@ view, and macros that need no casts.
     assignments                    mask_id -> class_id under this codebook
     classes                        the classes of this codebook
     plans                          planned objects, in planning order
+    embeddings                     name, mask_id, status, embedding: `sam` and the named ones
     labels                         masks with their class, its name and the image's key
     nearest('MASK_ID', k := 10)    the masks most similar to one mask, nearest first
     distance('MASK_A', 'MASK_B')   cosine distance between two masks
     tree                           the tree that the classes are branches of (`linkage` only)
     class_at(HEIGHT)               mask_id -> the branch at that height: coarser or finer classes
 
+`nearest` and `distance` compare the embedding that the codebook was fitted to, or another one
+(`embedding := 'NAME'`).
+
 Pipeline stages do not use it: they read parts shard by shard in bounded memory.
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -27,10 +32,13 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset as pds
 import pyarrow.fs as pafs
+import pyarrow.parquet as pq
 
 from samseg import schema
 from samseg.errors import CodebookError, ConfigError, SamsegError, StorageError, redact
+from samseg.features import SAM_COLUMN
 from samseg.output import Output
+from samseg.sql import statements
 from samseg.storage import filesystem
 
 _LOCKED: dict[str, str | bool | int | float | list[str]] = {
@@ -41,52 +49,12 @@ _LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "python_enable_replacements": "false",
 }
 
-_VIEWS = """
-create view labels as
-select
-    m.mask_id, m.image_id, i.key, a.class_id,
-    case when a.class_id = -1 then 'noise'
-         else coalesce(nullif(c.name, ''), 'class ' || a.class_id) end as name,
-    a.distance, a.margin, m.* exclude (mask_id, image_id)
-from masks m
-left join assignments a using (mask_id)
-left join classes c using (class_id)
-left join images i on i.image_id = m.image_id;
-
-create macro distance(mask_a, mask_b) as array_cosine_distance(
-    (select embedding from masks where mask_id = mask_a),
-    (select embedding from masks where mask_id = mask_b)
-);
-
-create macro nearest(mask, k := 10) as table
-with found as (
-    select m.mask_id, array_cosine_distance(m.embedding, q.embedding) as distance
-    from masks m, (select embedding from masks where mask_id = mask) q
-    where m.mask_id <> mask and m.embedding is not null and q.embedding is not null
-    order by distance, m.mask_id
-    limit k
-)
-select f.mask_id, f.distance, l.class_id, l.name, l.key, l.image_uri
-from found f join labels l using (mask_id)
-order by f.distance, f.mask_id;
-
-create macro class_at(cut) as table
-with recursive upwards as (
-    select distinct a.cell, t.node, t.parent from assignments a join tree t on t.node = a.cell
-    union all
-    select u.cell, t.node, t.parent from upwards u join tree t on t.node = u.parent
-    where t.height <= cut
-), branches as (select cell, max(node) as node from upwards group by cell)
-select a.mask_id, b.node, t.height
-from assignments a join branches b using (cell) join tree t on t.node = b.node;
-"""
-
 
 class Tables:
     """A snapshot of the tables of one output folder.
 
-    `images`, `masks`, `assignments`, `classes`, `plans` and `labels` are DuckDB relations,
-    evaluated lazily (`tables.masks.limit(5).df()`).
+    `images`, `masks`, `assignments`, `classes`, `plans`, `embeddings` and `labels` are DuckDB
+    relations, evaluated lazily (`tables.masks.limit(5).df()`).
     """
 
     def __init__(self, output: Output, codebook: int | None = None):
@@ -129,7 +97,16 @@ class Tables:
         for name, (columns, part_keys) in parts.items():
             paths = [f"{root}/{key}" for key in part_keys]
             self._connection.register(name, _dataset(columns, paths, store))
-        self._connection.execute(_VIEWS)
+        tables = {SAM_COLUMN: "masks"}
+        for name in (names := output.embeddings()):
+            keys = [output.embeddings_key(name, s) for s in output.embedded(name) & {*shards}]
+            if keys:
+                tables[name] = f"embedding_{name}"
+                paths = [f"{root}/{key}" for key in sorted(keys)]
+                columns = _columns_of(output, keys[0])
+                self._connection.register(tables[name], _dataset(columns, paths, store))
+        default = _embedding_of_codebook(output, version)
+        self._connection.execute(statements(tables, [SAM_COLUMN, *names], default))
         self._connection.execute("set lock_configuration = true")
 
     def __repr__(self) -> str:
@@ -178,6 +155,11 @@ class Tables:
         return self._connection.view("plans")
 
     @property
+    def embeddings(self) -> duckdb.DuckDBPyRelation:
+        """All embeddings of the masks, by name; vectors of type FLOAT[]."""
+        return self._connection.view("embeddings")
+
+    @property
     def labels(self) -> duckdb.DuckDBPyRelation:
         """Masks with their class, its name and the image's key; null where not assigned."""
         return self._connection.view("labels")
@@ -185,7 +167,10 @@ class Tables:
     def _explained(self, sql: str, error: duckdb.Error) -> SamsegError:
         """Convert a DuckDB error to one with a hint."""
         text = str(error).strip()
-        names = ("labels", "masks", "images", "assignments", "classes", "plans", "tree")
+        names = (
+            *("labels", "masks", "images", "embeddings", "assignments", "classes", "plans"),
+            "tree",
+        )
         if isinstance(error, duckdb.PermissionException) or "configuration" in text:
             first = text.splitlines()[0]
             return ConfigError(
@@ -223,6 +208,20 @@ def open(output: str | Output, codebook: int | None = None) -> Tables:
         StorageError: the store failed.
     """
     return Tables(Output.existing(output) if isinstance(output, str) else output, codebook)
+
+
+def _embedding_of_codebook(output: Output, version: int | None) -> str:
+    """Return the name of the embedding that a codebook was fitted to; `sam` before the first."""
+    if version is None:
+        return SAM_COLUMN
+    manifest = json.loads(output.storage.get(output.codebook_key(version, "codebook.json")))
+    return str(manifest.get("settings", {}).get("embedding", SAM_COLUMN))
+
+
+def _columns_of(output: Output, key: str) -> pa.Schema:
+    """Read the schema of a part: embeddings differ in length."""
+    with output.storage.stream(key) as stream:
+        return pq.read_schema(stream)
 
 
 def _arrow_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:

@@ -145,6 +145,73 @@ def test_an_older_codebook_on_request(small_output: Build) -> None:
         samseg.open(made.output, codebook=3)
 
 
+def put_embedding(made: Any, name: str, shards: list[str]) -> dict[str, np.ndarray]:
+    """Give the masks of some shards another embedding, of three numbers."""
+    from samseg.features import MaskEmbeddings
+    from samseg.stages.embed.named_rows import NamedRows
+
+    made.output.guard({"kind": "efficientnet_lite0"}, made.output.embedding_recipe_key(name))
+    rng, found = np.random.default_rng(4), {}
+    for shard in shards:
+        rows = NamedRows(name, 3)
+        masks = made.output.read(made.output.masks_key(shard), ["mask_id"])["mask_id"].to_pylist()
+        vectors = rng.standard_normal((len(masks), 3)).astype(np.float32)
+        rows.add(masks[:-1], MaskEmbeddings(vectors[:-1], ("ok",) * (len(masks) - 1)))
+        rows.add_without(masks[-1:], "missing")
+        rows.put(made.output, shard)
+        found |= dict(zip(masks[:-1], vectors, strict=False))
+    return found
+
+
+def test_named_embeddings_beside_sam_s(made: Any) -> None:
+    vectors = put_embedding(made, "colours", made.shards)
+    put_embedding(made, "half", made.shards[:1])
+    put_embedding(made, "none", [])
+    tables = samseg.open(made.output)
+    counts = "select name, count(*), count(embedding) from embeddings group by all order by name"
+    n = len(made.class_of)
+    half = made.output.read(made.output.masks_key(made.shards[0]), ["mask_id"]).num_rows
+    assert rows(tables, counts) == [("colours", n, n - 2), ("half", half, half - 1), ("sam", n, n)]
+
+    mask = next(iter(vectors))
+    wanted = sorted(
+        (1 - float(v @ vectors[mask]) / np.linalg.norm(v) / np.linalg.norm(vectors[mask]), m)
+        for m, v in vectors.items()
+        if m != mask
+    )
+    by_colour = "select mask_id, distance from nearest(?, 5, embedding := 'colours')"
+    assert rows(tables, by_colour, [mask]) == [
+        (m, pytest.approx(d, abs=1e-6)) for d, m in wanted[:5]
+    ]
+    assert rows(tables, "select distance(?, ?, embedding := 'colours')", [mask, wanted[0][1]]) == [
+        (pytest.approx(wanted[0][0], abs=1e-6),)
+    ]
+    sam = rows(tables, "select mask_id from nearest(?, 5)", [mask])
+    assert sam == rows(tables, "select mask_id from nearest(?, 5, embedding := 'sam')", [mask])
+    assert sam == [(m,) for m, _ in by_distance(made, mask)[:5]]
+    assert rows(tables, "from nearest(?, embedding := 'none')", [mask]) == []
+
+
+def test_nearest_compares_what_the_codebook_was_fitted_to(small_output: Build) -> None:
+    made = small_output(codebook=False)
+    put_embedding(made, "colours", made.shards)
+    classes = schema.table_of([], schema.CLASSES)
+    put = made.output.storage.put_new
+    put(made.output.codebook_key(1, "classes.parquet"), schema.encode(classes))
+    put(made.output.codebook_key(1, "codebook.json"), b'{"settings": {"embedding": "colours"}}')
+    tables, mask = samseg.open(made.output), next(iter(made.class_of))
+    found = rows(tables, "select mask_id, distance from nearest(?)", [mask])
+    assert found and found == rows(
+        tables, "select mask_id, distance from nearest(?, embedding := 'colours')", [mask]
+    )
+
+
+def test_an_embedding_that_is_not_there_is_named_with_those_that_are(made: Any) -> None:
+    put_embedding(made, "colours", made.shards)
+    with pytest.raises(ConfigError, match="no embedding dino; this folder has: sam, colours"):
+        samseg.open(made.output).query("from nearest('a', embedding := 'dino')")
+
+
 @pytest.mark.parametrize(
     "sql",
     [
