@@ -180,6 +180,32 @@ def embed(
     _show(record, options)
 
 
+@app.command()
+def embedding(
+    context: typer.Context,
+    photos: Photos,
+    points_per_side: Points = 16,
+    long_side: Annotated[int, typer.Option(help="px: 640 or 1024.")] = 640,
+    threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
+    memory: Memory = False,
+) -> None:
+    """Compare the cost of the default named embedding with that of masks and SAM's embeddings."""
+    from samseg.features import EfficientNetLite0Embedding
+    from samseg.lab.benchmark.embedding_cost import embedding_cost
+    from samseg.sam.settings import MaskSettings
+
+    record = embedding_cost(
+        _subject(context.obj, None, MaskSettings(points_per_side=points_per_side), threads),
+        EfficientNetLite0Embedding.model_validate({"long_side": long_side}),
+        photos,
+        repeats=context.obj.repeats,
+        memory=memory,
+        command=_command(context),
+        progress=for_terminal(),
+    )
+    _show(record, context.obj)
+
+
 def _subject(options: CommonOptions, random_weights: Any, settings: Any, threads: int) -> Any:
     from samseg.lab.benchmark.subject import Subject
 

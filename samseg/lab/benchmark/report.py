@@ -8,12 +8,14 @@ from rich.table import Table
 from samseg.lab.benchmark.breakdown import Breakdown
 from samseg.lab.benchmark.comparison import Comparison, Match
 from samseg.lab.benchmark.embed_stage import EmbedComparison
+from samseg.lab.benchmark.embedding_cost import EmbeddingCost
 from samseg.lab.benchmark.processes import Peak
 from samseg.lab.benchmark.timing import Ratio
 
-AnyRecord = Comparison | EmbedComparison | Breakdown
+AnyRecord = Comparison | EmbedComparison | Breakdown | EmbeddingCost
 
 _TITLE_WIDTH = 100
+_COST_HEAD = ("photo", "masks", "masks, ms", "features, ms", "pooling, ms", "share")
 
 _MATCH_ROWS: dict[str, Callable[[Match], str]] = {
     "masks found / wanted": lambda m: f"{m.found} / {m.wanted}",
@@ -32,6 +34,10 @@ def tables(record: AnyRecord) -> list[RenderableType]:
         shown = _comparison_tables(record)
     elif isinstance(record, EmbedComparison):
         shown = [_embed_table(record)]
+    elif isinstance(record, EmbeddingCost):
+        shown = [_table(f"{record.command} ({record.subject})", _COST_HEAD, _cost_rows(record))]
+        if record.without and record.with_embedding:
+            shown.append(_memory(record.without, record.with_embedding))
     else:
         shown = [_stages_table(record)]
     return [*shown, str(record.machine)]
@@ -53,6 +59,8 @@ def markdown(record: AnyRecord) -> str:
     if isinstance(record, EmbedComparison):
         head = ("actors", "images/s", "images/s of a bare loop", "fraction", "peak memory")
         return _markdown(head, [cells[:5] for cells in _embed_rows(record)])
+    if isinstance(record, EmbeddingCost):
+        return _markdown(_COST_HEAD, _cost_rows(record))
     head = ("stage", "ms per", "`segment_anything`", "samseg", "times as fast")
     return _markdown(head, _stage_rows(record))
 
@@ -151,6 +159,29 @@ def _embed_rows(record: EmbedComparison) -> list[tuple[str, ...]]:
         )
         for compared in record.teams
     ]
+
+
+def _cost_rows(record: EmbeddingCost) -> list[tuple[str, ...]]:
+    rows = [
+        (
+            p.photo,
+            str(p.masks),
+            f"{1e3 * p.masks_s:.0f}",
+            f"{1e3 * p.encode_s:.0f}",
+            f"{1e3 * p.pool_s:.0f}",
+            f"{p.share:.1%}",
+        )
+        for p in record.photos
+    ]
+    return [*rows, ("all", "", "", "", "", f"{record.share:.1%}")]
+
+
+def _memory(without: Peak, with_embedding: Peak) -> str:
+    """Say what the embedding adds to the peak memory of a process."""
+    return (
+        f"peak memory: {_megabytes(without.peak_bytes)} without the embedding, "
+        f"{_megabytes(with_embedding.peak_bytes)} with it"
+    )
 
 
 def _percent(ratio: Ratio) -> str:

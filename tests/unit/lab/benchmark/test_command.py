@@ -15,6 +15,7 @@ from samseg.errors import ConfigError
 from samseg.lab.benchmark.breakdown import Breakdown
 from samseg.lab.benchmark.comparison import Comparison
 from samseg.lab.benchmark.embed_stage import EmbedComparison
+from samseg.lab.benchmark.embedding_cost import EmbeddingCost
 
 JOB = Path(__file__).resolve().parents[4] / "jobs" / "benchmark.py"
 
@@ -85,6 +86,17 @@ def test_stages(job, photos, tmp_path):
     assert (record.prompts, record.encodings, record.machine.threads) == (4, 1, 1)
     assert all(stage.reference_ms > 0 and stage.samseg_ms > 0 for stage in record.stages)
     assert all(stage.stage in shown for stage in record.stages)
+
+
+def test_embedding(job, photos, tmp_path):
+    options = ("--points-per-side", 2, "--memory")
+    text, shown = run(job, tmp_path, "--repeats", 1, "embedding", photos / "0.png", *options)
+    record = EmbeddingCost.model_validate_json(text)
+    (cost,) = record.photos
+    assert cost.masks > 0 and record.share == pytest.approx(cost.share)
+    assert min(cost.masks_s, cost.encode_s, cost.pool_s) > 0
+    assert record.without.peak_bytes < record.with_embedding.peak_bytes
+    assert "peak memory" in shown and f"{record.share:.1%}" in shown
 
 
 @pytest.mark.ray
