@@ -152,6 +152,33 @@ def test_its_page_shows_old_and_new_images(night: Summary, folder: Path) -> None
         assert name in page
 
 
+def test_an_embedding_can_be_added_to_it(
+    night: Summary, folder: Path, before: dict[str, bytes], tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "output"))
+    assert not Output(str(copy)).embeddings()  # the night did not add the default of new folders
+    config = parse(
+        {
+            "output": str(copy),
+            "reader": {"kind": "folder", "uri": "memory://lake", "images_per_shard": 2},
+            "embeddings": [{"kind": "efficientnet_lite0"}],
+            "engine": {"kind": "local"},
+        }
+    )
+    tonight = Night(config)
+    tonight.recipe["weights_sha256"] = json.loads(before["recipe.json"])["weights_sha256"]
+    tonight.describe()
+    assert tonight.summary.exit == 0
+    tables = samseg.open(str(copy))
+    (count,) = tables.query("select count(*) as n from masks")["n"].to_pylist()
+    statuses = tables.query(
+        "select status, count(*) from embeddings where name <> 'sam' group by 1"
+    )
+    assert statuses.to_pylist() == [{"status": "ok", "count_star()": count}]
+    tonight.cluster()
+    assert not tonight.summary.counts["cluster"]["refitted"]  # still on SAM's embeddings
+
+
 def test_its_settings_of_clustering_stay(night: Summary, folder: Path) -> None:
     resolved = yaml.safe_load((folder / "nights" / night.stamp / "config.yaml").read_text())
     manifest = json.loads((folder / "classes" / "v000001" / "codebook.json").read_text())
