@@ -7,11 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from samseg.errors import CodebookError
-from samseg.output import Output
+from samseg.features import SAM_COLUMN
+from samseg.output import Output, fingerprint
+from samseg.stages.embeddings import read_embeddings
 from samseg.types import Bool
-
-SAM = "sam"
-"""The embedding in the table `masks`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +27,44 @@ class Embeddings:
     name: str
     recipe: str
 
+    def shards(self) -> set[str]:
+        """Return the committed shards that have the embedding."""
+        committed = self.output.committed()
+        return committed if self.name == SAM_COLUMN else committed & self.output.embedded(self.name)
+
+    def has(self, shard: str) -> bool:
+        """Return whether a committed shard has the embedding."""
+        key = self.output.embeddings_key(self.name, shard)
+        return self.name == SAM_COLUMN or self.output.storage.exists(key)
+
+    def require_all(self) -> None:
+        """Check that all committed shards have the embedding.
+
+        Raises:
+            CodebookError: some lack it; classes fitted to the others would not be the lake's.
+        """
+        committed = self.output.committed()
+        if lacking := len(committed - self.shards()):
+            raise CodebookError(
+                f"{lacking} of {len(committed)} committed shards of {self.output.uri} lack the "
+                f"embedding {self.name!r}, so classes cannot be fitted to it; run `samseg describe "
+                "-c CONFIG` first, or set cluster.embedding to another one"
+            )
+
     def ids(self, shard: str) -> tuple[pa.Array, Bool]:
         """Return the mask ids of one part, and which of them have an embedding, (n,) bool."""
-        part = self.output.read(self.output.masks_key(shard), ["mask_id", "status"])
+        part = read_embeddings(self.output, shard, self.name, ["mask_id", "status"])
         present = pc.equal(part["status"], "ok").to_numpy().astype(np.bool_)
         return part["mask_id"].combine_chunks(), present
 
     def rows(self, shard: str) -> pa.Table:
         """Read `mask_id`, `image_id` and `embedding` (null without one), in the order of `ids`."""
-        key = self.output.masks_key(shard)
-        return self.output.read(key, ["mask_id", "image_id", "embedding"])
+        columns = ["mask_id", "image_id", "embedding"]
+        return read_embeddings(self.output, shard, self.name, columns)
 
     def count(self, shard: str) -> int:
         """Return the number of masks with an embedding in one part."""
-        part = self.output.read(self.output.masks_key(shard), ["status"])
+        part = read_embeddings(self.output, shard, self.name, ["status"])
         return int(pc.sum(pc.equal(part["status"], "ok")).as_py() or 0)
 
 
@@ -56,9 +79,13 @@ def open_embeddings(output: Output, name: str, sam_recipe: str) -> Embeddings:
     Raises:
         CodebookError: the folder does not have it.
     """
-    if name != SAM:
+    if name == SAM_COLUMN:
+        return Embeddings(output, name, sam_recipe)
+    recipe = output.recipe(name)
+    if recipe is None:
         raise CodebookError(
-            f"{output.uri} has no embedding {name!r} (it has: {SAM}); set cluster.embedding to one "
-            "that it has"
+            f"{output.uri} has no embedding {name!r} (it has: "
+            f"{', '.join([SAM_COLUMN, *output.embeddings()])}); set cluster.embedding to one that "
+            "it has, or list it under `embeddings` and run `samseg describe -c CONFIG`"
         )
-    return Embeddings(output, name, sam_recipe)
+    return Embeddings(output, name, fingerprint(recipe))

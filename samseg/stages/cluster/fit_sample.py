@@ -36,6 +36,8 @@ class Parent:
 
     def class_ids(self, output: Output, shard: str, mask_ids: pa.Array) -> Int32:
         """Return the class of masks of one shard, assigning them where that was never done."""
+        if shard not in self.assigned and not self.embeddings.has(shard):
+            return np.full(len(mask_ids), NOISE, np.int32)
         if shard in self.assigned:
             key = output.assignments_key(self.codebook.version, shard)
             part = output.read(key, ["mask_id", "class_id"])

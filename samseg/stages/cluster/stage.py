@@ -91,6 +91,8 @@ def cluster(
 ) -> ClusterReport:
     """Assign the masks of every committed shard, after a refit if one is due.
 
+    Shards that lack the embedding are left out of assignments, and no fit runs while there are any.
+
     Args:
         output: the output folder.
         settings: how classes are fitted and when they are refitted.
@@ -99,17 +101,17 @@ def cluster(
         on_progress: called with the number of masks assigned so far.
 
     Raises:
-        CodebookError: the newest codebook belongs to another recipe, or another run committed a
-            codebook during the fit.
+        CodebookError: the newest codebook belongs to another recipe, shards lack the embedding that
+            is to be fitted, or another run committed a codebook during the fit.
         StorageError: the output folder cannot be read or written.
     """
     started = time.perf_counter()
     on_progress = on_progress or (lambda done: None)
-    committed = sorted(output.committed())
     versions = output.codebook_versions()
     newest = load_codebook(output, versions[-1]) if versions else None
     settings = _resumed(settings, newest)
     embeddings = open_embeddings(output, settings.embedding, recipe_fingerprint)
+    committed = sorted(embeddings.shards())
     parent = _parent(output, newest, recipe_fingerprint)
     assigned = parent.assigned if parent else set()
     unassigned = [shard for shard in committed if shard not in assigned]
@@ -118,6 +120,7 @@ def cluster(
         codebook = newest
         counts = assign(output, codebook, embeddings, unassigned, on_progress)
     else:
+        embeddings.require_all()
         codebook = _fit(embeddings, committed, settings, parent, reason)
         codebook = _write_at_free_version(output, codebook)
         counts = assign(output, codebook, embeddings, committed, on_progress, assigned)
