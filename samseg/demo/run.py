@@ -27,12 +27,6 @@ model:
 masks:
   points_per_side: 12           # few prompts: two minutes on two CPU cores
 
-cluster:
-  fit:
-    kind: dbscan                # needs no number of classes
-    eps: 0.045                  # cosine radius of a class; `auto` needs more images
-    min_samples: 4              # minimum masks of a class; low, because the lake is small
-
 exports:
   - kind: coco                  # for annotation tools and training
   - kind: png                   # semantic label maps
