@@ -235,6 +235,10 @@ class Output:
         found = sorted(int(name[1:]) for name in self.storage.folders("classes"))
         return [v for v in found if self.storage.exists(self.codebook_key(v, "codebook.json"))]
 
+    def codebook_manifest(self, version: int) -> dict[str, Any]:
+        """Return `codebook.json` of a committed codebook."""
+        return dict(json.loads(self.storage.get(self.codebook_key(version, "codebook.json"))))
+
     def assigned(self, version: int) -> set[str]:
         """Return the ids of shards that have assignments under a codebook."""
         return self._stems(f"classes/v{version:06d}/assignments/", "part-", ".parquet")

@@ -23,7 +23,6 @@ view, and macros that need no casts.
 Pipeline stages do not use it: they read parts shard by shard in bounded memory.
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -214,8 +213,7 @@ def _embedding_of_codebook(output: Output, version: int | None) -> str:
     """Return the name of the embedding that a codebook was fitted to; `sam` before the first."""
     if version is None:
         return SAM_COLUMN
-    manifest = json.loads(output.storage.get(output.codebook_key(version, "codebook.json")))
-    return str(manifest.get("settings", {}).get("embedding", SAM_COLUMN))
+    return str(output.codebook_manifest(version).get("embedding", SAM_COLUMN))
 
 
 def _columns_of(output: Output, key: str) -> pa.Schema:

@@ -198,7 +198,7 @@ def test_nearest_compares_what_the_codebook_was_fitted_to(small_output: Build) -
     classes = schema.table_of([], schema.CLASSES)
     put = made.output.storage.put_new
     put(made.output.codebook_key(1, "classes.parquet"), schema.encode(classes))
-    put(made.output.codebook_key(1, "codebook.json"), b'{"settings": {"embedding": "colours"}}')
+    put(made.output.codebook_key(1, "codebook.json"), b'{"embedding": "colours"}')
     tables, mask = samseg.open(made.output), next(iter(made.class_of))
     found = rows(tables, "select mask_id, distance from nearest(?)", [mask])
     assert found and found == rows(

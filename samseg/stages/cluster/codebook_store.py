@@ -79,7 +79,7 @@ def load_codebook(output: Output, version: int | None = None) -> Codebook:
         raise CodebookError(
             f"{output.uri} has {what} (available: {available}); run `samseg cluster` to fit one"
         )
-    manifest = json.loads(output.storage.get(output.codebook_key(wanted, MANIFEST)))
+    manifest = output.codebook_manifest(wanted)
     transform = output.storage.get(output.codebook_key(wanted, "transform.npz"))
     classes = _classes_in(
         output.read(output.codebook_key(wanted, "classes.parquet")), manifest["eps"]

@@ -152,7 +152,7 @@ def _scene(
 def _manifest(output: Output, version: int | None) -> dict[str, Any]:
     if version is None:
         return {}
-    return dict(json.loads(output.storage.get(output.codebook_key(version, "codebook.json"))))
+    return output.codebook_manifest(version)
 
 
 def _codebook_rows(manifest: Mapping[str, Any]) -> dict[str, str]:
