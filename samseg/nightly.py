@@ -18,7 +18,7 @@ from samseg.config import Config, recipe_of
 from samseg.errors import ConfigError, LakeError, redact
 from samseg.output import Output, fingerprint
 from samseg.progress import Meter, Progress, Silent, duration
-from samseg.resume import cluster_embedding, completed, completed_embedding, resumed
+from samseg.resume import completed, completed_embedding, resumed
 from samseg.sam.weights import registry as checkpoints
 from samseg.stages.cluster.stage import ClusterReport
 from samseg.stages.cluster.stage import cluster as cluster_stage
@@ -52,7 +52,6 @@ class Night:
         self.summary = Summary(self.output.uri, f"{stamp}-{secrets.token_hex(2)}")
         weights = checkpoints.identify(config.model)
         self.masks = config.masks.resolved(weights.recommended)
-        self.clustering = config.cluster
         self._guarded = False
         self.recipe = recipe_of(config, weights.sha256, self.masks)
 
@@ -187,10 +186,9 @@ class Night:
     def cluster(self, refit: bool = False) -> ClusterReport:
         """Assign new masks to classes; refit if the lake has grown enough or on request."""
         started = self._start("cluster", None, "masks")
-        embedding = cluster_embedding(self.config, self.output)
         clustered = cluster_stage(
             self.output,
-            self.config.cluster.model_copy(update={"embedding": embedding}),
+            self.config.cluster,
             refit=refit,
             recipe_fingerprint=fingerprint(self.output.recipe() or self.recipe),
             on_progress=self.progress.update,
@@ -207,9 +205,8 @@ class Night:
                 f"{clustered.masks} new masks assigned to the {clustered.classes} classes of "
                 f"codebook v{clustered.version}, {noise:.0%} noise"
             )
-        counts = {k: v for k, v in asdict(clustered).items() if k not in ("curve", "settings")}
+        counts = {k: v for k, v in asdict(clustered).items() if k != "curve"}
         self._finish("cluster", started, counts, text)
-        self.clustering = clustered.settings
         for note in _notes(clustered):
             self.progress.note(note)
         return clustered
@@ -251,7 +248,7 @@ class Night:
     def close(self) -> Summary:
         """Write the resolved config and `status.json` to the night's folder."""
         put, key = self.output.storage.put_new, self.output.night_key
-        resolved = self.config.model_copy(update={"masks": self.masks, "cluster": self.clustering})
+        resolved = self.config.model_copy(update={"masks": self.masks})
         put(key(self.summary.stamp, "config.yaml"), resolved.to_yaml().encode())
         status = {"version": samseg.__version__, **asdict(self.summary)}
         put(

@@ -1,19 +1,20 @@
 """The settings of a night over an existing output folder.
 
-What the config does not set keeps the value that is stored in the folder's recipes, so that an old
-folder stays good when defaults change; only what the config sets can conflict. A stored recipe that
-lacks a key is of a version that had no such setting, and is completed with its default.
+What the config does not set keeps the value that is stored in the folder's recipes and newest
+codebook, so that an old folder stays good when defaults change; only what the config sets can
+conflict. A stored recipe that lacks a key is of a version that had no such setting, and is
+completed with its default.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+from samseg.clustering.settings import ClusterSettings
 from samseg.config import Config
-from samseg.errors import ConfigError, RecipeError
-from samseg.features import SAM_COLUMN, NamedEmbedding
+from samseg.errors import CodebookError, ConfigError, RecipeError
+from samseg.features import NamedEmbedding
 from samseg.output import Output
 from samseg.pooling import Pooling
 from samseg.readers.decode import DecodePolicy
@@ -24,7 +25,6 @@ _SECTIONS: Mapping[str, TypeAdapter[Any]] = {
     "masks": TypeAdapter(MaskSettings),
     "pooling": TypeAdapter(Pooling),
 }
-_MANIFEST = "codebook.json"
 _DERIVED = ("schema", "weights_sha256", "projection_sha256")
 """Keys of the recipe of an embedding that are no settings."""
 _EMBEDDING: TypeAdapter[NamedEmbedding] = TypeAdapter(NamedEmbedding)
@@ -33,26 +33,17 @@ _SPEED = ("points_per_batch",)
 
 
 def resumed(config: Config, output: Output) -> Config:
-    """Fill what the config does not set from the recipes in the output folder.
+    """Fill what the config does not set from the recipes and the newest codebook of a folder.
+
+    `cluster` is filled in new folders, too: classes are fitted to the first named embedding.
 
     Raises:
         RecipeError: a recipe was written by a later version of samseg, or is damaged.
+        CodebookError: the newest codebook has settings that this config or version cannot continue.
         ConfigError: a set value does not go with a stored one.
     """
-    recipe = output.recipe()
-    if recipe is None:
-        return config
-    stored: dict[str, Any] = {key: recipe[key] for key in _SECTIONS if key in recipe}
-    if "precision" in recipe:
-        stored["model"] = {"precision": recipe["precision"]}
-    tree = _merged(stored, _set_values(config))
-    tree["embeddings"] = _embeddings(config, output)
-    try:
-        return Config.model_validate(tree)
-    except ValidationError as e:
-        raise ConfigError(
-            f"the config does not go with the settings stored in {output.uri}: {_told(e)}"
-        ) from e
+    config = _with_stored_recipes(config, output)
+    return config.model_copy(update={"cluster": _clustering(config, output)})
 
 
 def completed(recipe: dict[str, Any]) -> dict[str, Any]:
@@ -69,18 +60,38 @@ def completed_embedding(recipe: dict[str, Any]) -> dict[str, Any]:
     return _spec_in(recipe).settings() | recipe
 
 
-def cluster_embedding(config: Config, output: Output) -> str:
-    """Return the name of the embedding that classes are fitted to.
+def _with_stored_recipes(config: Config, output: Output) -> Config:
+    recipe = output.recipe()
+    if recipe is None:
+        return config
+    stored: dict[str, Any] = {key: recipe[key] for key in _SECTIONS if key in recipe}
+    if "precision" in recipe:
+        stored["model"] = {"precision": recipe["precision"]}
+    tree = _merged(stored, config.set_values())
+    tree["embeddings"] = _embeddings(config, output)
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as e:
+        raise ConfigError(
+            f"the config does not go with the settings stored in {output.uri}: {_told(e)}"
+        ) from e
 
-    The config's, else that of the newest codebook, else the first named one, else `sam`.
-    """
-    if "embedding" in config.cluster.model_fields_set:
-        return config.cluster.embedding
-    versions = output.codebook_versions()
-    if versions:
-        manifest = json.loads(output.storage.get(output.codebook_key(versions[-1], _MANIFEST)))
-        return str(manifest.get("settings", {}).get("embedding", SAM_COLUMN))
-    return config.embeddings[0].name if config.embeddings else SAM_COLUMN
+
+def _clustering(config: Config, output: Output) -> ClusterSettings:
+    """Return how classes are fitted: what is not set is as in the newest codebook, if any."""
+    settings = config.cluster
+    if versions := output.codebook_versions():
+        try:
+            return settings.resumed(output.codebook_manifest(versions[-1])["settings"])
+        except ValidationError as e:
+            raise CodebookError(
+                f"codebook v{versions[-1]} of {output.uri} does not go with the settings of this "
+                f"config or version of samseg: {_told(e)}. Set these keys of `cluster` in the "
+                "config, or use the version of samseg that fitted it"
+            ) from e
+    if "embedding" in settings.model_fields_set or not config.embeddings:
+        return settings
+    return settings.model_copy(update={"embedding": config.embeddings[0].name})
 
 
 def _embeddings(config: Config, output: Output) -> list[dict[str, Any]]:
@@ -91,7 +102,7 @@ def _embeddings(config: Config, output: Output) -> list[dict[str, Any]]:
         return [spec.model_dump(mode="json") for spec in specs.values()]
     stored = {name: spec.settings() for name, spec in specs.items()}
     return [
-        _merged(stored.get(spec.name, {}), {**_set_values(spec), "name": spec.name})
+        _merged(stored.get(spec.name, {}), {**spec.set_values(), "name": spec.name})
         for spec in config.embeddings
     ]
 
@@ -123,19 +134,6 @@ def _merged(stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, An
         if isinstance(stored[key], dict) and isinstance(given[key], dict):
             merged[key] = _merged(stored[key], given[key])
     return merged
-
-
-def _set_values(spec: BaseModel) -> dict[str, Any]:
-    """Return the values that were set, as plain data; sections keep their `kind`."""
-    names = spec.model_fields_set | ({"kind"} & type(spec).model_fields.keys())
-    plain = spec.model_dump(mode="json", include=names)
-    for name in names:
-        value = getattr(spec, name)
-        if isinstance(value, BaseModel):
-            plain[name] = _set_values(value)
-        elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
-            plain[name] = [_set_values(each) for each in value]
-    return plain
 
 
 def _told(error: ValidationError) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
 from samseg.clustering import Clustering, Linkage
 from samseg.spec import Spec
@@ -24,7 +24,8 @@ class ClusterSettings(Spec):
         granularity: height at which the tree of a fit is cut, in place of `fit.threshold`. Another
             value gives a new codebook of coarser or finer classes from the same tree, without a
             fit. For `linkage` only.
-        embedding: name of the embedding that classes are fitted to; `sam` is the one in `masks`.
+        embedding: name of the embedding that classes are fitted to; `sam` is the one in `masks`. A
+            config that leaves it out means the first of its `embeddings` (`samseg.resume`).
         reference: size of the fit sample, masks chosen by a hash of their ids. A fixed number keeps
             the smallest size of a class meaningful while the lake grows, and bounds the cost of a
             fit. 200,000 for `linkage`, whose cost is proportional to it; 20,000 for `dbscan` and
@@ -81,7 +82,7 @@ class ClusterSettings(Spec):
         Args:
             settings: as stored with the codebook.
         """
-        set_here = _set_values(self)
+        set_here = self.set_values()
         earlier = {**_BEFORE, **settings}
         fit = set_here.pop("fit", None)
         if fit is not None and fit["kind"] != earlier["fit"]["kind"]:
@@ -90,14 +91,3 @@ class ClusterSettings(Spec):
         elif fit is not None:
             earlier["fit"] = {**earlier["fit"], **fit}
         return ClusterSettings.model_validate({**earlier, **set_here})
-
-
-def _set_values(section: BaseModel) -> dict[str, Any]:
-    """Return the keys that were set, sections as dicts with their kind."""
-    found = {}
-    for name in section.model_fields_set:
-        value = getattr(section, name)
-        if isinstance(value, BaseModel):
-            value = {"kind": getattr(value, "kind", None), **_set_values(value)}
-        found[name] = value
-    return found

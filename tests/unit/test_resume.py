@@ -5,9 +5,9 @@ import json
 import pytest
 
 from samseg.config import parse, recipe_of
-from samseg.errors import ConfigError, RecipeError
+from samseg.errors import CodebookError, ConfigError, RecipeError
 from samseg.output import Output, fingerprint
-from samseg.resume import cluster_embedding, completed, completed_embedding, resumed
+from samseg.resume import completed, completed_embedding, resumed
 
 OLD_MASKS = {
     "points_per_side": 16,
@@ -64,9 +64,8 @@ def guarded(output, **sections):
 
 def test_a_new_folder_has_the_config_s_values_and_one_embedding(output):
     found = resumed(config(output), output)
-    assert found == config(output)
+    assert found == config(output, cluster={"embedding": "efficientnet_lite0"})
     assert [e.name for e in found.embeddings] == ["efficientnet_lite0"]
-    assert cluster_embedding(found, output) == "efficientnet_lite0"
 
 
 def test_an_old_folder_keeps_its_values_and_has_no_named_embedding(output):
@@ -76,7 +75,7 @@ def test_an_old_folder_keeps_its_values_and_has_no_named_embedding(output):
     assert found.pooling.kind == "mask_mean" and found.model.precision == "bfloat16"
     assert found.decode.max_pixels == 1000
     assert found.embeddings == ()
-    assert cluster_embedding(found, output) == "sam"
+    assert found.cluster.embedding == "sam"
     assert fingerprint(output.recipe()) == fingerprint(OLD)
 
 
@@ -120,7 +119,7 @@ def test_a_folder_keeps_its_named_embeddings(output):
         ("mine", "efficientnet_lite0", 1024)
     ]
     assert found.embeddings[0].pooling.kind == "coverage"
-    assert cluster_embedding(found, output) == "mine"
+    assert found.cluster.embedding == "mine"
 
 
 def test_an_embedding_that_is_named_is_completed_from_its_recipe(output):
@@ -163,21 +162,45 @@ def test_a_setting_that_a_recipe_lacks_has_its_default(output):
     output.guard(found, output.embedding_recipe_key("mine"), completed_embedding)
 
 
+DBSCAN = {
+    "fit": {"kind": "dbscan", "eps": 0.1, "min_samples": 4},
+    "reference": 20_000,
+    "center": True,
+}
+"""As stored by versions that knew neither linkage nor named embeddings."""
+
+
 @pytest.mark.parametrize(
-    ("settings", "cluster", "name"),
+    ("settings", "cluster", "kind", "name"),
     [
-        (None, {}, "sam"),  # codebooks of versions that knew no other
-        ({"reference": 5}, {}, "sam"),
-        ({"embedding": "mine"}, {}, "mine"),
-        ({"embedding": "mine"}, {"embedding": "sam"}, "sam"),
+        (DBSCAN, {}, "dbscan", "sam"),
+        (DBSCAN, {"fit": {"kind": "linkage"}}, "linkage", "sam"),
+        (DBSCAN, {"embedding": "mine"}, "dbscan", "mine"),
+        (DBSCAN | {"embedding": "mine"}, {}, "dbscan", "mine"),
+        (DBSCAN | {"embedding": "mine"}, {"embedding": "sam"}, "dbscan", "sam"),
     ],
 )
-def test_classes_stay_on_the_embedding_of_the_newest_codebook(output, settings, cluster, name):
+def test_classes_stay_as_in_the_newest_codebook(output, settings, cluster, kind, name):
     put(output, output.recipe_key, OLD)
-    manifest = {} if settings is None else {"settings": settings}
-    put(output, output.codebook_key(3, "codebook.json"), manifest)
-    found = resumed(config(output, cluster=cluster), output)
-    assert cluster_embedding(found, output) == name
+    put(output, output.embedding_recipe_key("mine"), LITE)
+    put(output, output.codebook_key(2, "codebook.json"), {"settings": {"fit": {"kind": "linkage"}}})
+    put(output, output.codebook_key(3, "codebook.json"), {"settings": settings})
+    found = resumed(config(output, cluster=cluster), output).cluster
+    assert (found.fit.kind, found.embedding) == (kind, name)
+    assert "kind" in cluster.get("fit", {}) or found.fit.eps == 0.1
+
+
+@pytest.mark.parametrize(
+    ("settings", "cluster", "message"),
+    [
+        (DBSCAN | {"sharpness": 3}, {}, r"codebook v3 .*sharpness"),
+        (DBSCAN, {"granularity": 0.5}, r"codebook v3 .*'dbscan' does not build"),
+    ],
+)
+def test_settings_that_do_not_go_with_the_codebook_are_refused(output, settings, cluster, message):
+    put(output, output.codebook_key(3, "codebook.json"), {"settings": settings})
+    with pytest.raises(CodebookError, match=message):
+        resumed(config(output, cluster=cluster), output)
 
 
 @pytest.mark.parametrize(
@@ -198,4 +221,4 @@ def test_mistakes_in_embeddings_are_named(output, embeddings, message):
 
 def test_no_embedding_but_sam_s(output):
     found = config(output, embeddings=[])
-    assert cluster_embedding(resumed(found, output), output) == "sam"
+    assert resumed(found, output).cluster.embedding == "sam"

@@ -16,8 +16,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from pydantic import ValidationError
-
 from samseg.clustering import Linkage
 from samseg.clustering.build import build
 from samseg.clustering.codebook import Codebook
@@ -58,7 +56,6 @@ class ClusterReport:
         seconds: wall seconds.
         curve: one row per radius evaluated where eps was chosen automatically
             (`samseg.clustering.eps`).
-        settings: as used: what the config did not set is as in the newest codebook.
     """
 
     version: int
@@ -78,7 +75,6 @@ class ClusterReport:
     eps: float
     seconds: float
     curve: tuple[dict[str, Any], ...]
-    settings: ClusterSettings
 
 
 def cluster(
@@ -95,7 +91,8 @@ def cluster(
 
     Args:
         output: the output folder.
-        settings: how classes are fitted and when they are refitted.
+        settings: how classes are fitted and when they are refitted. If those of the fit differ from
+            the newest codebook's, it is refitted; `samseg.resume` fills what a config leaves open.
         refit: refit now.
         recipe_fingerprint: fingerprint of the embeddings' recipe.
         on_progress: called with the number of masks assigned so far.
@@ -109,7 +106,6 @@ def cluster(
     on_progress = on_progress or (lambda done: None)
     versions = output.codebook_versions()
     newest = load_codebook(output, versions[-1]) if versions else None
-    settings = _resumed(settings, newest)
     embeddings = open_embeddings(output, settings.embedding, recipe_fingerprint)
     committed = sorted(embeddings.shards())
     parent = _parent(output, newest, recipe_fingerprint)
@@ -145,23 +141,7 @@ def cluster(
         eps=codebook.eps,
         seconds=round(time.perf_counter() - started, 3),
         curve=codebook.curve,
-        settings=settings,
     )
-
-
-def _resumed(settings: ClusterSettings, newest: Codebook | None) -> ClusterSettings:
-    """Fill what the config does not set from the newest codebook."""
-    if newest is None:
-        return settings
-    try:
-        return settings.resumed(newest.settings)
-    except ValidationError as e:
-        keys = ", ".join(".".join(map(str, error["loc"])) for error in e.errors())
-        raise CodebookError(
-            f"codebook v{newest.version} does not go with the settings of this config or version "
-            f"of samseg: cluster.{keys}. Set these keys in the config, or use the version of "
-            "samseg that fitted it"
-        ) from e
 
 
 def _parent(output: Output, newest: Codebook | None, sam_recipe: str) -> Parent | None:
