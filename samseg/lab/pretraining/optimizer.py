@@ -10,7 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from segment_anything.modeling import Sam
 from torch import Tensor, nn
+
+from samseg.lab.pretraining.settings import Stage
 
 _SMALLEST = 32
 """A matrix has as many rows and columns; tokens and single rows are vectors."""
@@ -65,6 +68,25 @@ class MatrixOptimizer:
         """Go on from a state of the same weights."""
         self._muon.load_state_dict(state["muon"])
         self._adamw.load_state_dict(state["adamw"])
+
+
+def parameter_groups(model: Sam) -> dict[str, list[nn.Parameter]]:
+    """Return the weights of `trunk`, `encoder` (without its trunk) and `decoder`.
+
+    Prompt encoder and mask decoder are one group.
+    """
+    groups: dict[str, list[nn.Parameter]] = {"trunk": [], "encoder": [], "decoder": []}
+    for name, parameter in model.named_parameters():
+        if name.startswith("image_encoder.trunk."):
+            groups["trunk"].append(parameter)
+        else:
+            groups["encoder" if name.startswith("image_encoder.") else "decoder"].append(parameter)
+    return groups
+
+
+def rate_shares(stage: Stage) -> dict[str, float]:
+    """Return each group's share of the learning rate."""
+    return {"trunk": stage.trunk_rate, "encoder": 1.0, "decoder": stage.decoder_rate}
 
 
 def _is_matrix(weight: Tensor) -> bool:
