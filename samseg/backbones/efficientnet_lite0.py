@@ -29,7 +29,7 @@ _STEM = 32
 _EPS = 1e-3
 
 
-class _Stage(NamedTuple):
+class _BlockGroup(NamedTuple):
     """Blocks of one width; the first one has the stride."""
 
     expansion: int
@@ -39,13 +39,13 @@ class _Stage(NamedTuple):
     blocks: int
 
 
-_STAGES = (
-    _Stage(1, 3, 1, 16, 1),
-    _Stage(6, 3, 2, 24, 2),
-    _Stage(6, 5, 2, 40, 2),
-    _Stage(6, 3, 2, 80, 3),
-    _Stage(6, 5, 1, 112, 3),
-    _Stage(6, 5, 2, 192, 4),
+_GROUPS = (
+    _BlockGroup(1, 3, 1, 16, 1),
+    _BlockGroup(6, 3, 2, 24, 2),
+    _BlockGroup(6, 5, 2, 40, 2),
+    _BlockGroup(6, 3, 2, 80, 3),
+    _BlockGroup(6, 5, 1, 112, 3),
+    _BlockGroup(6, 5, 2, 192, 4),
 )
 
 
@@ -85,13 +85,13 @@ class ConvNorm(nn.Module):
 class InvertedResidual(nn.Module):
     """Widen, convolve depthwise, narrow (Sandler et al., "MobileNetV2", 2018)."""
 
-    def __init__(self, width_in: int, stage: _Stage, stride: int):
+    def __init__(self, width_in: int, group: _BlockGroup, stride: int):
         super().__init__()
-        width = width_in * stage.expansion
-        self.expand = ConvNorm(width_in, width, 1) if stage.expansion > 1 else nn.Identity()
-        self.depthwise = ConvNorm(width, width, stage.kernel, stride, groups=width)
-        self.project = ConvNorm(width, stage.channels, 1, active=False)
-        self.residual = stride == 1 and width_in == stage.channels
+        width = width_in * group.expansion
+        self.expand = ConvNorm(width_in, width, 1) if group.expansion > 1 else nn.Identity()
+        self.depthwise = ConvNorm(width, width, group.kernel, stride, groups=width)
+        self.project = ConvNorm(width, group.channels, 1, active=False)
+        self.residual = stride == 1 and width_in == group.channels
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, c, h, w) to (b, channels, ceil(h / stride), ceil(w / stride))."""
@@ -108,11 +108,11 @@ class EfficientNetLite0(nn.Module):
         self.stem = ConvNorm(3, _STEM, 3, stride=2)
         blocks: list[nn.Module] = []
         width, self._returned, self._strided = _STEM, set[int](), 2
-        for stage, following in zip(_STAGES, (*_STAGES[1:], None), strict=True):
-            for i in range(stage.blocks):
-                blocks.append(InvertedResidual(width, stage, stage.stride if i == 0 else 1))
-                width = stage.channels
-            self._strided *= stage.stride
+        for group, following in zip(_GROUPS, (*_GROUPS[1:], None), strict=True):
+            for i in range(group.blocks):
+                blocks.append(InvertedResidual(width, group, group.stride if i == 0 else 1))
+                width = group.channels
+            self._strided *= group.stride
             if self._strided in STRIDES and (following is None or following.stride > 1):
                 self._returned.add(len(blocks) - 1)
         self.blocks = nn.ModuleList(blocks)

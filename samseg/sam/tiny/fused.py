@@ -37,7 +37,7 @@ def _fuse(module: nn.Module) -> None:
     for name, child in module.named_children():
         if isinstance(child, encoder.Block):
             setattr(module, name, FusedBlock(fuse_conv_bn_eval(child.depthwise, child.norm), child))
-        elif isinstance(child, lite0_encoder.Block):
+        elif isinstance(child, lite0_encoder.NeckBlock):
             setattr(module, name, FusedBlock(child.depthwise, child, child.norm))
         elif isinstance(child, encoder.Downsample):
             setattr(module, name, fuse_conv_bn_eval(*child))
@@ -51,7 +51,7 @@ class FusedBlock(nn.Module):
     def __init__(
         self,
         depthwise: nn.Module,
-        block: encoder.Block | lite0_encoder.Block,
+        block: encoder.Block | lite0_encoder.NeckBlock,
         norm: nn.LayerNorm | None = None,
     ):
         """Take a block's layers.

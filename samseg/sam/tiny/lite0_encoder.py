@@ -21,7 +21,7 @@ _PIXEL_STD = (58.395, 57.12, 57.375)
 """SAM's normalisation, which the trunk's replaces."""
 
 
-class Block(nn.Module):
+class NeckBlock(nn.Module):
     """A residual block: depthwise convolution mixes space, two 1 x 1 convolutions mix channels.
 
     That of ConvNeXt (Liu et al., "A ConvNet for the 2020s", 2022). Each position is normalised on
@@ -92,10 +92,10 @@ class Lite0Encoder(nn.Module):
         self.lateral_16 = nn.Conv2d(middle, out_channels, kernel_size=1, bias=False)
         self.lateral_32 = nn.Conv2d(coarse, out_channels, kernel_size=1, bias=False)
         self.context = nn.ModuleList(
-            [Block(out_channels, 3), Attention(out_channels), Block(out_channels, 3)]
+            [NeckBlock(out_channels, 3), Attention(out_channels), NeckBlock(out_channels, 3)]
         )
-        self.blocks_16 = nn.Sequential(*(Block(out_channels, 3) for _ in range(2)))
-        self.blocks_8 = nn.Sequential(*(Block(out_channels, 2) for _ in range(3)))
+        self.blocks_16 = nn.Sequential(*(NeckBlock(out_channels, 3) for _ in range(2)))
+        self.blocks_8 = nn.Sequential(*(NeckBlock(out_channels, 2) for _ in range(3)))
         self.head = nn.Conv2d(out_channels, out_channels, kernel_size=1)
         self._scale: Tensor
         self._shift: Tensor
