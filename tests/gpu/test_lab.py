@@ -14,7 +14,7 @@ from samseg.lab.pretraining.examples import Shape, example
 from samseg.lab.pretraining.loss_weights import Weights
 from samseg.lab.pretraining.objective import PromptPlan, objective
 from samseg.lab.pretraining.optimizer import MatrixOptimizer
-from samseg.lab.pretraining.picture import Region, TrainingPicture
+from samseg.lab.pretraining.training_image import Region, TrainingImage
 from samseg.sam.weights.load import load_model
 
 
@@ -24,8 +24,8 @@ def training_batch():
     y, x = np.mgrid[:64, :64]
     disc = (x - 30) ** 2 + (y - 34) ** 2 < 18**2
     pixels = np.where(disc[..., None], 220, 40).astype(np.uint8).repeat(3, axis=2)
-    picture = TrainingPicture(pixels, (Region(disc, 7),))
-    made = [example(picture, rng, Shape(window=128, clicks=2, uses=1)) for _ in range(2)]
+    image = TrainingImage(pixels, (Region(disc, 7),))
+    made = [example(image, rng, Shape(window=128, clicks=2, uses=1)) for _ in range(2)]
     return {name: torch.stack([one[name] for one in made]) for name in made[0]}
 
 
