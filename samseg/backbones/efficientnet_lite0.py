@@ -23,14 +23,14 @@ CHANNELS = (24, 40, 112, 192)
 """Channels of the feature maps."""
 
 MEAN, STD = 127.0, 128.0
-"""Normalisation that the weights expect, of every channel of RGB in 0 to 255."""
+"""Normalisation of each RGB channel, from values in 0 to 255, that the weights expect."""
 
 _STEM = 32
 _EPS = 1e-3
 
 
 class _BlockGroup(NamedTuple):
-    """Blocks of one width; the first one has the stride."""
+    """Blocks of the same width; the first one applies the stride."""
 
     expansion: int
     kernel: int
@@ -76,14 +76,14 @@ class ConvNorm(nn.Module):
         return functional.relu6(x, inplace=True) if self.active else x
 
     def _padding(self, length: int) -> tuple[int, int]:
-        """Return px before and after; where they differ, TensorFlow puts more after."""
+        """Return px of padding before and after; TensorFlow puts an odd px after."""
         kernel, stride = self.conv.kernel_size[0], self.conv.stride[0]
         total = max(0, (-(-length // stride) - 1) * stride + kernel - length)
         return total // 2, total - total // 2
 
 
 class InvertedResidual(nn.Module):
-    """Widen, convolve depthwise, narrow (Sandler et al., "MobileNetV2", 2018)."""
+    """Expansion, depthwise convolution, projection (Sandler et al., "MobileNetV2", 2018)."""
 
     def __init__(self, width_in: int, group: _BlockGroup, stride: int):
         super().__init__()
@@ -103,7 +103,7 @@ class EfficientNetLite0(nn.Module):
     """EfficientNet-Lite0 up to its last block of 192 channels: 2.3 million parameters."""
 
     def __init__(self) -> None:
-        """Make the network with random weights; see `load`."""
+        """Initialise the network with random weights; see `load`."""
         super().__init__()
         self.stem = ConvNorm(3, _STEM, 3, stride=2)
         blocks: list[nn.Module] = []
@@ -147,7 +147,7 @@ def load(path: Path = WEIGHTS) -> EfficientNetLite0:
 def fold(module: nn.Module) -> None:
     """Fold every BatchNorm of a module in evaluation mode into its convolution, in place.
 
-    The module computes the same up to rounding, and cannot be trained on.
+    The output stays the same up to rounding; the module cannot be trained any more.
     """
     for child in module.modules():
         if isinstance(child, ConvNorm) and isinstance(child.norm, nn.BatchNorm2d):
