@@ -3,7 +3,7 @@
 `Local` runs in this process, for debugging and tests; `RayPool` is a pool of Ray actors, for
 everything else. Both follow the rules of `scheduler.py` and yield the same events
 (`samseg.engine.protocol.Engine`); `tests/contract/test_engine.py` covers both. This package knows
-neither images nor masks, and importing this package does not import ray.
+neither images nor masks, and importing it does not import ray.
 """
 
 from typing import Annotated

@@ -182,7 +182,7 @@ class Pool:
             self._next_start = self._last_failed_start + min(_LONGEST_PAUSE_S, pause)
         if self._failed_starts >= self._start_failures:
             raise WorkersError(
-                f"workers failed to start {self._failed_starts} times in a row, most recently with: "
+                f"workers failed to start {self._failed_starts} times in a row, most recently: "
                 f"{failure.text}"
             )
 
