@@ -1,12 +1,13 @@
-"""Check samseg on a GPU within minutes: the same masks as on the CPU, and how fast.
+"""Check correctness and speed on a GPU within minutes.
 
     python jobs/gpu_check.py --out gpu_check/
     python jobs/gpu_check.py --minutes 2 --section masks --section tensors
 
-Masks and tensors against the CPU's in float32 and bfloat16, out-of-memory recovery,
-`torch.compile`, milliseconds per stage and peak memory next to `segment_anything`, and the most
-expensive kernels. Without a GPU it runs itself at tiny shapes. What is found is printed and
-written at once; exit code 1 when something differs or fails. Needs neither Ray nor an object store.
+Compares masks and tensors with the CPU's in float32 and bfloat16; checks out-of-memory recovery and
+`torch.compile`; measures milliseconds per stage and peak memory, compared with `segment_anything`,
+and the most expensive kernels. Without a GPU the check tests itself on the CPU with tiny shapes.
+Findings are printed and written at once. Exit code 1 when a comparison or a section fails. Needs
+neither Ray nor an object store.
 """
 
 import sys
@@ -25,14 +26,18 @@ app = typer.Typer(
 
 @app.command()
 def main(
-    minutes: Annotated[float, typer.Option(help="What would take longer is skipped.")] = 5.0,
+    minutes: Annotated[
+        float, typer.Option(help="Time limit; sections that would exceed it are skipped.")
+    ] = 5.0,
     out: Annotated[
         Path | None, typer.Option(help="Folder for gpu_check.json and gpu_check.md.")
     ] = None,
-    section: Annotated[list[str] | None, typer.Option(help="Only these, by name.")] = None,
+    section: Annotated[
+        list[str] | None, typer.Option(help="Run only this section; may be repeated.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Run the sections in order; see the module's text."""
+    """Run the sections in order; see the module docstring."""
     from samseg.lab.benchmark.gpu.check import run_check, sections
     from samseg.lab.benchmark.gpu.findings import GpuCheck
     from samseg.lab.benchmark.gpu.subject import CheckSubject
@@ -41,7 +46,7 @@ def main(
 
     subject = CheckSubject.of(resolve_device(device))
     if subject.device.type == "cpu":
-        typer.echo("no GPU: the check runs itself at tiny shapes on the CPU", err=True)
+        typer.echo("no GPU: the check tests itself on the CPU with tiny shapes", err=True)
     every = sections(subject)
     names = [s.name for s in every]
     unknown = sorted(set(section or []) - set(names))
@@ -49,16 +54,16 @@ def main(
         raise typer.BadParameter(f"no section {', '.join(unknown)}; known: {', '.join(names)}")
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-    said = 0
+    printed = 0
 
     def keep(check: GpuCheck) -> None:
-        nonlocal said
+        nonlocal printed
         found = [f"{s.name}: {line(f)}" for s in check.sections for f in s.findings]
-        for text in found[said:]:
+        for text in found[printed:]:
             typer.echo(text)
-        said = len(found)
+        printed = len(found)
         latest = check.sections[-1]
-        if latest.reason not in ("", "under way"):
+        if latest.reason not in ("", "not finished"):
             typer.echo(f"{latest.name}: {latest.status}: {latest.reason}")
         sys.stdout.flush()
         if out is not None:

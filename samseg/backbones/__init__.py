@@ -1,1 +1,1 @@
-"""Networks trained on natural photos, shared by what samseg builds on them."""
+"""Pretrained networks, shared by features and the small SAM."""

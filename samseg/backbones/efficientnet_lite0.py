@@ -23,14 +23,14 @@ CHANNELS = (24, 40, 112, 192)
 """Channels of the feature maps."""
 
 MEAN, STD = 127.0, 128.0
-"""Normalisation that the weights expect, of every channel of RGB in 0 to 255."""
+"""Normalisation of each RGB channel, from values in 0 to 255, that the weights expect."""
 
 _STEM = 32
 _EPS = 1e-3
 
 
-class _Stage(NamedTuple):
-    """Blocks of one width; the first one has the stride."""
+class _BlockGroup(NamedTuple):
+    """Blocks of the same width; the first one applies the stride."""
 
     expansion: int
     kernel: int
@@ -39,13 +39,13 @@ class _Stage(NamedTuple):
     blocks: int
 
 
-_STAGES = (
-    _Stage(1, 3, 1, 16, 1),
-    _Stage(6, 3, 2, 24, 2),
-    _Stage(6, 5, 2, 40, 2),
-    _Stage(6, 3, 2, 80, 3),
-    _Stage(6, 5, 1, 112, 3),
-    _Stage(6, 5, 2, 192, 4),
+_GROUPS = (
+    _BlockGroup(1, 3, 1, 16, 1),
+    _BlockGroup(6, 3, 2, 24, 2),
+    _BlockGroup(6, 5, 2, 40, 2),
+    _BlockGroup(6, 3, 2, 80, 3),
+    _BlockGroup(6, 5, 1, 112, 3),
+    _BlockGroup(6, 5, 2, 192, 4),
 )
 
 
@@ -76,22 +76,22 @@ class ConvNorm(nn.Module):
         return functional.relu6(x, inplace=True) if self.active else x
 
     def _padding(self, length: int) -> tuple[int, int]:
-        """Return px before and after; where they differ, TensorFlow puts more after."""
+        """Return px of padding before and after; TensorFlow puts an odd px after."""
         kernel, stride = self.conv.kernel_size[0], self.conv.stride[0]
         total = max(0, (-(-length // stride) - 1) * stride + kernel - length)
         return total // 2, total - total // 2
 
 
 class InvertedResidual(nn.Module):
-    """Widen, convolve depthwise, narrow (Sandler et al., "MobileNetV2", 2018)."""
+    """Expansion, depthwise convolution, projection (Sandler et al., "MobileNetV2", 2018)."""
 
-    def __init__(self, width_in: int, stage: _Stage, stride: int):
+    def __init__(self, width_in: int, group: _BlockGroup, stride: int):
         super().__init__()
-        width = width_in * stage.expansion
-        self.expand = ConvNorm(width_in, width, 1) if stage.expansion > 1 else nn.Identity()
-        self.depthwise = ConvNorm(width, width, stage.kernel, stride, groups=width)
-        self.project = ConvNorm(width, stage.channels, 1, active=False)
-        self.residual = stride == 1 and width_in == stage.channels
+        width = width_in * group.expansion
+        self.expand = ConvNorm(width_in, width, 1) if group.expansion > 1 else nn.Identity()
+        self.depthwise = ConvNorm(width, width, group.kernel, stride, groups=width)
+        self.project = ConvNorm(width, group.channels, 1, active=False)
+        self.residual = stride == 1 and width_in == group.channels
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, c, h, w) to (b, channels, ceil(h / stride), ceil(w / stride))."""
@@ -103,16 +103,16 @@ class EfficientNetLite0(nn.Module):
     """EfficientNet-Lite0 up to its last block of 192 channels: 2.3 million parameters."""
 
     def __init__(self) -> None:
-        """Make the network with random weights; see `load`."""
+        """Initialise the network with random weights; see `load`."""
         super().__init__()
         self.stem = ConvNorm(3, _STEM, 3, stride=2)
         blocks: list[nn.Module] = []
         width, self._returned, self._strided = _STEM, set[int](), 2
-        for stage, following in zip(_STAGES, (*_STAGES[1:], None), strict=True):
-            for i in range(stage.blocks):
-                blocks.append(InvertedResidual(width, stage, stage.stride if i == 0 else 1))
-                width = stage.channels
-            self._strided *= stage.stride
+        for group, following in zip(_GROUPS, (*_GROUPS[1:], None), strict=True):
+            for i in range(group.blocks):
+                blocks.append(InvertedResidual(width, group, group.stride if i == 0 else 1))
+                width = group.channels
+            self._strided *= group.stride
             if self._strided in STRIDES and (following is None or following.stride > 1):
                 self._returned.add(len(blocks) - 1)
         self.blocks = nn.ModuleList(blocks)
@@ -147,7 +147,7 @@ def load(path: Path = WEIGHTS) -> EfficientNetLite0:
 def fold(module: nn.Module) -> None:
     """Fold every BatchNorm of a module in evaluation mode into its convolution, in place.
 
-    The module computes the same up to rounding, and cannot be trained on.
+    The output stays the same up to rounding; the module cannot be trained any more.
     """
     for child in module.modules():
         if isinstance(child, ConvNorm) and isinstance(child.norm, nn.BatchNorm2d):

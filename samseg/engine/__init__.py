@@ -2,8 +2,8 @@
 
 `Local` runs in this process, for debugging and tests; `RayPool` is a pool of Ray actors, for
 everything else. Both follow the rules of `scheduler.py` and yield the same events
-(`samseg.engine.protocol.Engine`); `tests/contract/test_engine.py` covers both. Nothing here knows
-images or masks, and importing this package does not import ray.
+(`samseg.engine.protocol.Engine`); `tests/contract/test_engine.py` covers both. This package knows
+neither images nor masks, and importing it does not import ray.
 """
 
 from typing import Annotated
@@ -14,6 +14,6 @@ from samseg.engine.local import Local
 from samseg.engine.ray_pool import RayPool
 
 EngineSpec = Annotated[Local | RayPool, Field(discriminator="kind")]
-"""Every engine, told apart by `kind`."""
+"""Any engine; `kind` is the discriminator."""
 
 __all__ = ["EngineSpec", "Local", "RayPool"]

@@ -1,7 +1,7 @@
-"""What runs in a Ray actor: it builds the work once, then runs one attempt after another.
+"""The worker in a Ray actor: it builds the work once, then runs one attempt after another.
 
-Every method is a generator of plain values whose last one says how it ended; no exception leaves
-it. The driver's side is `pool.py`.
+Every method is a generator of plain values, the last of which is its result; it never raises. The
+driver's side is `pool.py`.
 """
 
 import os
@@ -18,11 +18,11 @@ from samseg.errors import DeviceError
 
 @dataclass(frozen=True, slots=True)
 class WorkerStarted:
-    """The first message of a new worker: its process runs and begins to build the work.
+    """The first message of a new worker: its process runs and starts to build the work.
 
     Attributes:
         node: id of its node.
-        pid: its process there.
+        pid: id of its process.
     """
 
     node: str
@@ -60,7 +60,7 @@ class Worker:
 
 
 def _gpu_problem() -> Failure | None:
-    """Check that this process was given one GPU and sees no other."""
+    """Check that this process has exactly one GPU, and sees no other."""
     given = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
     seen = [d for d in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if d]
     if len(given) == 1 and len(seen) == 1:

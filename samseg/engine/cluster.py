@@ -18,7 +18,7 @@ _PROBE_S = 10.0
 
 
 class Cluster:
-    """The Ray that this process is connected to.
+    """The Ray cluster that this process is connected to.
 
     Attributes:
         own: whether it was started for this map alone, so that no further node can join.
@@ -34,10 +34,10 @@ class Cluster:
 
 @contextmanager
 def connected(address: str | None) -> Iterator[Cluster]:
-    """Connect to Ray, and disconnect afterwards; `ray_pool` says to which Ray.
+    """Connect to Ray, and disconnect afterwards; `ray_pool` documents which cluster is used.
 
     Raises:
-        WorkersError: there is no Ray at the address.
+        WorkersError: no Ray cluster answers at the address.
     """
     if ray.is_initialized():
         yield Cluster(own=False)
@@ -83,10 +83,10 @@ def _probe(address: str) -> None:
 
 
 def _guard() -> None:
-    """Pass a local Ray its token by environment variable; it would write one to the home directory.
+    """Give a local Ray its token by environment variable, else it writes one to the home directory.
 
-    Ray enables authentication for such a cluster unless RAY_AUTH_MODE says otherwise, and keeps
-    mode and token for the life of the process.
+    Ray enables authentication for such a cluster unless RAY_AUTH_MODE disables it, and keeps mode
+    and token for the life of the process.
     """
     if not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

@@ -1,9 +1,9 @@
 """Errors of a worker as plain values.
 
 An exception may hold anything, so none is sent from one process to another: a `Failure` is text,
-whether a retry can help, and the error's class where it is one of ours. The blanket `except`
-clauses of samseg are here, apart from the one that ends the command line. Errors of a single image
-do not come here: they are rows, and the work records them itself.
+whether a retry can help, and the error's class where it is a `SamsegError`. All blanket `except`
+clauses of samseg are here, except that of the command line. Errors of a single image do not reach
+this module: the work records them as rows.
 """
 
 import logging
@@ -24,7 +24,7 @@ class Failure:
     Attributes:
         text: one bounded line without credentials.
         retry: whether a retry can help.
-        kind: the error's class where it is one of ours and takes only a message.
+        kind: the error's class where it is a `SamsegError` that takes only a message.
     """
 
     text: str
@@ -33,7 +33,7 @@ class Failure:
 
     @classmethod
     def of(cls, error: Exception) -> "Failure":
-        """Describe `error`; an error that is not ours is worth a retry."""
+        """Describe `error`; any error other than a `SamsegError` is retried."""
         _log.warning("%s", one_line(error), exc_info=error)
         if not isinstance(error, SamsegError):
             return cls(one_line(error))
@@ -42,7 +42,7 @@ class Failure:
 
     @property
     def ends_night(self) -> bool:
-        """Whether no task can succeed: the device or the weights are at fault."""
+        """Whether no task can succeed, because the device or the weights failed."""
         return self.kind is not None and issubclass(self.kind, CheckpointError | DeviceError)
 
     def error(self) -> SamsegError:
@@ -58,7 +58,7 @@ class Done(Generic[R]):
 
 
 def build_work(build: Callable[[Slot], Work[P, R]], slot: Slot) -> Work[P, R] | Failure:
-    """Call `build`, and return its error as a value."""
+    """Call `build`; return its error as a value."""
     try:
         return build(slot)
     except Exception as error:

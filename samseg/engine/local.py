@@ -1,7 +1,7 @@
 """The engine in this process: one worker, no Ray.
 
-For debugging, tests, and machines without Ray. An image that kills its process also kills the
-night here, and nothing interrupts a hang: use `RayPool` for unattended runs.
+For debugging, tests, and machines without Ray. An image that crashes the process ends the night,
+and nothing interrupts a hang: use `RayPool` for unattended runs.
 """
 
 import ctypes
@@ -37,7 +37,7 @@ class Local(Spec):
     """One worker in this process.
 
     Attributes:
-        threads: CPU threads that the worker may use; `auto` is every core of this process.
+        threads: CPU threads that the worker may use; `auto` is all cores of this process.
         attempts: attempts per task before it is given up.
         backoff_s: pause before the second attempt, doubled with each further one.
     """
@@ -113,7 +113,7 @@ def _resolve(device: Device) -> Literal["cpu", "cuda"]:
 
 
 def _cuda_devices() -> int:
-    """Ask the CUDA driver, so that this module needs no torch."""
+    """Query the CUDA driver directly, so that this module needs no torch."""
     try:
         cuda = ctypes.CDLL("libcuda.so.1")
     except OSError:

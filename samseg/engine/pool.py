@@ -1,8 +1,8 @@
-"""The driver's side of a pool of Ray actors: Ray calls, and no rules of its own.
+"""The driver's side of a pool of Ray actors: Ray calls without scheduling rules.
 
-`Pool.run` is one loop: start missing workers, give idle ones their next attempt, receive messages,
-reap workers that died. What follows from each event is decided in `scheduler.py`; what an actor
-does is in `actor.py`. Imported only while a map runs.
+`Pool.run` is one loop: start missing workers, assign attempts to idle ones, receive messages, reap
+dead workers. `scheduler.py` decides what follows from each event; `actor.py` is the actor's side.
+Imported only while a map runs.
 
 Heartbeats arrive through streaming generators. They may be lost when a process dies abruptly,
 unless the generator waits until each one is fetched; `exact` attempts do, because there the last
@@ -30,7 +30,7 @@ from samseg.errors import DeviceError, WorkersError, one_line
 
 _log = logging.getLogger(__name__)
 _TICK_S = 1.0  # longest wait for a message
-_NODES_EVERY_S = 10.0  # between looks at the nodes of the cluster
+_NODES_EVERY_S = 10.0  # between queries of the nodes of the cluster
 _WAITING_NOTE_S = 60.0  # between notes that no worker has started yet
 _UNREACHABLE_S = 45.0  # Ray takes up to 30 s to declare a node dead
 _LONGEST_PAUSE_S = 60.0
@@ -46,7 +46,7 @@ class _WorkerHandle:
     node: str | None = None
     ready: bool = False
     died_of: str = ""
-    reap_at: float = field(default=inf)  # when a dead worker's task is held responsible
+    reap_at: float = field(default=inf)  # when its death counts against its task
 
 
 class Pool:
@@ -110,9 +110,9 @@ class Pool:
     # ------------------------------------------------------------------ starting workers
 
     def _share_of_nodes(self) -> Share:
-        """Decide what a worker gets, from the nodes that are there now."""
+        """Return the share of one worker, from the nodes that are alive."""
         share = share_out(self._nodes.values(), self._device, self._cpus_per_worker)
-        fixed = self._wanted == "auto" or self._cluster.own  # no further node will come
+        fixed = self._wanted == "auto" or self._cluster.own  # no further node will join
         if share.workers == 0 and fixed and not self._workers:
             if not any(node.get("GPU", 0) for node in self._nodes.values()) and (
                 share.device == "cuda"
@@ -123,7 +123,7 @@ class Pool:
                     "model.device to cpu"
                 )
             raise WorkersError(
-                f"no node has the {share.cpus:g} CPUs that one worker is to get; "
+                f"no node has the {share.cpus:g} CPUs that one worker needs; "
                 "lower engine.cpus_per_worker"
             )
         return share
@@ -167,7 +167,7 @@ class Pool:
         self._scheduler.join(worker)
 
     def _start_failed(self, worker: _WorkerHandle, failure: Failure) -> None:
-        """Count, pause, or end the night; workers begun before the last failure do not count."""
+        """Count, pause, or end the night; workers started before the last failure do not count."""
         self._release(worker)
         if any(other.ready for other in self._workers):
             self._next_start = time.monotonic() + _LONGEST_PAUSE_S
@@ -182,7 +182,7 @@ class Pool:
             self._next_start = self._last_failed_start + min(_LONGEST_PAUSE_S, pause)
         if self._failed_starts >= self._start_failures:
             raise WorkersError(
-                f"workers failed to start {self._failed_starts} times in a row, at last with: "
+                f"workers failed to start {self._failed_starts} times in a row, most recently: "
                 f"{failure.text}"
             )
 
@@ -255,14 +255,14 @@ class Pool:
                 self._stop(worker, f"silent for {self._silence_s:g} s, stopped", 0.0)
 
     def _stop(self, worker: _WorkerHandle, died_of: str, grace_s: float) -> None:
-        """Kill a worker; `_reap` decides later what its death is blamed on."""
+        """Kill a worker; `_reap` decides later whether its death counts against its task."""
         worker.stream = None
         worker.died_of = died_of
         worker.reap_at = time.monotonic() + grace_s
         ray.kill(worker.actor)
 
     def _reap(self) -> Iterator[AnyResult]:
-        """Settle each death: blamed on the node where it left the cluster, else on the task."""
+        """Attribute each death: to the node if it left the cluster, else to the task."""
         dead = [worker for worker in self._workers if worker.died_of]
         if not dead:
             return
@@ -288,7 +288,7 @@ class Pool:
 
 
 def _cause(error: Exception) -> str:
-    """Say in one line what Ray says of a dead actor, without its ids and advice."""
+    """Return the cause of an actor's death as one line, without Ray's ids and advice."""
     if isinstance(error, StopIteration):
         return "worker stopped sending in the middle of its task"
     detail = re.search(r"Worker exit detail: (.+?)(?: Some common causes|$)", str(error), re.M)

@@ -1,8 +1,8 @@
-"""The engine protocol: what stages ask of an engine, and what passes between them.
+"""The protocol between stages and engines, and the messages they exchange.
 
-A stage hands an engine small tasks and a `build` that makes the work in each worker; heartbeats
-and results come back. All of them are kilobytes: pixels, features and embeddings pass from workers
-to storage and nowhere else.
+A stage passes an engine small tasks and a `build` that makes the work in each worker; the engine
+yields heartbeats and results. All messages are kilobytes: pixels, features and embeddings go from
+workers to storage only.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 Device = Literal["auto", "cpu", "cuda"]
-"""What a map runs on; `auto` is GPUs where there are any, else CPUs."""
+"""Device of a map; `auto` is GPUs where there are any, else CPUs."""
 
 P = TypeVar("P")
 """The payload of a task."""
@@ -24,11 +24,11 @@ R_co = TypeVar("R_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Where one worker runs.
+    """The resources of one worker.
 
     Attributes:
         device: `cpu`, or `cuda` for the one GPU that the worker sees.
-        threads: CPU threads that are this worker's share.
+        threads: CPU threads that this worker may use.
     """
 
     device: Literal["cpu", "cuda"]
@@ -40,8 +40,8 @@ class Task(Generic[P]):
     """One unit of work, retried and given up as a whole.
 
     Attributes:
-        id: names the task in heartbeats and logs; unique within a map.
-        payload: what the work needs to know; a few kilobytes that pickle.
+        id: identifies the task in heartbeats and logs; unique within a map.
+        payload: input of the work; picklable, a few kilobytes.
     """
 
     id: str
@@ -54,8 +54,8 @@ class Attempt(Generic[P]):
 
     Attributes:
         number: 1 for the first.
-        skip: positions of items that killed their process before, not to be touched again (for
-            the embed stage an item is an image, in reading order, and becomes a `crashed` row).
+        skip: positions of items that killed their process before and must be skipped (for the
+            embed stage an item is an image, in reading order, and becomes a `crashed` row).
         exact: do not prefetch, so that the last heartbeat names the item being worked on.
         upcoming: the task that this worker will probably get next, for prefetching.
     """
@@ -68,12 +68,12 @@ class Attempt(Generic[P]):
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Sign of life, sent before each item of a task is touched.
+    """Sign of life, sent before work on each item of a task starts.
 
     Attributes:
         task_id: the task being worked on.
-        index: position of the item about to be touched.
-        counts: what has been done of this task so far, by name.
+        index: position of the next item.
+        counts: counters of this task so far, by name.
     """
 
     task_id: str
@@ -83,7 +83,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Result(Generic[P, R]):
-    """How one task ended.
+    """The result of one task.
 
     Attributes:
         task: the task.
@@ -97,7 +97,7 @@ class Result(Generic[P, R]):
 
 
 class Work(Protocol[P, R_co]):
-    """What a worker does with one task: yields heartbeats, returns one small value."""
+    """The function that a worker runs on one task: yields heartbeats, returns one small value."""
 
     def __call__(self, task: Task[P], attempt: Attempt[P]) -> Generator[Heartbeat, None, R_co]:
         """Work on `task`; every object it writes is create-only, so it may run twice."""
@@ -116,9 +116,9 @@ class Engine(Protocol):
         """Yield heartbeats as they come and exactly one result per task, in any order.
 
         Args:
-            build: runs once per worker, in the worker (it loads the model); it must pickle.
+            build: runs once per worker, in the worker (it loads the model); must be picklable.
             tasks: drawn lazily, never far ahead of the work.
-            device: what all workers of this map run on. It belongs to the map and not to a task,
+            device: device of all workers of this map. It is a property of the map, not of a task,
                 because `build` prepares a worker for one kind of task.
 
         Raises:

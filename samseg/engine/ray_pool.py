@@ -3,8 +3,9 @@
 For unattended runs: a worker that dies or hangs is replaced and its task retried. This module holds
 the settings only and does not import ray; `pool.py` runs them.
 
-Where the work runs: on the Ray that this process is already connected to, else at `address`, else
-at RAY_ADDRESS (which `ray job submit` sets), else on a Ray of its own that ends with the map.
+The work runs on the Ray cluster that this process is already connected to, else on the one at
+`address`, else at RAY_ADDRESS (which `ray job submit` sets), else on a local one that ends with the
+map.
 """
 
 import os
@@ -21,11 +22,10 @@ class RayPool(Spec):
     """A pool of Ray actors.
 
     Attributes:
-        address: of the Ray cluster; None is described above.
-        workers: number of actors. `auto` is as many as the nodes that are up can hold, looked at
-            again while running; on a cluster that starts nodes on demand give a number, which is
-            what makes it start them.
-        cpus_per_worker: CPUs that Ray sets aside for each actor, and its threads. `auto`: with
+        address: of the Ray cluster; for None see above.
+        workers: number of actors. `auto` is as many as fit on the running nodes, re-evaluated
+            during the map; for an autoscaling cluster give a number, which makes it start nodes.
+        cpus_per_worker: CPUs that Ray reserves for each actor, and its threads. `auto`: with
             GPUs the CPUs of a node split among its GPUs, at most 8; without, 1 up to 4 where a
             node can still hold 4 actors, because one thread each on several images beats several
             threads on one.
@@ -34,7 +34,7 @@ class RayPool(Spec):
         backoff_s: pause before the second attempt, doubled with each further one up to a minute.
         silence_s: a worker that sends nothing for this long while it loads or works is replaced.
             Must exceed the time for one image and for fetching the weights.
-        start_failures: failed starts in a row, with no worker running, that end the night.
+        start_failures: consecutive failed starts, with no worker running, that end the night.
     """
 
     kind: Literal["ray"] = "ray"

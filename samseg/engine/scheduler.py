@@ -1,9 +1,9 @@
-"""Which worker gets which task next, and what counts as whose failure: rules without I/O.
+"""Assignment of tasks to workers, and attribution of failures: rules without I/O.
 
 An engine reports what happened (`heartbeat`, `succeeded`, `failed`, `died`, `left`) and asks what
-to do (`needs`, `assign`, `unresponsive`, `pause`). Nothing here knows Ray, processes or clocks:
-workers are opaque keys and time is a number that the engine passes in, so every interleaving can
-be tested.
+to do (`needs`, `assign`, `unresponsive`, `pause`). The module knows neither Ray, processes nor
+clocks: workers are opaque keys and time is a number that the engine passes in, so every
+interleaving can be tested.
 
 The rules:
 
@@ -13,7 +13,7 @@ The rules:
 - The death of a worker costs its task an attempt. From then on the task runs `exact`: nothing is
   prefetched, so the last heartbeat names the item that was being worked on. An item at which two
   exact attempts died is skipped, and the count of attempts starts again, because that is progress.
-  An error that is not from our error tree is treated like a death: it is a defect that this item
+  An error that is not a `SamsegError` is treated like a death: it is a defect that this item
   triggers, and must not cost the other items of the task.
 - A node that leaves the cluster costs no attempt.
 - After `attempts` attempts, or with `attempts` items skipped and still dying, the task is given up.
@@ -108,7 +108,7 @@ class Scheduler:
         self._workers[worker] = _WorkerState()
 
     def assign(self, worker: Hashable, now: float) -> tuple[AnyTask, Attempt[Any]] | None:
-        """Give an idle worker its next attempt, or nothing for now."""
+        """Return the next attempt of an idle worker, or None for now."""
         state = self._workers[worker]
         task = state.upcoming or self._due(now) or self._untouched() or self._taken_over()
         if task is None:
@@ -134,7 +134,7 @@ class Scheduler:
     # ------------------------------------------------------------------ what happened
 
     def heartbeat(self, worker: Hashable, now: float, index: int | None = None) -> None:
-        """A worker sent a message, about to touch item `index` of its task."""
+        """A worker sent a message and starts on item `index` of its task."""
         state = self._workers[worker]
         state.last_seen = now
         if index is not None:
@@ -177,7 +177,7 @@ class Scheduler:
         return None if self._skips(task, state.index, now) else self._retry(task, now)
 
     def left(self, worker: Hashable, now: float) -> None:
-        """A worker is gone through no fault of its task: its node left, or it was released."""
+        """A worker is gone, but not because of its task: its node left, or it was released."""
         state = self._workers.pop(worker)
         for task in (state.running, state.upcoming):
             if task is not None:

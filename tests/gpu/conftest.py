@@ -1,9 +1,9 @@
-"""Tests that need a CUDA GPU and nothing of Ray, DuckDB or object stores; skipped without one.
+"""Tests that need a CUDA GPU, but neither Ray, DuckDB nor an object store; skipped without a GPU.
 
     pytest tests/gpu --confcutdir=tests/gpu -W default
 
-runs them where samseg's other dependencies are missing: the fixtures of `tests/conftest.py` are
-left out, and other versions of libraries may warn.
+runs them without samseg's other dependencies: it leaves out the fixtures of `tests/conftest.py` and
+allows warnings of other library versions.
 """
 
 from pathlib import Path
@@ -46,7 +46,7 @@ def scenes():
 
 @pytest.fixture(scope="session")
 def load():
-    """Load the shipped model on a device, under its recommended settings and those given."""
+    """Load the shipped model on a device, with its recommended settings and overrides."""
 
     def loaded(device, precision="float32", **settings):
         spec = ModelSpec(precision=precision)
@@ -58,7 +58,7 @@ def load():
 
 @pytest.fixture(scope="session")
 def blobs():
-    """(m, low, low) float32 logits of smooth blobs, from mostly inside to mostly outside."""
+    """(m, low, low) float32 logits of smooth blobs, from large to small."""
 
     def made(m, low=256):
         coarse = torch.randn(m, 1, 12, 12, generator=torch.Generator().manual_seed(4))
@@ -69,7 +69,7 @@ def blobs():
 
 
 def error(found, wanted):
-    """Norm of the difference over the norm of what is wanted."""
+    """Norm of the difference divided by the norm of the wanted value."""
     found, wanted = (
         torch.as_tensor(np.asarray(x.cpu() if isinstance(x, torch.Tensor) else x)).double()
         for x in (found, wanted)

@@ -14,18 +14,18 @@ from samseg.lab.pretraining.examples import Shape, example
 from samseg.lab.pretraining.loss_weights import Weights
 from samseg.lab.pretraining.objective import PromptPlan, objective
 from samseg.lab.pretraining.optimizer import MatrixOptimizer
-from samseg.lab.pretraining.picture import Region, TrainingPicture
+from samseg.lab.pretraining.training_image import Region, TrainingImage
 from samseg.sam.weights.load import load_model
 
 
 def training_batch():
-    """Two windows with a bright disc of kind 7 on dark ground."""
+    """Two windows with a bright disc of kind 7 on dark background."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:64, :64]
     disc = (x - 30) ** 2 + (y - 34) ** 2 < 18**2
     pixels = np.where(disc[..., None], 220, 40).astype(np.uint8).repeat(3, axis=2)
-    picture = TrainingPicture(pixels, (Region(disc, 7),))
-    made = [example(picture, rng, Shape(window=128, clicks=2, uses=1)) for _ in range(2)]
+    image = TrainingImage(pixels, (Region(disc, 7),))
+    made = [example(image, rng, Shape(window=128, clicks=2, uses=1)) for _ in range(2)]
     return {name: torch.stack([one[name] for one in made]) for name in made[0]}
 
 
@@ -37,8 +37,8 @@ def loss_of(model, device, **plan):
 
 
 @pytest.mark.parametrize("with_boxes", [False, True])
-def test_a_loss_is_the_cpu_s(cuda, cpu, with_boxes):
-    model = load_model("tiny")  # in evaluation, so that both see the same norms
+def test_losses_equal_the_cpus(cuda, cpu, with_boxes):
+    model = load_model("tiny")  # in evaluation mode, so that both use the same norms
     wanted = loss_of(model, cpu, boxes=with_boxes)
     found = loss_of(copy.deepcopy(model).to(cuda), cuda, boxes=with_boxes)
     assert found.loss.item() == pytest.approx(wanted.loss.item(), rel=0.05)
@@ -65,7 +65,7 @@ def test_steps_lower_the_loss(cuda):
 
 
 def test_a_run_resumes(cuda, tmp_path):
-    pytest.importorskip("obstore", reason="the settings of a run know object stores")
+    pytest.importorskip("obstore", reason="the settings of a run import object stores")
     from samseg.lab.pretraining.settings import Pretraining
     from samseg.lab.pretraining.trainer import Trainer
     from samseg.progress import Silent
@@ -89,7 +89,7 @@ def test_a_run_resumes(cuda, tmp_path):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
-def test_evaluation_is_the_cpu_s(load, cuda, cpu):
+def test_evaluation_equals_the_cpus(load, cuda, cpu):
     scene = draw_scene(3, (240, 320), objects=(4, 6))
     photo = LabelledPhoto("scene", scene.pixels, scene.instances, {})
     truth = Truth.choose(photo, 8, seed=0)

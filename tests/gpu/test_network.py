@@ -1,4 +1,4 @@
-"""The network's parts on the GPU next to `segment_anything`'s on the CPU, with random weights."""
+"""Modules of the network on the GPU compared with `segment_anything` on the CPU, random weights."""
 
 import copy
 from functools import partial
@@ -35,7 +35,9 @@ def test_vit_encoder(cuda, relative_error, dtype, heads):
         global_attn_indexes=[1, 3],
     ).eval()
     for parameter in encoder.parameters():
-        parameter.data += 0.05 * torch.randn_like(parameter)  # tables of positions are zero
+        parameter.data += 0.05 * torch.randn_like(
+            parameter
+        )  # positional tables are initialised to zero
     images = torch.randn(2, 3, 256, 256)
     with torch.inference_mode():
         wanted = encoder(images)
@@ -92,7 +94,7 @@ def test_cutouts_are_drawn_on_the_host(cuda, cpu, blobs):
 
 @torch.inference_mode()
 def test_compiled_measures(cuda, blobs):
-    """The one part whose compilation takes seconds; whole models are `jobs/gpu_check.py`'s."""
+    """The only part that compiles in seconds; `jobs/gpu_check.py` compiles whole models."""
     torch.compiler.reset()
     compile_dynamic.cache_clear()
     measure, bounds = compile_dynamic(measure_px), (-1.0, 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""Masks, embeddings and devices: what the GPU gives is what the CPU gives."""
+"""Masks, embeddings and devices of the GPU, compared with the CPU's."""
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +25,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_masks_are_the_cpu_s(load, cuda, cpu, scenes, case):
+def test_masks_equal_the_cpus(load, cuda, cpu, scenes, case):
     given, least = CASES[case]
     on_cpu = load(cpu, **{name: value for name, value in given.items() if name != "precision"})
     on_gpu = load(cuda, **given)
@@ -54,7 +54,7 @@ PROMPTS = {
 
 
 @pytest.mark.parametrize("kind", PROMPTS)
-def test_prompted_masks_are_the_cpu_s(load, cuda, cpu, scenes, kind):
+def test_prompted_masks_equal_the_cpus(load, cuda, cpu, scenes, kind):
     given = PROMPTS[kind]
     wanted, features = load(cpu).prompt(scenes[0], **given)
     found, on_gpu = load(cuda).prompt(scenes[0], **given)
@@ -84,8 +84,8 @@ def test_no_masks(load, cuda):
     assert len(masks) == 0
 
 
-def test_float32_features_keep_their_digits(load, cuda, cpu, scenes, relative_error):
-    """PyTorch would round the operands of convolutions to TF32, a thousandth."""
+def test_float32_features_keep_their_precision(load, cuda, cpu, scenes, relative_error):
+    """By default PyTorch rounds the operands of convolutions to TF32, an error of about 1e-3."""
     assert torch.backends.cudnn.allow_tf32
     wanted = load(cpu).runtime.encoder.encode(scenes[0]).features
     found = load(cuda).runtime.encoder.encode(scenes[0]).features
@@ -104,7 +104,7 @@ def test_results_and_embeddings_are_on_the_host(load, cuda, cpu, scenes, relativ
     np.testing.assert_array_equal(pooled.empty, wanted.empty)
 
 
-def test_threads_of_one_program_share_a_gpu(load, cuda, scenes):
+def test_threads_of_one_process_share_a_gpu(load, cuda, scenes):
     segmenter = load(cuda, points_per_side=6)
     assert segmenter.runtime.threads.n == 1
     alone = [segmenter.segment(pixels).masks for pixels in scenes]

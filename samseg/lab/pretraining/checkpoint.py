@@ -1,4 +1,4 @@
-"""What a training run leaves to go on from, and the weights that it ends with."""
+"""Checkpoints of a training run, and export of its weights."""
 
 import hashlib
 import json
@@ -15,10 +15,10 @@ from samseg.errors import CheckpointError
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a state; a kill at any time leaves the old file or the new one."""
-    beside = path.with_suffix(".part")
-    torch.save(dict(state), beside)
-    beside.replace(path)
+    """Write a state atomically: an interruption leaves the old file or the new one."""
+    partial = path.with_suffix(".part")
+    torch.save(dict(state), partial)
+    partial.replace(path)
 
 
 def load(path: Path) -> dict[str, Any] | None:
@@ -33,15 +33,15 @@ def load(path: Path) -> dict[str, Any] | None:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as e:
         raise CheckpointError(
-            f"cannot go on from {path}: {str(e).splitlines()[0]}; delete it to begin anew"
+            f"cannot resume from {path}: {str(e).splitlines()[0]}; delete it to start again"
         ) from e
     return state
 
 
 def export(model: Sam, path: Path, recommended: Mapping[str, Any]) -> str:
-    """Write weights as float16 safetensors that name their architecture.
+    """Write weights as float16 safetensors with their architecture in the header.
 
-    The same weights and settings give the same bytes.
+    Deterministic: the same weights and settings give the same bytes.
 
     Args:
         model: of the architecture `tiny`.
@@ -59,9 +59,9 @@ def write_half(weights: Mapping[str, Tensor], path: Path, header: Mapping[str, s
     """Write weights as float16 safetensors; the same weights and header give the same bytes.
 
     Args:
-        weights: integers stay as they are.
+        weights: integer tensors keep their dtype.
         path: file to write.
-        header: the file's metadata.
+        header: metadata of the file.
 
     Returns:
         The sha256 of the file.
@@ -72,15 +72,15 @@ def write_half(weights: Mapping[str, Tensor], path: Path, header: Mapping[str, s
         name: (value.half() if value.is_floating_point() else value).contiguous().cpu()
         for name, value in weights.items()
     }
-    content = _in_order(save(half, metadata=dict(header)))
-    beside = path.with_suffix(".part")
-    beside.write_bytes(content)
-    beside.replace(path)
+    content = _with_sorted_header(save(half, metadata=dict(header)))
+    partial = path.with_suffix(".part")
+    partial.write_bytes(content)
+    partial.replace(path)
     return hashlib.sha256(content).hexdigest()
 
 
-def _in_order(content: bytes) -> bytes:
-    """Sort the keys of a safetensors header: the library writes its metadata in any order."""
+def _with_sorted_header(content: bytes) -> bytes:
+    """Sort the keys of the header: safetensors writes its metadata in arbitrary order."""
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":"))
     return content[:8] + header.encode().ljust(end - 8) + content[end:]

@@ -1,4 +1,4 @@
-"""The training curve as a picture."""
+"""Plot of the training curve."""
 
 import json
 from pathlib import Path
@@ -14,14 +14,14 @@ _LINES = {
     "chosen": (40, 120, 220),
     "corrected": (70, 150, 60),
 }
-"""What is drawn, all of it mean IoU, with its BGR colour."""
+"""Metrics that are plotted, all of them mean IoU, with their BGR colours."""
 
 
 def draw_curve(metrics: Path, path: Path) -> None:
-    """Draw IoU by step: best of three, the preferred one, after corrections.
+    """Plot IoU by step: of the best of three masks, of the preferred one, after corrections.
 
     Args:
-        metrics: JSON lines that the trainer writes; none makes no picture.
+        metrics: JSON lines written by the trainer; nothing is plotted where there is none.
         path: PNG file to write.
     """
     if not metrics.exists():
@@ -48,9 +48,9 @@ def draw_curve(metrics: Path, path: Path) -> None:
         write(f"{share * last:.0f}", (x - 14, y + 22), _INK)
     windows = [note["window"] for note in notes]
     for note, before in zip(notes[1:], windows, strict=False):
-        if note["window"] != before:  # the curriculum's next stage
+        if note["window"] != before:  # the next stage of the curriculum
             cv2.line(canvas, at(note["step"], 0), at(note["step"], 1), _INK, 1)
-    write("mean IoU on fresh pictures, by step; upright lines: another stage", (_MARGIN, 30), _INK)
+    write("mean IoU on new images by step; vertical lines: next stage", (_MARGIN, 30), _INK)
     for i, (name, colour) in enumerate(_LINES.items()):
         points = [at(note["step"], note[name]) for note in notes if name in note]
         cv2.polylines(canvas, [np.array(points, dtype=np.int32)], False, colour, 2, cv2.LINE_AA)

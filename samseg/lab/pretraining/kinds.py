@@ -1,4 +1,4 @@
-"""Kinds of generated things: what recurs within a scene and from scene to scene."""
+"""Kinds of generated objects, which recur within a scene and across scenes."""
 
 from dataclasses import dataclass
 
@@ -13,13 +13,13 @@ from samseg.types import Bool, Pixels
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a thing that is a thing of its own: a label, a lid, an eye.
+    """A part on the surface of an object, such as a label, a lid or an eye.
 
     Attributes:
-        outline: its form.
+        outline: its shape.
         texture: its surface.
-        at: (along, across) from the middle of the thing, in shares of its radius.
-        radius: in shares of the thing's.
+        at: (along, across) from the centre of the object, relative to the object's radius.
+        radius: relative to the object's radius.
     """
 
     outline: Outline
@@ -30,14 +30,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of thing.
+    """A kind of object.
 
     Attributes:
-        number: names it.
-        outline: its form.
+        number: identifies the kind.
+        outline: its shape.
         texture: its surface.
-        parts: what it always has on it.
-        relief: how much its rim is darker than its middle, 0 for a flat thing.
+        parts: parts of every object of the kind.
+        relief: how much darker the rim is than the centre, 0 for a flat object.
         gloss: strength of its highlight.
     """
 
@@ -50,7 +50,7 @@ class Kind:
 
     @classmethod
     def of(cls, number: int, photos: int, photographic: float) -> "Kind":
-        """Return kind `number`, always the same one for as many photographs."""
+        """Return kind `number`, a deterministic function of the arguments."""
         rng = np.random.default_rng([7177, number])
         parts = tuple(
             Part(
@@ -72,12 +72,12 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DrawnThing:
-    """One thing before it is laid.
+class DrawnObject:
+    """An object before it is placed in a scene.
 
     Attributes:
         mask: (h, w) bool of the canvas.
-        colours: (h, w, 3) float32; only what lies under the mask matters.
+        colours: (h, w, 3) float32; only px inside the mask are used.
         parts: masks of its parts, each within `mask`.
     """
 
@@ -90,38 +90,38 @@ def draw(
     kind: Kind,
     rng: np.random.Generator,
     size: tuple[int, int],
-    middle: tuple[float, float],
+    centre: tuple[float, float],
     radius: float,
     light: NDArray[np.float64],
     photos: list[Pixels],
-) -> DrawnThing:
-    """Draw one thing of a kind.
+) -> DrawnObject:
+    """Draw one object of a kind.
 
     Args:
-        kind: what to draw.
-        rng: source of chance.
+        kind: kind of the object.
+        rng: random generator.
         size: (h, w) of the canvas in px.
-        middle: (x, y) px.
+        centre: (x, y) px.
         radius: half its length in px.
-        light: (2,) unit vector in the picture, towards the light.
+        light: (2,) unit vector in the image plane, towards the light.
         photos: photographs for textures.
     """
     angle = rng.uniform(0, 2 * np.pi)
-    mask = kind.outline.draw(rng, size, middle, radius, angle)
+    mask = kind.outline.draw(rng, size, centre, radius, angle)
     colours = kind.texture.paint(rng, size, photos) * np.float32(rng.uniform(0.85, 1.15))
     parts = []
     for part in kind.parts:
-        along, across = part.at[0] * radius, part.at[1] * radius * kind.outline.flat
-        x = middle[0] + np.cos(angle) * along - np.sin(angle) * across
-        y = middle[1] + np.sin(angle) * along + np.cos(angle) * across
+        along, across = part.at[0] * radius, part.at[1] * radius * kind.outline.aspect
+        x = centre[0] + np.cos(angle) * along - np.sin(angle) * across
+        y = centre[1] + np.sin(angle) * along + np.cos(angle) * across
         inner = part.outline.draw(rng, size, (x, y), part.radius * radius, angle) & mask
         colours = np.where(inner[..., None], part.texture.paint(rng, size, photos), colours)
         parts.append(inner)
-    return DrawnThing(mask, _lit(colours, mask, kind, light), tuple(parts))
+    return DrawnObject(mask, _lit(colours, mask, kind, light), tuple(parts))
 
 
 def _lit(colours: Paint, mask: Bool, kind: Kind, light: NDArray[np.float64]) -> Paint:
-    """Shade a thing as if it bulged towards the viewer."""
+    """Shade an object as if it bulged towards the viewer."""
     if kind.relief == 0:
         return colours
     depth = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3)

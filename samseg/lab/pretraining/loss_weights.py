@@ -1,4 +1,4 @@
-"""How much each loss of a training run counts."""
+"""Weights of the losses of a training run."""
 
 from pydantic import Field
 
@@ -6,15 +6,16 @@ from samseg.spec import Spec
 
 
 class Weights(Spec):
-    """Weights of the losses beside that of masks, which is 1.
+    """Weights of the losses relative to the mask loss, which has weight 1.
 
     Attributes:
-        chosen: of the one mask of a click that predicted IoU would choose.
-        iou: of predicted IoU.
-        kind: of like things' embeddings being alike.
-        patches: of patches of one region, or one kind, being alike.
-        features: of the distance to a teacher's features.
-        likeness: of masks' embeddings being as alike as the ImageNet trunk's are.
+        chosen: loss of the mask that predicted IoU would choose for a click.
+        iou: loss of predicted IoU.
+        kind: contrastive loss of mask embeddings by kind.
+        patches: contrastive loss of patches by region, or by kind where it is known.
+        features: distance to a teacher's features.
+        likeness: difference between the similarities of mask embeddings and those of the ImageNet
+            trunk's features.
     """
 
     chosen: float = Field(default=0.5, ge=0)

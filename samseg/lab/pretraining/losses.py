@@ -1,10 +1,11 @@
-"""What training minimises.
+"""Losses of the training.
 
 Masks: 20 x focal loss (Lin et al., "Focal Loss for Dense Object Detection", 2017) + Dice loss
-(Milletari et al., "V-Net", 2016), as SAM was trained. A click may mean several masks; the three
-answers are matched to them at the least cost, and the one that would be chosen counts once more.
-Predicted IoU: squared error, of every answer, and which is the best. Same kind, same place in
-feature space: the supervised contrastive loss (Khosla et al., 2020) of features pooled under masks.
+(Milletari et al., "V-Net", 2016), as SAM was trained. A click may have several valid targets; the
+three predicted masks are matched to them at the lowest cost, and the mask with the highest
+predicted IoU is weighted once more. Predicted IoU: squared error and a ranking loss. Kinds: the
+supervised contrastive loss (Khosla et al., 2020) of features pooled under masks. Patches: the same
+loss of single patches.
 """
 
 from itertools import permutations
@@ -13,24 +14,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from samseg.lab.pretraining.picture import UNKNOWN
+from samseg.lab.pretraining.training_image import UNKNOWN
 
 _FOCAL = 20.0
-_APART = 0.05
-"""Two answers this far apart in IoU are worth telling apart."""
+_IOU_TEMPERATURE = 0.05
+"""Temperature of softmax over IoU: differences of this size are worth ranking."""
 
-_RANKING = 0.05
-"""Weight of the order of answers beside the squared error of each."""
+_RANKING_WEIGHT = 0.05
+"""Weight of the ranking loss relative to the squared error."""
 
 _TEMPERATURE = 0.2
-_LOOKED_AT = 1024
+_SAMPLED_PATCHES = 1024
+"""Most patches that `patch_loss` compares."""
 
-_NEVER = -1e4
-"""A score whose share is 0; infinity would give a lone embedding, without any other, NaN."""
+_MASKED_SCORE = -1e4
+"""Logit of probability 0; with -inf an embedding without any other would yield NaN."""
 
 
 def mask_costs(logits: Tensor, targets: Tensor) -> Tensor:
-    """Compare each answer with each target.
+    """Compare each predicted mask with each target.
 
     Args:
         logits: (n, a, h, w).
@@ -50,76 +52,82 @@ def mask_costs(logits: Tensor, targets: Tensor) -> Tensor:
     return _FOCAL * focal + dice
 
 
-def matched_cost(costs: Tensor, meant: Tensor, tail: float = 0.05) -> Tensor:
-    """Match answers to the masks that were meant, each to another answer, at the least cost.
+def matched_cost(costs: Tensor, valid: Tensor, tail: float = 0.05) -> Tensor:
+    """Match the valid targets one-to-one with predictions at the lowest total cost.
 
     Args:
         costs: (n, t, t).
-        meant: (n, t) bool, which targets there are; the first ones.
-        tail: weight of the best target of each answer, so that answers without one learn too.
+        valid: (n, t) bool, valid targets; they come first.
+        tail: weight of each prediction's nearest target, so that unmatched predictions learn too.
 
     Returns:
-        (n,) mean over the targets that were meant.
+        (n,) mean over the valid targets.
     """
     t = costs.shape[1]
-    orders = torch.tensor(list(permutations(range(t))), device=costs.device)  # target -> answer
+    orders = torch.tensor(list(permutations(range(t))), device=costs.device)  # target -> prediction
     each = costs[:, orders, torch.arange(t, device=costs.device)]  # (n, t!, t)
-    matched = (each * meant[:, None]).sum(2).min(1).values / meant.sum(1)
-    return matched + tail * _nearest(costs, meant).mean(1)
+    matched = (each * valid[:, None]).sum(2).min(1).values / valid.sum(1)
+    return matched + tail * _nearest(costs, valid).mean(1)
 
 
-def chosen_cost(costs: Tensor, meant: Tensor, predicted: Tensor) -> Tensor:
-    """Return what the answer costs that predicted IoU would choose.
+def chosen_cost(costs: Tensor, valid: Tensor, predicted_iou: Tensor) -> Tensor:
+    """Return the expected cost of the mask that predicted IoU selects.
 
-    Matching lets each answer stake on another reading of a click. Where no reading is sure, as in
-    unfamiliar photos, a choice between such stakes is luck; this asks for one that is safe.
+    Matching alone lets each prediction specialise on one interpretation of a click. Where the click
+    is ambiguous, as in unfamiliar photos, selecting one of them is then a guess. This term requires
+    the selected mask itself to fit a valid target.
 
     Args:
         costs: (n, a, t).
-        meant: (n, t) bool, which targets there are.
-        predicted: (n, a) IoU; no gradient flows here.
+        valid: (n, t) bool, valid targets.
+        predicted_iou: (n, a); no gradient flows through it.
 
     Returns:
-        (n,) costs of the nearest target, weighted by how likely each answer is the choice.
+        (n,) costs of the nearest target, weighted by the softmax of predicted IoU.
     """
-    shares = (predicted.detach() / _APART).softmax(1)
-    return (shares * _nearest(costs, meant)).sum(1)
+    weights = (predicted_iou.detach() / _IOU_TEMPERATURE).softmax(1)
+    return (weights * _nearest(costs, valid)).sum(1)
 
 
-def _nearest(costs: Tensor, meant: Tensor) -> Tensor:
-    """Return (n, a) the cost of each answer's nearest target."""
-    return costs.masked_fill(~meant[:, None], torch.inf).min(2).values
+def _nearest(costs: Tensor, valid: Tensor) -> Tensor:
+    """Return (n, a) the cost of each prediction's nearest valid target."""
+    return costs.masked_fill(~valid[:, None], torch.inf).min(2).values
 
 
 @torch.no_grad()
 def true_iou(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return (n, a, t) IoU of thresholded answers and targets."""
-    answer = (logits > 0).flatten(2).float()
+    """Return (n, a, t) IoU of thresholded predictions and targets."""
+    found = (logits > 0).flatten(2).float()
     wanted = (targets > 0.5).flatten(2).float()
-    both = answer @ wanted.transpose(1, 2)
-    either = answer.sum(2, keepdim=True) + wanted.sum(2)[:, None] - both
+    both = found @ wanted.transpose(1, 2)
+    either = found.sum(2, keepdim=True) + wanted.sum(2)[:, None] - both
     return both / either.clamp(min=1)
 
 
-def iou_loss(predicted: Tensor, reached: Tensor) -> Tensor:
-    """Compare predicted with reached IoU, (n, a) each: of every answer, and in their order."""
-    error = (predicted - reached).square().mean()
-    return error + _RANKING * ranking_loss(predicted, reached)
-
-
-def ranking_loss(predicted: Tensor, reached: Tensor) -> Tensor:
-    """Compare the order of the answers to one prompt with what they reached.
-
-    The cross entropy of top-one probabilities (Cao et al., "Learning to Rank: From Pairwise
-    Approach to Listwise Approach", 2007), least where predicted and reached IoU are equal up to a
-    constant. A squared error is content with any order of answers that lie close together.
+def iou_loss(predicted: Tensor, actual: Tensor) -> Tensor:
+    """Return the squared error and the ranking loss of predicted IoU.
 
     Args:
         predicted: (n, a) IoU.
-        reached: (n, a) IoU.
+        actual: (n, a) IoU.
     """
-    shares = (reached / _APART).softmax(1)
-    return functional.cross_entropy(predicted / _APART, shares)
+    error = (predicted - actual).square().mean()
+    return error + _RANKING_WEIGHT * ranking_loss(predicted, actual)
+
+
+def ranking_loss(predicted: Tensor, actual: Tensor) -> Tensor:
+    """Compare the ranking of the masks of one prompt by predicted IoU with that by actual IoU.
+
+    The cross entropy of top-one probabilities (Cao et al., "Learning to Rank: From Pairwise
+    Approach to Listwise Approach", 2007), lowest where predicted and actual IoU are equal up to a
+    constant. A squared error hardly penalises a wrong order of similar values.
+
+    Args:
+        predicted: (n, a) IoU.
+        actual: (n, a) IoU.
+    """
+    probabilities = (actual / _IOU_TEMPERATURE).softmax(1)
+    return functional.cross_entropy(predicted / _IOU_TEMPERATURE, probabilities)
 
 
 def pooled(features: Tensor, targets: Tensor) -> Tensor:
@@ -127,7 +135,7 @@ def pooled(features: Tensor, targets: Tensor) -> Tensor:
 
     Args:
         features: (b, d, g, g).
-        targets: (b, k, m g, m g) in [0, 1], k masks of each picture.
+        targets: (b, k, m g, m g) in [0, 1], k masks per image.
 
     Returns:
         (b, k, d), weighted by the share of each patch that is inside.
@@ -137,55 +145,58 @@ def pooled(features: Tensor, targets: Tensor) -> Tensor:
     return summed / share.sum(2, keepdim=True).clamp(min=1e-6)
 
 
-def kind_loss(embeddings: Tensor, kinds: Tensor, known: Tensor, known_kinds: Tensor) -> Tensor:
-    """Pull embeddings of one kind together and push those of others apart.
+def kind_loss(embeddings: Tensor, kinds: Tensor, memory: Tensor, memory_kinds: Tensor) -> Tensor:
+    """Return the supervised contrastive loss of embeddings by kind.
 
     Args:
         embeddings: (n, d).
         kinds: (n,) int64.
-        known: (m, d) embeddings of earlier steps, without gradient.
-        known_kinds: (m,) int64.
+        memory: (m, d) embeddings of earlier steps, without gradient.
+        memory_kinds: (m,) int64.
 
     Returns:
-        The mean over embeddings that have a partner of their kind; 0 when none has.
+        The mean over embeddings that have another of their kind; 0 when none has.
     """
-    everything = torch.cat([embeddings, known])
+    everything = torch.cat([embeddings, memory])
     centred = functional.normalize(everything - everything.mean(dim=0).detach(), dim=1)
     scores = centred[: len(embeddings)] @ centred.T / _TEMPERATURE
-    self_ = torch.eye(len(embeddings), len(everything), dtype=torch.bool, device=scores.device)
-    alike = (kinds[:, None] == torch.cat([kinds, known_kinds])) & ~self_
-    log_share = scores - scores.masked_fill(self_, _NEVER).logsumexp(1, keepdim=True)
-    partners = alike.sum(1)
-    each = -(log_share * alike).sum(1) / partners.clamp(min=1)
-    return (each * (partners > 0)).sum() / (partners > 0).sum().clamp(min=1)
+    itself = torch.eye(len(embeddings), len(everything), dtype=torch.bool, device=scores.device)
+    alike = (kinds[:, None] == torch.cat([kinds, memory_kinds])) & ~itself
+    log_probability = scores - scores.masked_fill(itself, _MASKED_SCORE).logsumexp(1, keepdim=True)
+    positives = alike.sum(1)
+    each = -(log_probability * alike).sum(1) / positives.clamp(min=1)
+    return (each * (positives > 0)).sum() / (positives > 0).sum().clamp(min=1)
 
 
-def patch_loss(features: Tensor, shown: Tensor, seed: int) -> Tensor:
-    """Pull patches of what is one thing, or of one kind, together and push others apart.
+def patch_loss(features: Tensor, labels: Tensor, seed: int) -> Tensor:
+    """Return the supervised contrastive loss of patches by region, or by kind where it is known.
 
-    Masks tell the encoder little about what belongs together, as they come through the decoder and
-    of few regions of a picture; this tells it of all of them.
+    The mask loss covers few regions of an image and reaches the encoder through the decoder only.
+    This loss covers all regions and acts on the encoder's features directly.
 
     Args:
         features: (b, d, g, g).
-        shown: (b, g, g) int64, see `samseg.lab.pretraining.examples.Examples`.
-        seed: of which patches are looked at: `_LOOKED_AT` at most, small regions more often than
-            their area has it.
+        labels: (b, g, g) int64, `patches` of `samseg.lab.pretraining.examples.Examples`.
+        seed: of the sample of at most `_SAMPLED_PATCHES` patches, in which small regions are
+            over-represented.
     """
-    flat = shown.flatten()
-    of_known = (flat != UNKNOWN).nonzero()[:, 0]
-    if not len(of_known):
+    flat = labels.flatten()
+    labelled = (flat != UNKNOWN).nonzero()[:, 0]
+    if not len(labelled):
         return features.sum() * 0
-    _, which, counts = flat[of_known].unique(return_inverse=True, return_counts=True)
+    _, which, counts = flat[labelled].unique(return_inverse=True, return_counts=True)
     generator = torch.Generator(features.device).manual_seed(seed)
-    n = min(_LOOKED_AT, len(of_known))
+    n = min(_SAMPLED_PATCHES, len(labelled))
     drawn = torch.multinomial(counts[which].float().rsqrt(), n, generator=generator)
-    at = of_known[drawn]
+    at = labelled[drawn]
     embeddings = features.movedim(1, -1).flatten(0, 2)[at]
     return kind_loss(embeddings, flat[at], embeddings[:0].detach(), flat[:0])
 
 
-def feature_loss(features: Tensor, taught: Tensor) -> Tensor:
-    """Return the mean squared distance of patches to a teacher's, both normalised over channels."""
-    wanted = functional.layer_norm(taught.float().movedim(1, -1), taught.shape[1:2])
+def feature_loss(features: Tensor, teacher: Tensor) -> Tensor:
+    """Return the mean squared error of features, (b, d, g, g) both, against a teacher's.
+
+    `features` are normalised over channels already; the teacher's are normalised here.
+    """
+    wanted = functional.layer_norm(teacher.float().movedim(1, -1), teacher.shape[1:2])
     return functional.mse_loss(features.movedim(1, -1), wanted)

@@ -1,4 +1,4 @@
-"""One micro-batch: ask, correct, and sum the losses up."""
+"""The training objective of one micro-batch: prompt, correct, sum the losses."""
 
 from dataclasses import dataclass, field
 
@@ -19,20 +19,20 @@ from samseg.lab.pretraining.losses import (
     pooled,
     true_iou,
 )
-from samseg.lab.pretraining.picture import UNKNOWN
 from samseg.lab.pretraining.prompting import WindowPrompter, correction, encode
+from samseg.lab.pretraining.training_image import UNKNOWN
 
 Batch = dict[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
 class PromptPlan:
-    """How the prompts of one step are given.
+    """Prompts of one training step.
 
     Attributes:
         boxes: the first prompt is a box instead of a click.
-        corrections: how many corrective clicks follow, each with the mask it corrects.
-        seed: of where they are.
+        corrections: number of corrective clicks that follow, each given with the mask it corrects.
+        seed: of their positions.
     """
 
     boxes: bool
@@ -42,14 +42,15 @@ class PromptPlan:
 
 @dataclass(slots=True)
 class StepLosses:
-    """What came of one micro-batch.
+    """Losses and metrics of one micro-batch.
 
     Attributes:
         loss: to be minimised.
-        figures: means to show: losses by name; `best` and `chosen` IoU of the first answers. They
-            stay on the device: to read each of them would stop a GPU.
+        figures: mean losses by name, and the mean true IoU of the `best` mask and of the `chosen`
+            one, which has the highest predicted IoU. Tensors on the device: reading one would
+            synchronise a GPU.
         embeddings: (n, d) of masks of a known kind, without gradient.
-        kinds: (n,) theirs.
+        kinds: (n,) kinds of these masks.
     """
 
     loss: Tensor
@@ -61,106 +62,109 @@ class StepLosses:
 def objective(
     model: Sam,
     batch: Batch,
-    round_: PromptPlan,
+    plan: PromptPlan,
     weights: Weights,
-    known: tuple[Tensor, Tensor],
+    memory: tuple[Tensor, Tensor],
     trunk: TrunkLikeness | None = None,
 ) -> StepLosses:
     """Compute the losses of b windows with p prompts each.
 
-    The model runs in bfloat16, the losses in float32: focal loss sums large numbers that cancel.
+    The model runs in bfloat16 and the losses in float32, because the terms of focal loss are large
+    and cancel.
 
     Args:
         model: the model in training.
         batch: see `samseg.lab.pretraining.examples.Examples`.
-        round_: how prompts are given.
+        plan: the prompts.
         weights: of the losses.
-        known: embeddings of earlier steps and their kinds.
-        trunk: what says how alike masks are; None where nothing shall.
+        memory: (m, d) embeddings of earlier steps and their (m,) kinds.
+        trunk: the trunk whose similarities masks are trained to have; None without that loss.
     """
     b, p = batch["points"].shape[:2]
     device = batch["image"].device.type
-    with _half(device):
+    with _autocast(device):
         features = encode(model, batch["image"]).float()
     window = WindowPrompter(model, features, batch["corner"])
     targets = batch["targets"].flatten(0, 1).float() / 255
-    meant, kinds = batch["meant"].flatten(0, 1), batch["kinds"].flatten(0, 1)
-    everything, intent = torch.arange(b * p, device=targets.device), batch["intent"].flatten()
+    valid, kinds = batch["valid"].flatten(0, 1), batch["kinds"].flatten(0, 1)
+    prompts, intent = torch.arange(b * p, device=targets.device), batch["intent"].flatten()
 
-    boxes = batch["boxes"].flatten(0, 1) if round_.boxes else None
-    points = None if round_.boxes else batch["points"].flatten(0, 1)[:, None]
+    boxes = batch["boxes"].flatten(0, 1) if plan.boxes else None
+    points = None if plan.boxes else batch["points"].flatten(0, 1)[:, None]
     ones = torch.ones(b * p, 1, device=targets.device)
     clicks = None if points is None else (points, ones)
-    with _half(device):
-        logits, predicted = window.ask(p, clicks, boxes, None)
-    iou = true_iou(logits, targets).masked_fill(~meant[:, None], 0)
+    with _autocast(device):
+        logits, predicted_iou = window.predict(p, clicks, boxes, None)
+    iou = true_iou(logits, targets).masked_fill(~valid[:, None], 0)
     best = iou.max(2).values
-    if round_.boxes:  # a box means one mask, whichever answer gives it
-        best = iou[everything, :, intent]
-        costs = mask_costs(logits, targets[everything, intent][:, None])[..., 0]
+    if plan.boxes:  # a box has one target, which any of the predictions may match
+        best = iou[prompts, :, intent]
+        costs = mask_costs(logits, targets[prompts, intent][:, None])[..., 0]
         mask = costs[:, 0] + costs[:, 1:].min(1).values
-        rank = (predicted - best).square().mean()
+        rank = (predicted_iou - best).square().mean()
     else:
-        costs, said = mask_costs(logits[:, 1:], targets), predicted[:, 1:].float()
-        mask = matched_cost(costs, meant) + weights.chosen * chosen_cost(costs, meant, said)
-        rank = iou_loss(said, best[:, 1:])
-    total, ranked = mask.mean(), rank
-    of_three = best[:, 1:]
-    chosen = of_three.gather(1, predicted[:, 1:].argmax(1, keepdim=True))
+        costs, of_three = mask_costs(logits[:, 1:], targets), predicted_iou[:, 1:]
+        mask = matched_cost(costs, valid) + weights.chosen * chosen_cost(costs, valid, of_three)
+        rank = iou_loss(of_three, best[:, 1:])
+    mask_total, iou_total = mask.mean(), rank
+    iou_of_three = best[:, 1:]
+    chosen = iou_of_three.gather(1, predicted_iou[:, 1:].argmax(1, keepdim=True))
     figures = {
         "mask": mask.detach().mean(),
         "iou": rank.detach(),
-        "best": of_three.max(1).values.mean(),
+        "best": iou_of_three.max(1).values.mean(),
         "chosen": chosen.mean(),
     }
 
-    wanted = targets[everything, intent]
-    answer = logits[everything, 0 if round_.boxes else 1 + iou[everything, 1:, intent].argmax(1)]
+    target = targets[prompts, intent]
+    prediction = logits[prompts, 0 if plan.boxes else 1 + iou[prompts, 1:, intent].argmax(1)]
     labels = ones
-    generator = torch.Generator(wanted.device).manual_seed(round_.seed)
-    for _ in range(round_.corrections):
-        answer = answer.detach()
-        xy, label = correction(answer, wanted, generator)
+    generator = torch.Generator(target.device).manual_seed(plan.seed)
+    for _ in range(plan.corrections):
+        prediction = prediction.detach()
+        xy, label = correction(prediction, target, generator)
         corner = batch["corner"].repeat_interleave(p, dim=0)
-        placed = (xy * 4 + 2 + corner).float()[:, None]
+        added = (xy * 4 + 2 + corner).float()[:, None]
         first = points is None
-        points = placed if points is None else torch.cat([points, placed], dim=1)
+        points = added if points is None else torch.cat([points, added], dim=1)
         labels = label.float()[:, None] if first else torch.cat([labels, label[:, None]], dim=1)
-        with _half(device):
-            logits, predicted = window.ask(p, (points, labels), boxes, answer[:, None])
-        answer = logits[:, 0]
-        corrected = mask_costs(answer[:, None], wanted[:, None]).mean()
-        reached = true_iou(answer[:, None], wanted[:, None])[:, 0, 0]
-        total = total + corrected
-        ranked = ranked + (predicted[:, 0] - reached).square().mean()
-        figures["corrected"] = reached.mean()
+        with _autocast(device):
+            logits, predicted_iou = window.predict(p, (points, labels), boxes, prediction[:, None])
+        prediction = logits[:, 0]
+        corrected = mask_costs(prediction[:, None], target[:, None]).mean()
+        actual = true_iou(prediction[:, None], target[:, None])[:, 0, 0]
+        mask_total = mask_total + corrected
+        iou_total = iou_total + (predicted_iou[:, 0] - actual).square().mean()
+        figures["corrected"] = actual.mean()
 
-    loss = (total + weights.iou * ranked) / (1 + round_.corrections)
-    of_pictures = targets.view(b, -1, *targets.shape[2:])
-    every = pooled(features, of_pictures).flatten(0, 1)
-    of_kind = (meant & (kinds != UNKNOWN)).flatten()
-    embeddings, kinds = every[of_kind], kinds.flatten()[of_kind]
+    loss = (mask_total + weights.iou * iou_total) / (1 + plan.corrections)
+    by_image = targets.view(b, -1, *targets.shape[2:])
+    mask_embeddings = pooled(features, by_image).flatten(0, 1)
+    has_kind = (valid & (kinds != UNKNOWN)).flatten()
+    embeddings, kinds = mask_embeddings[has_kind], kinds.flatten()[has_kind]
     if weights.kind and len(kinds):
-        alike = kind_loss(embeddings, kinds, *known)
-        figures["kind"] = alike.detach()
-        loss = loss + weights.kind * alike
+        kind = kind_loss(embeddings, kinds, *memory)
+        figures["kind"] = kind.detach()
+        loss = loss + weights.kind * kind
     if trunk is not None:
-        with _half(device):
-            seen = trunk(batch["image"], of_pictures).flatten(0, 1)
-        unlike = likeness_loss(every[meant.flatten()], seen[meant.flatten()])
-        figures["likeness"] = unlike.detach()
-        loss = loss + weights.likeness * unlike
+        with _autocast(device):
+            trunk_features = trunk(batch["image"], by_image).flatten(0, 1)
+        of_valid = valid.flatten()
+        likeness = likeness_loss(mask_embeddings[of_valid], trunk_features[of_valid])
+        figures["likeness"] = likeness.detach()
+        loss = loss + weights.likeness * likeness
     if weights.patches:
-        grouped = patch_loss(features, batch["patches"], round_.seed)
-        figures["patches"] = grouped.detach()
-        loss = loss + weights.patches * grouped
-    if weights.features and "taught" in batch and batch["taught"].any():
-        taught = feature_loss(features[batch["taught"]], batch["features"][batch["taught"]])
-        figures["features"] = taught.detach()
-        loss = loss + weights.features * taught
+        patches = patch_loss(features, batch["patches"], plan.seed)
+        figures["patches"] = patches.detach()
+        loss = loss + weights.patches * patches
+    if weights.features and "has_teacher" in batch and batch["has_teacher"].any():
+        taught = batch["has_teacher"]
+        distance = feature_loss(features[taught], batch["features"][taught])
+        figures["features"] = distance.detach()
+        loss = loss + weights.features * distance
     return StepLosses(loss, embeddings.detach(), kinds, figures)
 
 
-def _half(device: str) -> torch.autocast:
-    """Run in bfloat16. The cache of casts is one for all threads: with it, runs differ."""
+def _autocast(device: str) -> torch.autocast:
+    """Run in bfloat16. All threads share the cast cache, and with it results vary by run."""
     return torch.autocast(device, torch.bfloat16, cache_enabled=False)

@@ -1,30 +1,34 @@
-"""The optimizer of a training run: Muon for matrices, AdamW for all else.
+"""The optimizer of a training run: Muon for matrices, AdamW for all other weights.
 
-Muon (Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024) makes every
-direction of a matrix' gradient equally large, so rare directions learn too. On two cores a run is
-short of steps, and it learns more in each: going on from the same weights with the same pictures
-and learning rate, the masks' loss of steps 20 to 170 was 0.08 below AdamW's (1.45 for 1.53).
+Muon (Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024)
+orthogonalises the update of a matrix, so rare directions of the gradient are learned too. On two
+cores a run has few steps, and Muon learns more per step: continued from the same weights with the
+same images and learning rate, the mask loss of steps 20 to 170 was 0.08 below AdamW's (1.45
+against 1.53).
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
+from samseg.lab.pretraining.settings import Stage
+
 _SMALLEST = 32
-"""A matrix has as many rows and columns; tokens and single rows are vectors."""
+"""Fewest rows and columns of a matrix; weights with fewer, such as tokens, are vectors."""
 
 
 class MatrixOptimizer:
-    """Steps both kinds of weights with one learning rate per group.
+    """Steps matrices and vectors with one learning rate per group.
 
-    Muon's steps are scaled to the size that AdamW's have (Liu et al., "Muon is Scalable for LLM
-    Training", 2025, section 2.2), so a learning rate means the same to both.
+    Muon's updates are scaled to the magnitude of AdamW's (Liu et al., "Muon is Scalable for LLM
+    Training", 2025, section 2.2), so both use the same learning rate.
     """
 
     def __init__(self, groups: Mapping[str, Sequence[nn.Parameter]], weight_decay: float):
-        """Look after named groups of weights: linear layers and 1 x 1 convolutions are matrices."""
+        """Take weights by group; those of linear layers and 1 x 1 convolutions are matrices."""
         self._matrices: list[tuple[nn.Parameter, nn.Parameter]] = []
         matrices, others = [], []
         for name, weights in groups.items():
@@ -45,10 +49,10 @@ class MatrixOptimizer:
         self._adamw = torch.optim.AdamW(others, weight_decay=weight_decay, betas=(0.9, 0.98))
 
     def step(self, learning_rates: Mapping[str, float]) -> None:
-        """Take a step against the gradients that the weights hold; without one they stay.
+        """Update the weights by their gradients; weights without a gradient keep their value.
 
         Args:
-            learning_rates: of every group, by its name.
+            learning_rates: by group name, for every group.
         """
         for weight, matrix in self._matrices:
             matrix.grad = None if weight.grad is None else weight.grad.flatten(1)
@@ -58,13 +62,32 @@ class MatrixOptimizer:
             optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what `load_state_dict` goes on from."""
+        """Return the state that `load_state_dict` resumes from."""
         return {"muon": self._muon.state_dict(), "adamw": self._adamw.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state of the same weights."""
+        """Resume from a state of the same weights."""
         self._muon.load_state_dict(state["muon"])
         self._adamw.load_state_dict(state["adamw"])
+
+
+def parameter_groups(model: Sam) -> dict[str, list[nn.Parameter]]:
+    """Return the weights of `trunk`, `encoder` (without its trunk) and `decoder`.
+
+    Prompt encoder and mask decoder are one group.
+    """
+    groups: dict[str, list[nn.Parameter]] = {"trunk": [], "encoder": [], "decoder": []}
+    for name, parameter in model.named_parameters():
+        if name.startswith("image_encoder.trunk."):
+            groups["trunk"].append(parameter)
+        else:
+            groups["encoder" if name.startswith("image_encoder.") else "decoder"].append(parameter)
+    return groups
+
+
+def rate_shares(stage: Stage) -> dict[str, float]:
+    """Return each group's share of the learning rate."""
+    return {"trunk": stage.trunk_rate, "encoder": 1.0, "decoder": stage.decoder_rate}
 
 
 def _is_matrix(weight: Tensor) -> bool:

@@ -1,6 +1,6 @@
-"""Pack the photos of a training run into one small archive, to train on a machine elsewhere.
+"""Pack the photos of a training run into one small archive, for training on another machine.
 
-Photos are brought to the size that training reads them at. Photos that are held out stay behind.
+Photos are resized to the resolution at which training reads them. Held-out photos are left out.
 """
 
 import io
@@ -22,19 +22,19 @@ _WEBP_QUALITY = 80
 
 
 def pack(sets: Sequence[PhotoSet], path: Path, longest: int) -> int:
-    """Write labelled sets to a tar file, each in a folder of its own name.
+    """Write labelled sets to a tar file, each in a folder named after it.
 
     Args:
-        sets: what to pack; their names must differ.
+        sets: labelled sets; their names must differ.
         path: file to write.
-        longest: px of the longer side that larger photos are brought to.
+        longest: longer side in px to which larger photos are shrunk.
 
     Returns:
-        How many photos were packed.
+        Number of photos packed.
     """
     photos = 0
-    beside = path.with_suffix(".part")
-    with tarfile.open(beside, "w") as archive:
+    partial = path.with_suffix(".part")
+    with tarfile.open(partial, "w") as archive:
         for photo_set in sets:
             labelled = LabelledSet(photo_set.folder)
             name = Path(photo_set.folder).name
@@ -49,7 +49,7 @@ def pack(sets: Sequence[PhotoSet], path: Path, longest: int) -> int:
                 photos += 1
             _add(archive, f"{name}/instances.json", json.dumps(segments).encode())
             _add(archive, f"{name}/meta.json", json.dumps({"name": labelled.name}).encode())
-    beside.replace(path)
+    partial.replace(path)
     return photos
 
 

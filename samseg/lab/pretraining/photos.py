@@ -1,4 +1,4 @@
-"""Real pictures: labelled photos to train on, and photographs that only lend their surfaces."""
+"""Labelled photos as training images, and photographs as textures of generated scenes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from PIL import Image as Pillow
 
 from samseg.errors import ConfigError
 from samseg.lab.labelled import LabelledSet, is_held_out
-from samseg.lab.pretraining.picture import GREY, UNKNOWN, Region, TrainingPicture
+from samseg.lab.pretraining.training_image import GREY, UNKNOWN, Region, TrainingImage
 from samseg.types import Int32, Pixels
 
-_LEAST_PX = 24
+_MIN_AREA = 24
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Photo:
-    """A labelled photo at the resolution the encoder sees: maps (h, w) of ids, 0 for the ground."""
+    """A labelled photo at the encoder's resolution; maps (h, w) of ids, 0 for background."""
 
     pixels: Pixels
     maps: tuple[Int32, ...]
@@ -26,7 +26,7 @@ class _Photo:
 
 
 class LabelledPhotos:
-    """The photos of one labelled set, except those held out to measure on."""
+    """The photos of one labelled set, without those held out for evaluation."""
 
     def __init__(
         self, folder: str | Path, longest: int, held_out: float, ground: bool, first_kind: int,
@@ -36,14 +36,14 @@ class LabelledPhotos:
 
         Args:
             folder: see `samseg.lab.labelled`.
-            longest: px of the longer side that photos are brought to.
-            held_out: share of the photos that is left out, see `held_out`.
-            ground: what lies outside of all segments is a region too.
-            first_kind: added to the categories to make kinds that no other set has.
-            whole: all segments of a photo together are a region too.
+            longest: longer side in px to which photos are resized.
+            held_out: share of the photos that is left out; see `samseg.lab.labelled.is_held_out`.
+            ground: make the background outside all segments a region too.
+            first_kind: kind of the first category; no other set may use the kinds that follow.
+            whole: make all segments of a photo together a region too.
 
         Raises:
-            ConfigError: not a labelled set, or nothing is left of it.
+            ConfigError: not a labelled set, or every photo is held out.
         """
         labelled = LabelledSet(folder)
         stems = [stem for stem in labelled.stems if not is_held_out(stem, held_out)]
@@ -60,15 +60,15 @@ class LabelledPhotos:
                 i: first_kind + categories.setdefault(category, len(categories))
                 for i, category in photo.categories.items()
             }
-            shrunk = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-            pixels = cv2.resize(photo.pixels, size, interpolation=shrunk)
+            interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+            pixels = cv2.resize(photo.pixels, size, interpolation=interpolation)
             maps = tuple(_nearest(map_, size) for map_ in (photo.instances, *photo.further))
             self.photos.append(_Photo(np.asarray(pixels, np.uint8), maps, kinds))
         self._ground = ground
         self._whole = first_kind + len(categories) if whole else None
 
-    def draw(self, rng: np.random.Generator, side: int) -> TrainingPicture:
-        """Cut a window of side x side px out of a photo, enlarged or shrunk a little."""
+    def draw(self, rng: np.random.Generator, side: int) -> TrainingImage:
+        """Cut a window of side x side px out of a photo, scaled at random."""
         photo = self.photos[rng.integers(len(self.photos))]
         zoom = float(np.exp(rng.uniform(-0.35, 0.6)))
         cut = round(side / zoom)
@@ -78,18 +78,18 @@ class LabelledPhotos:
         window = tuple(slice(at, at + cut) for at in corner)
         size = tuple(min(side, round(n * zoom)) for n in photo.maps[0][window].shape[::-1])
         pixels = np.full((side, side, 3), GREY, dtype=np.uint8)
-        seen = slice(0, size[1]), slice(0, size[0])
-        shrunk = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
-        pixels[seen] = cv2.resize(photo.pixels[window], size, interpolation=shrunk)
+        inside = slice(0, size[1]), slice(0, size[0])
+        interpolation = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
+        pixels[inside] = cv2.resize(photo.pixels[window], size, interpolation=interpolation)
         maps = []
         for map_ in photo.maps:
             maps.append(np.full((side, side), UNKNOWN, dtype=np.int32))
-            maps[-1][seen] = _nearest(map_[window], size)
-        return TrainingPicture(_exposed(rng, pixels), self._regions(maps, photo.kinds))
+            maps[-1][inside] = _nearest(map_[window], size)
+        return TrainingImage(_augmented(rng, pixels), self._regions(maps, photo.kinds))
 
-    def whole(self) -> list[TrainingPicture]:
-        """Return the photos whole, to cut things out of them."""
-        return [TrainingPicture(p.pixels, self._regions(p.maps, p.kinds)) for p in self.photos]
+    def uncropped(self) -> list[TrainingImage]:
+        """Return the photos without cropping, to cut objects out of them."""
+        return [TrainingImage(p.pixels, self._regions(p.maps, p.kinds)) for p in self.photos]
 
     def _regions(self, maps: Sequence[Int32], kinds: dict[int, int]) -> tuple[Region, ...]:
         regions: list[Region] = []
@@ -98,7 +98,7 @@ class LabelledPhotos:
             regions += [
                 Region(map_ == i, kinds.get(int(i), UNKNOWN))
                 for i, area in zip(ids, areas, strict=True)
-                if area >= _LEAST_PX and (i > 0 or (i == 0 and self._ground))
+                if area >= _MIN_AREA and (i > 0 or (i == 0 and self._ground))
             ]
         if self._whole is not None and len(regions) > 1:
             regions.append(Region(maps[0] > 0, self._whole))
@@ -106,22 +106,22 @@ class LabelledPhotos:
 
 
 def _nearest(map_: Int32, size: tuple[int, ...]) -> Int32:
-    """Bring a map of ids to (width, height)."""
+    """Resize a map of ids to (width, height)."""
     return np.asarray(cv2.resize(map_, size, interpolation=cv2.INTER_NEAREST), dtype=np.int32)
 
 
 def read_photographs(files: Sequence[Path], longest: int = 900) -> list[Pixels]:
-    """Read photographs for textures, none of them longer than `longest` px."""
-    found = []
+    """Read photographs for textures, shrunk to a longer side of at most `longest` px."""
+    photographs = []
     for path in files:
-        with Pillow.open(path) as picture:
-            picture.thumbnail((longest, longest))
-            found.append(np.asarray(picture.convert("RGB")))
-    return found
+        with Pillow.open(path) as image:
+            image.thumbnail((longest, longest))
+            photographs.append(np.asarray(image.convert("RGB")))
+    return photographs
 
 
-def _exposed(rng: np.random.Generator, pixels: Pixels) -> Pixels:
-    """Vary brightness, contrast and colours; at times the picture is grey or its channels swap."""
+def _augmented(rng: np.random.Generator, pixels: Pixels) -> Pixels:
+    """Vary brightness, contrast and colours; sometimes make the image grey or permute channels."""
     chance = rng.random()
     if chance < 0.06:
         pixels = np.repeat(pixels.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)

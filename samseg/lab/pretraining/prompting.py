@@ -1,7 +1,7 @@
-"""Ask the model about windows of its input, in batches of pictures, differentiably.
+"""Prompt the model on windows of its input, batched over images and differentiable.
 
-`segment_anything`'s own modules, called for many pictures at once; the same modules with the same
-arguments as `Sam.forward` where the window is the whole input.
+Calls the modules of `segment_anything` for many images at once. Where the window is the whole
+input, they receive the same arguments as from `Sam.forward`.
 """
 
 import torch
@@ -9,7 +9,7 @@ from segment_anything.modeling import Sam
 from torch import Tensor
 
 from samseg.lab.pretraining.examples import PATCH
-from samseg.lab.pretraining.picture import GREY
+from samseg.lab.pretraining.training_image import GREY
 
 
 def encode(model: Sam, images: Tensor) -> Tensor:
@@ -30,10 +30,10 @@ def encode(model: Sam, images: Tensor) -> Tensor:
 
 
 class WindowPrompter:
-    """b windows of one size, as the decoder sees them; p prompts on each."""
+    """Encoded windows of one size, b of them, with p prompts each."""
 
     def __init__(self, model: Sam, features: Tensor, corners: Tensor):
-        """Take the positional encoding of the windows.
+        """Select the positional encoding of the windows.
 
         Args:
             model: the model.
@@ -42,21 +42,21 @@ class WindowPrompter:
         """
         self._model, self._features = model, features
         g = features.shape[-1]
-        everywhere = model.prompt_encoder.get_dense_pe()[0]
+        encoding = model.prompt_encoder.get_dense_pe()[0]
         at = (corners // PATCH).tolist()
-        self._places = torch.stack([everywhere[:, y : y + g, x : x + g] for x, y in at])
+        self._encodings = torch.stack([encoding[:, y : y + g, x : x + g] for x, y in at])
 
-    def ask(
+    def predict(
         self,
         prompts: int,
         points: tuple[Tensor, Tensor] | None,
         boxes: Tensor | None,
         masks: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        """Answer b x p prompts; a window's own ones follow each other.
+        """Predict masks for b x p prompts, ordered by window.
 
         Args:
-            prompts: p.
+            prompts: p, prompts per window.
             points: (b p, k, 2) float32 xy in px of the input, and (b p, k) labels.
             boxes: (b p, 4) float32 xyxy in px of the input.
             masks: (b p, 1, 4 g, 4 g) float32 logits.
@@ -78,30 +78,30 @@ class WindowPrompter:
         else:
             dense = encoder._embed_masks(masks)
         image = self._features.repeat_interleave(prompts, dim=0) + dense
-        places = self._places.repeat_interleave(prompts, dim=0)
-        answers, keys = decoder.transformer(image, places, tokens)
+        encodings = self._encodings.repeat_interleave(prompts, dim=0)
+        queries, keys = decoder.transformer(image, encodings, tokens)
         upscaled = decoder.output_upscaling(keys.transpose(1, 2).view(image.shape))
         hyper = torch.stack(
-            [mlp(answers[:, 1 + i]) for i, mlp in enumerate(decoder.output_hypernetworks_mlps)],
+            [mlp(queries[:, 1 + i]) for i, mlp in enumerate(decoder.output_hypernetworks_mlps)],
             dim=1,
         )
         logits = (hyper @ upscaled.flatten(2)).unflatten(2, upscaled.shape[-2:])
-        return logits.float(), decoder.iou_prediction_head(answers[:, 0]).float()
+        return logits.float(), decoder.iou_prediction_head(queries[:, 0]).float()
 
 
 def correction(
     logits: Tensor, targets: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Click where answers are wrong, anywhere in the error.
+    """Draw a corrective click from the wrong px of each prediction.
 
     Args:
-        logits: (n, h, w) of the answers.
+        logits: (n, h, w) of the predictions.
         targets: (n, h, w) in [0, 1].
-        generator: source of chance.
+        generator: random generator.
 
     Returns:
-        (n, 2) int64 xy of a px of the logits, and (n,) labels: 1 where it is missing from the
-        answer, 0 where it is too much. Where nothing is wrong, any px.
+        (n, 2) int64 xy of a px of the logits, and (n,) bool labels: True for a missing px, False
+        for one outside the target. Where nothing is wrong, any px with its true label.
     """
     wanted = targets > 0.5
     wrong = (logits > 0) != wanted

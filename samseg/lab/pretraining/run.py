@@ -1,4 +1,4 @@
-"""A whole run: the teacher where there is one, the training, the weights."""
+"""A complete training run: labelling, training, export of the weights."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,12 @@ from samseg.progress import Progress
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a run ended with.
+    """Result of a run.
 
     Attributes:
-        weights: the file.
+        weights: path of the weights file.
         sha256: its digest.
-        steps: optimizer steps.
+        steps: optimizer steps taken.
     """
 
     weights: str
@@ -29,7 +29,7 @@ class Trained:
 
 
 def pretrain(settings: Pretraining, progress: Progress) -> Trained:
-    """Train to the end, or go on where a killed run was; see `Trainer` for what may be raised."""
+    """Train to the end, resuming an interrupted run; raises what `Trainer` raises."""
     folder = Path(settings.output)
     _label(settings, progress)
     if settings.teacher:
@@ -43,7 +43,7 @@ def pretrain(settings: Pretraining, progress: Progress) -> Trained:
 
 
 def pack_photos(settings: Pretraining, path: Path, progress: Progress) -> int:
-    """Pack what a run would train on into a tar file; return the number of photos.
+    """Pack the photos that a run would train on into a tar file; return how many.
 
     Raises:
         ConfigError: a photo set cannot be used.

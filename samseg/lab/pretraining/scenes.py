@@ -1,7 +1,8 @@
-"""Scenes of recurring things with the truth about every pixel, drawn to train on.
+"""Generated training scenes of recurring objects, with ground truth for every pixel.
 
-A ground of one or more surfaces; things laid on it, some in crowds of one kind, some pasted from
-labelled photos; light from one side, shadows, and a camera that blurs, adds noise and compresses.
+A background of one or more surfaces; objects placed on it, some in crowds of one kind, some pasted
+from labelled photos; light from one side, shadows, and a simulated camera with blur, noise and
+compression.
 """
 
 from collections.abc import Sequence
@@ -10,21 +11,21 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from samseg.lab.pretraining.kinds import DrawnThing, Kind, draw
-from samseg.lab.pretraining.picture import UNKNOWN, Region, TrainingPicture
+from samseg.lab.pretraining.kinds import DrawnObject, Kind, draw
 from samseg.lab.pretraining.textures import Paint, Texture, clutter, smooth_noise
+from samseg.lab.pretraining.training_image import UNKNOWN, Region, TrainingImage
 from samseg.types import Bool, Int32, Pixels
 
-_LEAST_PX = 24
-"""Smaller regions are not worth a click."""
+_MIN_AREA = 24
+"""Area in px below which regions are dropped."""
 
 _CLUTTERED = 0.15
-"""Share of grounds that are photographs."""
+"""Share of background surfaces that are photographs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PastedThing:
-    """A real thing, cut out of a labelled photo.
+class Cutout:
+    """A real object, cut out of a labelled photo.
 
     Attributes:
         pixels: (h, w, 3) uint8 RGB of its bounding box.
@@ -39,89 +40,89 @@ class PastedThing:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scenery:
-    """What scenes are made from.
+    """A source of generated scenes.
 
     Attributes:
-        photos: photographs for textures and grounds.
-        cutouts: real things to paste.
-        kinds: number of kinds of generated things.
+        photos: photographs for textures and backgrounds.
+        cutouts: real objects to paste.
+        kinds: number of kinds of generated objects.
         photographic: share of textures cut from photographs.
-        pasted: share of scenes with pasted things.
+        pasted: share of scenes with pasted objects.
     """
 
     photos: list[Pixels]
-    cutouts: Sequence[PastedThing]
+    cutouts: Sequence[Cutout]
     kinds: int
     photographic: float
     pasted: float
 
-    def draw(self, rng: np.random.Generator, side: int) -> TrainingPicture:
+    def draw(self, rng: np.random.Generator, side: int) -> TrainingImage:
         """Draw a scene of side x side px."""
         canvas = _Canvas(rng, side, self)
-        canvas.lay_things()
+        canvas.place_objects()
         if self.cutouts and rng.random() < self.pasted:
-            canvas.paste_things(int(rng.integers(2, 10)))
-        return TrainingPicture(photographed(rng, canvas.colours), canvas.regions())
+            canvas.paste_objects(int(rng.integers(2, 10)))
+        return TrainingImage(simulate_camera(rng, canvas.colours), canvas.regions())
 
 
 class _Canvas:
-    """A scene in the making."""
+    """A scene under construction."""
 
     def __init__(self, rng: np.random.Generator, side: int, scenery: Scenery):
         self._rng, self._side, self._scenery = rng, side, scenery
-        around = rng.uniform(0, 2 * np.pi)
-        self._light = np.array([np.cos(around), np.sin(around)])
+        angle = rng.uniform(0, 2 * np.pi)
+        self._light = np.array([np.cos(angle), np.sin(angle)])
         self._shadow = float(rng.choice([0, rng.uniform(0.15, 0.6)]))
-        self._on_top: Int32 = np.zeros((side, side), dtype=np.int32)  # 0: the ground
+        self._on_top: Int32 = np.zeros((side, side), dtype=np.int32)  # 0: the background
         self._parts: list[tuple[int, Bool]] = []
         self._kind_of: list[int] = []
-        self.colours, self._grounds = self._ground()
+        self.colours, self._surfaces = self._background()
 
-    def lay_things(self) -> None:
-        """Lay things of a few kinds, at times a crowd of one of them."""
+    def place_objects(self) -> None:
+        """Place objects of a few kinds, sometimes a crowd of one of them."""
         rng = self._rng
         kinds = self._choose_kinds(int(rng.integers(1, 6)))
         if rng.random() < 0.35:
-            self._lay_crowd(kinds[0], int(rng.integers(8, 45)))
+            self._place_crowd(kinds[0], int(rng.integers(8, 45)))
             kinds = kinds[1:]
         for _ in range(int(rng.integers(2, 14)) if kinds else 0):
             radius = self._side * float(np.exp(rng.uniform(-3.4, -0.9)))
-            middle = rng.uniform(0, self._side, 2)
+            centre = rng.uniform(0, self._side, 2)
             kind = kinds[rng.integers(len(kinds))]
-            self._lay(kind, radius, (float(middle[0]), float(middle[1])))
+            self._place(kind, radius, (float(centre[0]), float(centre[1])))
 
     def _choose_kinds(self, n: int) -> list[Kind]:
-        """Choose n kinds; low numbers are more common, so that they recur across scenes."""
+        """Choose n kinds, preferring low numbers so that these recur across scenes."""
         scenery = self._scenery
         numbers = (scenery.kinds * self._rng.random(n) ** 2).astype(int)
         return [Kind.of(int(k), len(scenery.photos), scenery.photographic) for k in numbers]
 
-    def _lay(self, kind: Kind, radius: float, middle: tuple[float, float]) -> None:
-        """Lay one thing."""
-        reach = int(1.3 * radius) + 4  # a window around the thing: most things are small
-        left, top = (max(0, int(m) - reach) for m in middle)
-        right, bottom = (min(self._side, int(m) + reach) for m in middle)
+    def _place(self, kind: Kind, radius: float, centre: tuple[float, float]) -> None:
+        """Place one object."""
+        reach = int(1.3 * radius) + 4  # a window around the object: most objects are small
+        left, top = (max(0, int(m) - reach) for m in centre)
+        right, bottom = (min(self._side, int(m) + reach) for m in centre)
         if right - left < 8 or bottom - top < 8:
             return
-        inner = (middle[0] - left, middle[1] - top)
+        inner = (centre[0] - left, centre[1] - top)
         drawn = draw(
             kind, self._rng, (bottom - top, right - left), inner, radius, self._light,
             self._scenery.photos,
         )  # fmt: skip
         self._put(drawn, (left, top), kind.number)
 
-    def _lay_crowd(self, kind: Kind, n: int) -> None:
-        """Lay many of one kind, of about one size, some touching."""
+    def _place_crowd(self, kind: Kind, n: int) -> None:
+        """Place many objects of one kind and similar size, some of them touching."""
         rng, side = self._rng, self._side
         radius = side * float(np.exp(rng.uniform(-3.6, -2.2)))
         spread = rng.uniform(0.15, 0.6) * side
-        middle = rng.uniform(0.2, 0.8, 2) * side
+        centre = rng.uniform(0.2, 0.8, 2) * side
         for _ in range(n):
-            x, y = middle + rng.uniform(-spread, spread, 2)
-            self._lay(kind, radius * float(rng.uniform(0.8, 1.25)), (float(x), float(y)))
+            x, y = centre + rng.uniform(-spread, spread, 2)
+            self._place(kind, radius * float(rng.uniform(0.8, 1.25)), (float(x), float(y)))
 
-    def paste_things(self, n: int) -> None:
-        """Paste n real things, of few kinds."""
+    def paste_objects(self, n: int) -> None:
+        """Paste n real objects, of at most two kinds."""
         rng, cutouts = self._rng, self._scenery.cutouts
         wanted = {cutouts[i].kind for i in rng.integers(len(cutouts), size=2)}
         alike = [cutout for cutout in cutouts if cutout.kind in wanted]
@@ -129,7 +130,7 @@ class _Canvas:
         for _ in range(n):
             self._paste(alike[rng.integers(len(alike))], zoom * float(rng.uniform(0.85, 1.2)))
 
-    def _paste(self, cutout: PastedThing, zoom: float) -> None:
+    def _paste(self, cutout: Cutout, zoom: float) -> None:
         h, w = cutout.mask.shape
         zoom = min(zoom, 0.8 * self._side / max(h, w))
         turn = cv2.getRotationMatrix2D((w / 2, h / 2), self._rng.uniform(0, 360), zoom)
@@ -144,12 +145,12 @@ class _Canvas:
         x, y = (int(v) for v in self._rng.integers(-reach // 3, self._side - reach // 2, 2))
         rows = slice(max(0, -y), min(reach, self._side - y))
         columns = slice(max(0, -x), min(reach, self._side - x))
-        if mask[rows, columns].sum() >= _LEAST_PX:
-            drawn = DrawnThing(mask[rows, columns], pixels[rows, columns].astype(np.float32), ())
+        if mask[rows, columns].sum() >= _MIN_AREA:
+            drawn = DrawnObject(mask[rows, columns], pixels[rows, columns].astype(np.float32), ())
             self._put(drawn, (max(0, x), max(0, y)), cutout.kind)
 
-    def _put(self, drawn: DrawnThing, corner: tuple[int, int], kind: int) -> None:
-        """Paint a thing and its shadow into the scene."""
+    def _put(self, drawn: DrawnObject, corner: tuple[int, int], kind: int) -> None:
+        """Paint an object and its shadow into the scene."""
         h, w = drawn.mask.shape
         window = slice(corner[1], corner[1] + h), slice(corner[0], corner[0] + w)
         below = self.colours[window]
@@ -169,17 +170,17 @@ class _Canvas:
             self._parts.append((number, whole))
 
     def regions(self) -> tuple[Region, ...]:
-        """Return what is visible of grounds, things and parts."""
+        """Return the visible regions of background surfaces, objects and parts."""
         on_top = self._on_top
-        found = [Region((on_top == 0) & ground) for ground in self._grounds]
+        found = [Region((on_top == 0) & surface) for surface in self._surfaces]
         found += [Region(on_top == i + 1, kind) for i, kind in enumerate(self._kind_of)]
         found += [Region(part & (on_top == owner)) for owner, part in self._parts]
-        return tuple(region for region in found if region.mask.sum() >= _LEAST_PX)
+        return tuple(region for region in found if region.mask.sum() >= _MIN_AREA)
 
-    def _ground(self) -> tuple[Paint, list[Bool]]:
-        """Paint what things lie on: one surface, or several that meet along wavy lines.
+    def _background(self) -> tuple[Paint, list[Bool]]:
+        """Paint the background: one surface, or several that meet along wavy lines.
 
-        At times one is a photograph, which shows things that nobody has outlined: it is no region.
+        Some surfaces are photographs. They show objects without masks, so they are not regions.
         """
         rng, side, scenery = self._rng, self._side, self._scenery
         photos = len(scenery.photos)
@@ -203,12 +204,12 @@ class _Canvas:
             colours = np.where(beyond[..., None], another, colours)
             owner[beyond] = i
             of_photo.append(photo)
-        grounds = [owner == i for i in range(surfaces) if not of_photo[i]]
-        return colours.astype(np.float32), grounds
+        labelled = [owner == i for i in range(surfaces) if not of_photo[i]]
+        return colours.astype(np.float32), labelled
 
 
-def photographed(rng: np.random.Generator, colours: Paint) -> Pixels:
-    """Take a picture of a scene: light falls off, lenses blur, sensors add noise, files lose."""
+def simulate_camera(rng: np.random.Generator, colours: Paint) -> Pixels:
+    """Simulate uneven light, lens blur, exposure, sensor noise and JPEG compression."""
     h, w = colours.shape[:2]
     if rng.random() < 0.5:
         colours = colours * (0.7 + 0.6 * smooth_noise(rng, h, w, max(h, w) / 1.5))[..., None]
@@ -224,14 +225,12 @@ def photographed(rng: np.random.Generator, colours: Paint) -> Pixels:
     return np.ascontiguousarray(pixels)
 
 
-def cutouts(picture: TrainingPicture) -> list[PastedThing]:
-    """Cut every region of a known kind out of a picture."""
+def cutouts(image: TrainingImage) -> list[Cutout]:
+    """Cut every region of a known kind out of an image."""
     found = []
-    for region in picture.regions:
+    for region in image.regions:
         if region.kind != UNKNOWN and region.mask.any():
             rows, columns = (np.flatnonzero(region.mask.any(axis=axis)) for axis in (1, 0))
             box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-            found.append(
-                PastedThing(picture.pixels[box].copy(), region.mask[box].copy(), region.kind)
-            )
+            found.append(Cutout(image.pixels[box].copy(), region.mask[box].copy(), region.kind))
     return found

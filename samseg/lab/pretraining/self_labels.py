@@ -47,8 +47,8 @@ _COLOUR, _FEATURES = 0.6 / 32, (0.0, 0.6, 0.6, 0.4)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Tree:
-    """A photo's superpixels, merged.
+class _MergeTree:
+    """Superpixels of a photo and the order in which they were merged.
 
     Attributes:
         superpixels: (h, w) int32, from 0.
@@ -142,7 +142,7 @@ def self_labels(pixels: Pixels, trunk: EfficientNetLite0) -> list[Int32]:
     return [_nearest(map_, pixels.shape[:2]) for map_ in _laid_out(masks)]
 
 
-def _merged(pixels: Pixels, trunk: EfficientNetLite0) -> _Tree | None:
+def _merged(pixels: Pixels, trunk: EfficientNetLite0) -> _MergeTree | None:
     """Merge superpixels; None where there is next to nothing to merge."""
     from skimage.segmentation import felzenszwalb
     from sklearn.cluster import AgglomerativeClustering
@@ -165,7 +165,7 @@ def _merged(pixels: Pixels, trunk: EfficientNetLite0) -> _Tree | None:
         nodes[i] = nodes[pair].sum(0)
         heights[i] = max(heights[i], *heights[pair])
         of_parent[pair] = max(heights[i], 1e-9)
-    return _Tree(superpixels, nodes, 1 - heights / of_parent)
+    return _MergeTree(superpixels, nodes, 1 - heights / of_parent)
 
 
 def _described(pixels: Pixels, superpixels: Int32, n: int, trunk: EfficientNetLite0) -> Float64:

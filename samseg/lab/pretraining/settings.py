@@ -1,4 +1,4 @@
-"""The settings of a training run; see `configs/pretrain_tiny.yaml` for what each is good for."""
+"""Settings of a training run; `configs/pretrain_tiny.yaml` explains the choice of each value."""
 
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -13,15 +13,15 @@ from samseg.spec import Spec
 
 
 class PhotoSet(Spec):
-    """A labelled photo set to train on, laid out as `samseg.lab.labelled` says.
+    """A labelled photo set for training, in the layout of `samseg.lab.labelled`.
 
     Attributes:
         folder: local folder.
-        share: of the pictures, relative to the other sources' shares.
-        held_out: share of its photos that is kept for measuring.
-        ground: what lies outside of all segments is a region too.
-        paste: cut its things out and paste them into scenes.
-        whole: all segments of a photo together are a thing too, of a kind of its own.
+        share: of the images, relative to the other sources' shares.
+        held_out: share of its photos that is reserved for evaluation.
+        ground: make the background outside all segments a region too.
+        paste: paste cutouts of its objects into scenes.
+        whole: make all segments of a photo together an object too, with a separate kind.
     """
 
     folder: str
@@ -37,7 +37,7 @@ class UnlabelledPhotos(Spec):
 
     Attributes:
         folder: local folder of photos.
-        share: of the pictures, relative to the other sources' shares.
+        share: of the images, relative to the other sources' shares.
     """
 
     folder: str
@@ -48,12 +48,12 @@ class Scenes(Spec):
     """Generated scenes.
 
     Attributes:
-        share: of the pictures, relative to the photo sets' shares.
-        kinds: number of kinds of generated things.
+        share: of the images, relative to the photo sets' shares.
+        kinds: number of kinds of generated objects.
         photographic: share of textures that are cut from photographs.
-        pasted: share of scenes with things pasted from photo sets.
-        photographs: folder of photographs that lend their surfaces, besides those that
-            scikit-image and scikit-learn ship.
+        pasted: share of scenes with objects pasted from photo sets.
+        photographs: folder of photographs for textures, in addition to those that scikit-image and
+            scikit-learn ship.
     """
 
     share: float = Field(default=1.0, ge=0)
@@ -64,15 +64,15 @@ class Scenes(Spec):
 
 
 class Teacher(Spec):
-    """A model whose masks and features are learned, and the lake that it looks at.
+    """A model to distil, and the lake that it labels.
 
     Attributes:
-        reader: where the images are.
-        decode: how their bytes become pixels.
-        model: the teacher's checkpoint, and where it runs.
-        masks: its automatic mask generation.
-        images: at most as many images, evenly spread over the lake.
-        share: of the pictures, relative to the other sources' shares.
+        reader: location and layout of the images.
+        decode: decoding policy.
+        model: checkpoint and device of the teacher.
+        masks: settings of its automatic mask generation.
+        images: most images to label, evenly spread over the lake.
+        share: of the images, relative to the other sources' shares.
     """
 
     reader: Reader
@@ -84,17 +84,18 @@ class Teacher(Spec):
 
 
 class Stage(Spec):
-    """A part of the curriculum.
+    """One stage of the curriculum.
 
     Attributes:
         steps: optimizer steps.
-        minutes: the stage ends this long after the one before should have, whatever its steps.
-        window: side in px of the part of the 1024 px input that is looked at.
-        pictures: per step.
-        clicks: prompts per picture.
-        freeze_norm: keep the statistics of BatchNorm as they are.
-        trunk_rate: learning rate of the encoder's trunk, relative to all else; 0 freezes it.
-        decoder_rate: the same of prompt encoder and mask decoder.
+        minutes: time budget: the stage ends at the sum of the budgets up to here, if its steps have
+            not ended it before.
+        window: side in px of the window of the 1024 px input.
+        pictures: images per step.
+        clicks: prompts per image.
+        freeze_norm: freeze the running statistics of BatchNorm.
+        trunk_rate: learning rate of the encoder's trunk, relative to `learning_rate`; 0 freezes it.
+        decoder_rate: likewise for prompt encoder and mask decoder.
     """
 
     steps: int = Field(gt=0)
@@ -108,33 +109,33 @@ class Stage(Spec):
 
 
 class Pretraining(Spec):
-    """A whole training run.
+    """A training run.
 
     Attributes:
         output: local folder for checkpoints, figures, contact sheets and the final weights.
-        start: checkpoint of the architecture `tiny` to start from; when None, the encoder on
-            its ImageNet trunk with a random neck.
-        decoder: checkpoint whose prompt encoder and mask decoder a new model begins with; random
-            ones when None.
-        scenes: generated pictures.
-        photos: labelled pictures.
-        unlabelled: pictures that get masks from what holds together in them, before training.
-        teacher: a model to learn from.
+        start: checkpoint of the architecture `tiny` to start from; when None, an encoder with the
+            ImageNet trunk and a random neck.
+        decoder: checkpoint that initialises the prompt encoder and mask decoder of a new model;
+            random weights when None.
+        scenes: generated scenes.
+        photos: labelled photos.
+        unlabelled: photos whose masks are derived from their colours and features before training.
+        teacher: a model to distil.
         stages: the curriculum, in order.
         weights: of the losses.
-        learning_rate: at its height, after `warmup` steps; a cosine brings it down to 1 %.
-        warmup: steps.
-        weight_decay: of the weights, per step and unit of learning rate.
-        ema: decay of the average of the weights that is kept in the end.
+        learning_rate: maximum, reached after `warmup` steps; decays to 1 % along a cosine.
+        warmup: steps of linear warm-up.
+        weight_decay: decoupled, per step and unit of learning rate.
+        ema: decay of the exponential moving average of the weights, which the run exports.
         boxes: share of steps whose first prompt is a box.
         corrections: shares of steps with one and with two corrective clicks.
-        uses: how often a picture is used.
-        seed: of everything drawn.
-        device: where it runs.
-        loaders: processes that draw pictures; 0 draws in the training process.
+        uses: training examples made from each image.
+        seed: of all random numbers.
+        device: device of the training.
+        loaders: processes that generate images; 0 generates them in the training process.
         checkpoint_every_s: seconds between checkpoints.
         sheet_every: steps between contact sheets.
-        recommended: mask settings that go with the weights, under `MaskSettings`' names.
+        recommended: mask settings stored with the weights, by their names in `MaskSettings`.
     """
 
     output: str = Field(min_length=1)
@@ -168,12 +169,12 @@ class Pretraining(Spec):
 
     @property
     def steps(self) -> int:
-        """Return the steps of all stages."""
+        """Total number of steps of all stages."""
         return sum(stage.steps for stage in self.stages)
 
     @property
     def photo_sets(self) -> tuple[PhotoSet, ...]:
-        """Return the labelled sets, and the sets that unlabelled photos become."""
+        """The labelled sets, followed by the sets that the unlabelled photos become."""
         folder = Path(self.output) / "self_labels"
         return self.photos + tuple(
             PhotoSet(
@@ -188,5 +189,7 @@ class Pretraining(Spec):
     @model_validator(mode="after")
     def _all_timed_or_none(self) -> Self:
         if len({stage.minutes is None for stage in self.stages}) > 1:
-            raise ValueError("some stages have minutes and some have none; give all or none")
+            raise ValueError(
+                "some stages have minutes and some do not; set minutes for all stages or for none"
+            )
         return self

@@ -1,7 +1,7 @@
-"""Learn from a larger model: its masks and its features become training pictures.
+"""Distillation: train on the masks and features of a larger model, the teacher.
 
-A teacher labels a lake's images once, before training; what it said of each lies in one file, so a
-killed run goes on where it was. For a small model of one's own kind of photos.
+The teacher labels the images of a lake once, before training, and writes one file per image, so an
+interrupted run resumes. Use it to train a small model for your own photos.
 """
 
 from collections.abc import Iterator
@@ -13,26 +13,27 @@ import numpy as np
 
 from samseg.errors import ConfigError, ImageError
 from samseg.lab.pretraining.examples import INPUT, PATCH
-from samseg.lab.pretraining.picture import GREY, Region, TrainingPicture
 from samseg.lab.pretraining.settings import Teacher
+from samseg.lab.pretraining.training_image import GREY, Region, TrainingImage
 from samseg.progress import Progress
 from samseg.sam.segmenter import Segmenter
 from samseg.types import Bool, Float32, Pixels, RawImage
 
 _HALF = INPUT // 2
 _STEP = PATCH // 2
-"""Px of a halved picture per patch."""
+"""Side of a patch in px of a halved image."""
 
 
 def teach(teacher: Teacher, folder: Path, progress: Progress) -> None:
-    """Let a teacher look at its lake; images that it has seen, or cannot see, are passed over.
+    """Label the images of a lake with a teacher; labelled and unreadable images are skipped.
 
-    Writes `{image id}.npz` with pixels, masks and features, at half the model's input: 1 to 6 MB.
+    Writes `{image id}.npz`, 1 to 6 MB: pixels, masks and features at half the model's input
+    resolution.
 
     Args:
-        teacher: who looks at what.
-        folder: where to write; made if missing.
-        progress: where to say how far it is.
+        teacher: the model and its lake.
+        folder: folder for the files; created if missing.
+        progress: receives the number of images done.
 
     Raises:
         ConfigError: no image could be used.
@@ -42,7 +43,7 @@ def teach(teacher: Teacher, folder: Path, progress: Progress) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     segmenter = None
     progress.start("teach", None, "images")
-    seen = 0
+    done = 0
     for encoded in _images(teacher):
         path = folder / f"{encoded.image_id}.npz"
         if not path.exists():
@@ -58,45 +59,45 @@ def teach(teacher: Teacher, folder: Path, progress: Progress) -> None:
                 segmenter = Segmenter.load(teacher.model, teacher.masks)
             masks, features = segmenter.segment(pixels)
             _write(path, pixels, masks.to_dense(), features)
-        seen += 1
-        progress.update(seen)
-    progress.finish(f"{seen} images in {folder}")
-    if not seen:
-        raise ConfigError("the teacher could use no image of its lake; see the lines above")
+        done += 1
+        progress.update(done)
+    progress.finish(f"{done} images in {folder}")
+    if not done:
+        raise ConfigError("the teacher's lake has no image that could be read; see the notes above")
 
 
-class TaughtPhotos:
-    """Pictures that a teacher has looked at."""
+class TeacherPhotos:
+    """Photos with a teacher's masks and features, as training images."""
 
     def __init__(self, folder: Path):
-        """List them; they are read when they are drawn."""
+        """List the files in `folder`; each is read when it is drawn."""
         self._files = sorted(folder.glob("*.npz"))
 
-    def draw(self, rng: np.random.Generator, side: int) -> TrainingPicture:
-        """Cut a window of side x side px, on the patches of the teacher's features."""
+    def draw(self, rng: np.random.Generator, side: int) -> TrainingImage:
+        """Cut a window of side x side px, aligned with the patches of the teacher's features."""
         with np.load(self._files[rng.integers(len(self._files))]) as file:
             pixels, packed, features = file["pixels"], file["masks"], file["features"]
         h, w = pixels.shape[:2]
         masks = np.unpackbits(packed, axis=2, count=w).astype(np.bool_)
         top, left = (int(rng.integers(0, max(0, n - side) // _STEP + 1)) for n in (h, w))
         rows, columns = (slice(at * _STEP, at * _STEP + side) for at in (top, left))
-        seen = pixels[rows, columns]
-        padding = ((0, side - seen.shape[0]), (0, side - seen.shape[1]))
+        cut = pixels[rows, columns]
+        padding = ((0, side - cut.shape[0]), (0, side - cut.shape[1]))
         padded = np.full((side, side, 3), GREY, dtype=np.uint8)
-        padded[: seen.shape[0], : seen.shape[1]] = seen
+        padded[: cut.shape[0], : cut.shape[1]] = cut
         regions = tuple(
             Region(np.pad(mask[rows, columns], padding))
             for mask in masks
             if mask[rows, columns].any()
         )
         patches = side // _STEP
-        return TrainingPicture(
+        return TrainingImage(
             padded, regions, features[:, top : top + patches, left : left + patches]
         )
 
 
 def _images(teacher: Teacher) -> Iterator[RawImage]:
-    """Read the lake, at most `images` of it, evenly spread where single images can be chosen."""
+    """Read at most `images` images, evenly spread where the reader plans by single images."""
     shards = teacher.reader.plan({}).shards
     every = max(1, sum(shard.images or 0 for shard in shards) // teacher.images)
     of_all = (e for shard in shards for e in teacher.reader.read(shard, teacher.decode.max_bytes))
@@ -104,17 +105,17 @@ def _images(teacher: Teacher) -> Iterator[RawImage]:
 
 
 def _write(path: Path, pixels: Pixels, masks: Bool, features: Float32) -> None:
-    """Keep one image at half the model's input; features stay whole, padding included."""
+    """Write one image at half the model's input resolution; features include the padding."""
     scale = _HALF / max(pixels.shape[:2])
     h, w = (max(1, round(n * scale)) for n in pixels.shape[:2])
-    shrunk = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    small = cv2.resize(pixels, (w, h), interpolation=shrunk)
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    small = cv2.resize(pixels, (w, h), interpolation=interpolation)
     low = np.zeros((len(masks), h, w), dtype=np.bool_)
     for i, mask in enumerate(masks):
-        low[i] = cv2.resize(mask.astype(np.uint8) * 255, (w, h), interpolation=shrunk) > 127
-    beside = path.with_name(f".{path.name}")
-    with beside.open("wb") as f:
+        low[i] = cv2.resize(mask.astype(np.uint8) * 255, (w, h), interpolation=interpolation) > 127
+    partial = path.with_name(f".{path.name}")
+    with partial.open("wb") as f:
         np.savez(
             f, pixels=small, masks=np.packbits(low, axis=2), features=features.astype(np.float16)
         )
-    beside.replace(path)
+    partial.replace(path)

@@ -1,7 +1,7 @@
-"""Surfaces for generated scenes: a texture is drawn once, and painted as often as it is seen.
+"""Textures of generated scenes.
 
-What makes a texture itself (colours, pattern, scale, direction) is fixed when it is chosen; each
-painting draws its own noise. So two things of one kind look alike and are never equal.
+The parameters of a texture (colours, pattern, scale, direction) are fixed when it is chosen; the
+noise is drawn anew each time it is painted. Two objects of one kind look alike but never equal.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,11 +28,11 @@ class Texture:
         colours: two RGB colours.
         pattern: name in `PATTERNS`, or `photo`.
         scale: size of the pattern in px.
-        angle: its direction.
+        angle: its direction in radians.
         grain: standard deviation of the noise.
-        photo: which photograph it is cut from; only for `photo`.
+        photo: index of the photograph that it is cut from; only for `photo`.
         tint: order of the photograph's channels.
-        where: where in the photograph, in shares of its height and width.
+        where: (y, x) position in the photograph, relative to its height and width.
     """
 
     colours: tuple[tuple[float, float, float], tuple[float, float, float]]
@@ -46,11 +46,11 @@ class Texture:
 
     @classmethod
     def choose(cls, rng: np.random.Generator, photos: int, photographic: float) -> "Texture":
-        """Draw a texture.
+        """Draw the parameters of a texture at random.
 
         Args:
-            rng: source of chance.
-            photos: number of photographs at hand.
+            rng: random generator.
+            photos: number of available photographs.
             photographic: share of textures cut from them.
         """
         first = _colour(rng)
@@ -72,7 +72,7 @@ class Texture:
     def paint(
         self, rng: np.random.Generator, size: tuple[int, int], photos: Sequence[Pixels]
     ) -> Paint:
-        """Paint (h, w) px of it."""
+        """Paint an area of `size` (h, w) px."""
         h, w = size
         if self.pattern == "photo":
             painted = self._cut(rng, size, photos[self.photo])
@@ -85,9 +85,9 @@ class Texture:
         return painted
 
     def _cut(self, rng: np.random.Generator, size: tuple[int, int], photo: Pixels) -> Paint:
-        """Cover px with a small piece of a photograph and its mirror images.
+        """Tile an area with a small crop of a photograph and its mirror images.
 
-        A small one looks the same everywhere, as a surface does; a large one would show things.
+        A small crop looks uniform, as a surface does; a large one would show objects.
         """
         shortest = min(photo.shape[:2])
         side = min(16 + int(self.scale), shortest)
@@ -104,7 +104,7 @@ class Texture:
 
 
 def clutter(rng: np.random.Generator, size: tuple[int, int], photo: Pixels) -> Paint:
-    """Fill px with a piece of a photograph and what it shows, stretched at most twice."""
+    """Fill an area with a large crop of a photograph, objects included, enlarged at most twice."""
     tall, wide = (
         min(side, int(n / rng.uniform(0.5, 2.0)))
         for n, side in zip(size, photo.shape[:2], strict=True)
@@ -123,13 +123,13 @@ def smooth_noise(rng: np.random.Generator, h: int, w: int, cell: float) -> Field
 
 
 def _colour(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draw a colour: muted ones are more common than glaring ones, as in photos."""
+    """Draw an RGB colour; muted colours are more frequent than saturated ones, as in photos."""
     grey, spread = rng.uniform(15, 240), rng.gamma(1.5, 25)
     return np.clip(grey + rng.normal(0, spread, 3), 0, 255)
 
 
 def _along(h: int, w: int, angle: float) -> Field:
-    """Return each px's way in px along a direction."""
+    """Return (h, w) the coordinate of each px along a direction, in px."""
     y, x = np.mgrid[0:h, 0:w].astype(np.float32)
     return np.asarray(np.cos(angle) * x + np.sin(angle) * y, dtype=np.float32)
 
@@ -189,4 +189,4 @@ PATTERNS: dict[str, Callable[[np.random.Generator, int, int, float, float], Fiel
     "spots": _spots,
     "fibres": _fibres,
 }
-"""How the two colours share a surface: (rng, h, w, scale, angle) to (h, w)."""
+"""Patterns: (rng, h, w, scale, angle) -> (h, w) shares of the second colour."""

@@ -1,6 +1,5 @@
 """The training loop: the curriculum, the average of the weights, resuming after a kill."""
 
-import copy
 import json
 import time
 from collections import deque
@@ -25,7 +24,9 @@ from samseg.lab.pretraining.curriculum import Curriculum
 from samseg.lab.pretraining.examples import Examples, Shape
 from samseg.lab.pretraining.likeness import TrunkLikeness
 from samseg.lab.pretraining.objective import Batch, PromptPlan, StepLosses, objective
-from samseg.lab.pretraining.optimizer import MatrixOptimizer
+from samseg.lab.pretraining.optimizer import MatrixOptimizer, parameter_groups, rate_shares
+from samseg.lab.pretraining.replicas import average_norms, replicate
+from samseg.lab.pretraining.running_means import RunningMeans, mean_of
 from samseg.lab.pretraining.settings import Pretraining, Stage
 from samseg.lab.pretraining.sources import open_sources
 from samseg.progress import Progress
@@ -40,8 +41,8 @@ WEIGHTS = "weights.safetensors"
 _REMEMBERED = 768
 """Embeddings of earlier steps that the loss of kinds looks at."""
 
-_SHOWN = 50
-"""Steps that the figures shown are the mean of."""
+_NOTED_EVERY = 50
+"""Steps between lines of `metrics.jsonl`."""
 
 _SAID_EVERY_S = 2.0
 """Seconds between lines of progress: to read its figures stops a GPU."""
@@ -71,7 +72,7 @@ class Trainer:
         torch.manual_seed(settings.seed)
         self.model = _begun(settings)
         self.model.to(self._device, memory_format=torch.channels_last)
-        self._groups = _groups(self.model)
+        self._groups = parameter_groups(self.model)
         self._parameters: list[nn.Parameter] = []  # those that the present stage trains
         self._optimizer = MatrixOptimizer(self._groups, settings.weight_decay)
         average = _warmed_up_average(settings.ema)
@@ -104,25 +105,27 @@ class Trainer:
         threads = Threads(torch.get_num_threads() if self._device.type == "cpu" else 1)
         self._progress.start("pretrain", settings.steps, "steps")
         torch.backends.cudnn.benchmark = True  # a stage's shapes stay
+        torch.backends.cudnn.benchmark_limit = 3  # trying 10, the default, takes 20 s a stage
         torch.set_float32_matmul_precision("high")  # the losses' sums, on a GPU
-        shown: deque[dict[str, Tensor]] = deque(maxlen=_SHOWN)
+        figures = RunningMeans()
         saved = said = time.monotonic()
         for stage, batch in self._batches():
-            shown.append(self._take_step(stage, batch, threads))
+            figures.append(self._take_step(stage, batch, threads))
             self._step += 1
             self._curriculum.count()
             if time.monotonic() - said > _SAID_EVERY_S:
                 said = time.monotonic()
-                self._progress.update(self._step, _line(stage, shown))
-            if self._step % _SHOWN == 0:
-                self._note({"step": self._step, "window": stage.window, **_means(shown)})
+                self._progress.update(self._step, f"{stage.window} px; {figures}")
+            if self._step % _NOTED_EVERY == 0:
+                self._note({"step": self._step, "window": stage.window, **figures.rounded()})
             if self._step % settings.sheet_every == 0:
                 draw_sheet(self.averaged, batch, self._folder / "sheets" / f"{self._step:07d}.jpg")
             if time.monotonic() - saved > settings.checkpoint_every_s:
                 self._save()
                 saved = time.monotonic()
         sha256 = self._save()
-        self._progress.finish(f"{self._step} steps; {_line(settings.stages[-1], shown)}")
+        window = settings.stages[-1].window
+        self._progress.finish(f"{self._step} steps; {window} px; {figures}")
         return sha256
 
     def _take_step(self, stage: Stage, batch: Batch, threads: Threads) -> dict[str, Tensor]:
@@ -137,7 +140,7 @@ class Trainer:
             for i in range(min(threads.n, len(batch["image"])))
         ]
         known = self._remembered()
-        models = _sharing_parameters(self.model, len(parts))
+        models = replicate(self.model, len(parts))
 
         def work(model: Sam, part: Batch) -> tuple[StepLosses, tuple[Tensor | None, ...]]:
             here = {name: t.to(self._device, non_blocking=True) for name, t in part.items()}
@@ -146,19 +149,19 @@ class Trainer:
             return outcome, grads
 
         done = threads.map(lambda pair: work(*pair), list(zip(models, parts, strict=True)))
-        _average_norms(models)
+        average_norms(models)
         for i, parameter in enumerate(self._parameters):
             of_parts = [grad for _, grads in done if (grad := grads[i]) is not None]
             parameter.grad = sum(of_parts[1:], of_parts[0]) / len(done) if of_parts else None
         nn.utils.clip_grad_norm_(self._parameters, _CLIP)
         height = self._curriculum.learning_rate(self._step)
-        self._optimizer.step({name: height * share for name, share in _shares(stage).items()})
+        self._optimizer.step({name: height * share for name, share in rate_shares(stage).items()})
         self._average.update_parameters(self.model)
         for outcome, _ in done:
             self._known.append((outcome.embeddings, outcome.kinds))
         while sum(len(kinds) for _, kinds in self._known) > _REMEMBERED:
             self._known.popleft()
-        return _mean([outcome.figures for outcome, _ in done])
+        return mean_of([outcome.figures for outcome, _ in done])
 
     def _round(self) -> PromptPlan:
         """Draw how the prompts of this step are given."""
@@ -204,7 +207,7 @@ class Trainer:
     def _choose_parameters(self, stage: Stage) -> None:
         """Train the groups of weights whose learning rate is not 0."""
         self._parameters = []
-        for name, share in _shares(stage).items():
+        for name, share in rate_shares(stage).items():
             for parameter in self._groups[name]:
                 parameter.requires_grad_(share > 0)
                 parameter.grad = None
@@ -265,22 +268,6 @@ def _begun(settings: Pretraining) -> Sam:
     return model
 
 
-def _groups(model: Sam) -> dict[str, list[nn.Parameter]]:
-    """Return the weights by how they are trained; see `_shares`."""
-    groups: dict[str, list[nn.Parameter]] = {"trunk": [], "encoder": [], "decoder": []}
-    for name, parameter in model.named_parameters():
-        if name.startswith("image_encoder.trunk."):
-            groups["trunk"].append(parameter)
-        else:
-            groups["encoder" if name.startswith("image_encoder.") else "decoder"].append(parameter)
-    return groups
-
-
-def _shares(stage: Stage) -> dict[str, float]:
-    """Return each group's share of the learning rate."""
-    return {"trunk": stage.trunk_rate, "encoder": 1.0, "decoder": stage.decoder_rate}
-
-
 def _warmed_up_average(
     decay: float,
 ) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
@@ -291,46 +278,3 @@ def _warmed_up_average(
         get_ema_multi_avg_fn(of_now)(averaged, present, n)
 
     return average
-
-
-def _sharing_parameters(model: Sam, n: int) -> list[Sam]:
-    """Return the model and n - 1 copies: threads may not write into the same running statistics."""
-    shared = {id(p): p for p in model.parameters()}
-    return [model, *(copy.deepcopy(model, dict(shared)) for _ in range(n - 1))]
-
-
-def _average_norms(models: list[Sam]) -> None:
-    """Give the first model the mean of the running statistics of all of them."""
-    if len(models) == 1:
-        return
-    for alike in zip(*(model.modules() for model in models), strict=True):
-        if isinstance(alike[0], nn.BatchNorm2d):
-            for name in ("running_mean", "running_var"):
-                own = getattr(alike[0], name)
-                own.copy_(torch.stack([getattr(norm, name) for norm in alike]).mean(0))
-
-
-def _mean(of: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    names = {name for figures in of for name in figures}
-    return {name: torch.stack([f[name] for f in of if name in f]).mean() for name in names}
-
-
-def _means(shown: deque[dict[str, Tensor]]) -> dict[str, float]:
-    return {name: round(value.item(), 4) for name, value in sorted(_mean(shown).items())}
-
-
-def _line(stage: Stage, shown: deque[dict[str, Tensor]]) -> str:
-    means = _mean(shown)
-    names = (
-        "mask",
-        "iou",
-        "kind",
-        "patches",
-        "likeness",
-        "features",
-        "best",
-        "chosen",
-        "corrected",
-    )
-    said = " ".join(f"{name} {means[name]:.3f}" for name in names if name in means)
-    return f"{stage.window} px; {said}"

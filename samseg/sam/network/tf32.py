@@ -1,8 +1,8 @@
-"""TensorFloat-32: whether a GPU may round the operands of float32 products to 10 bits of mantissa.
+"""TensorFloat-32, in which a GPU rounds the operands of float32 products to 10 bits of mantissa.
 
-PyTorch allows it in convolutions and forbids it in matrix products, each by a flag of the whole
-process. SAM's features would lose three decimal digits to it, so samseg decides for itself. On a
-CPU neither flag has an effect.
+By default PyTorch allows it in convolutions and forbids it in matrix products, each by a
+process-wide flag. SAM's features would lose three decimal digits, so samseg sets the flags itself.
+On a CPU neither flag has an effect.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class _Flag(Generic[T]):
-    """A flag of the process that has another value while at least one thread wants it so."""
+    """A process-wide flag that is changed while at least one thread needs the other value."""
 
     def __init__(self, read: Callable[[], T], write: Callable[[T], None], value: T):
         self._read, self._write, self._value = read, write, value
@@ -48,13 +48,13 @@ _CONVOLUTIONS = _Flag(lambda: bool(torch.backends.cudnn.allow_tf32), _set_convol
 
 @contextmanager
 def tf32_products() -> Iterator[None]:
-    """Allow TF32 in matrix products: for work whose other half is in bfloat16 already."""
+    """Allow TF32 in matrix products, for models that run in bfloat16 otherwise."""
     with _PRODUCTS.changed():
         yield
 
 
 @contextmanager
 def float32_convolutions() -> Iterator[None]:
-    """Forbid TF32 in convolutions, so that float32 means float32."""
+    """Forbid TF32 in convolutions, so that they compute in full float32."""
     with _CONVOLUTIONS.changed():
         yield

@@ -15,8 +15,7 @@ def build_tiny(
     """Return a small SAM with random weights, in evaluation mode.
 
     Args:
-        img_size: nominal input side in px, a multiple of 64. All of samseg runs at 1024;
-            training may start smaller.
+        img_size: nominal input side in px, a multiple of 64. samseg itself runs at 1024 only.
         encoder: the image encoder's class.
     """
     grid = img_size // _STRIDE

@@ -4,10 +4,10 @@ A convolutional network of 3 million parameters with the contract of SAM's image
 padded 1024 x 1024 image in, (256, 64, 64) features out. Depthwise 5 x 5 blocks in the manner of
 ConvNeXt (Liu et al., "A ConvNet for the 2020s", 2022) at strides 4 to 32 of the nominal input
 and one stage at 64, fused top-down at stride 16 (Lin et al., "Feature Pyramid Networks", 2017).
-The same weights look at the image three times, at its size, half and a quarter of it: what they
-know of small things holds for large ones, for a third more work (Burt and Adelson, "The Laplacian
-Pyramid as a Compact Image Code", 1983, for the idea of a pyramid).
-It is far weaker than a ViT; it is here because it is small, fast on a CPU and of the same shape.
+The same weights are applied to an image pyramid of three scales, full, half and a quarter: what is
+learned from small objects transfers to large ones, for a third more computation (Burt and Adelson,
+"The Laplacian Pyramid as a Compact Image Code", 1983, for the idea of a pyramid).
+It is far weaker than a ViT, but small, fast on a CPU, and a drop-in replacement.
 """
 
 from collections.abc import Iterator
@@ -24,11 +24,11 @@ WIDTHS = (32, 64, 128, 192, 192)
 DEPTHS = (2, 3, 4, 4, 2)
 
 COARSER = 2
-"""Times that the image is halved and looked at again."""
+"""Coarser scales of the image pyramid, each half of the one before."""
 
 _SMALLEST = 32
-"""Side in px of the least that is looked at: the gradient that oneDNN (3.x) computes in bfloat16
-for a strided convolution of a single px is noise."""
+"""Least side in px of a scale: in bfloat16, oneDNN (3.x) computes a wrong gradient for a strided
+convolution of a single px."""
 
 
 class Block(nn.Module):
@@ -59,7 +59,7 @@ class Downsample(nn.Sequential):
 
 
 class TinyEncoder(nn.Module):
-    """SAM's image encoder in small.
+    """A small replacement for SAM's image encoder.
 
     Args:
         img_size: nominal input side in px; `segment_anything` reads it from here.
@@ -98,7 +98,9 @@ class TinyEncoder(nn.Module):
         return self.encode_halved(functional.avg_pool2d(x, 2))
 
     def encode_halved(self, x: Tensor) -> Tensor:
-        """Encode images at half of the nominal resolution: it costs little, saves three quarters.
+        """Encode images at half of the nominal resolution.
+
+        Halving saves three quarters of the computation at little loss of quality.
 
         Args:
             x: (b, 3, s / 2, s / 2) normalised; s may be any multiple of 128.
@@ -110,18 +112,18 @@ class TinyEncoder(nn.Module):
         while len(pyramid) <= COARSER and min(pyramid[-1].shape[-2:]) >= 2 * _SMALLEST:
             pyramid.append(functional.avg_pool2d(pyramid[-1], 2))
         with _frozen_norms(self):
-            looks = [self._look(coarser) for coarser in pyramid[1:]]
-        looks.insert(0, self._look(x))
-        fused = looks.pop()
-        for own in reversed(looks):
+            scales = [self._encode_scale(coarser) for coarser in pyramid[1:]]
+        scales.insert(0, self._encode_scale(x))
+        fused = scales.pop()
+        for own in reversed(scales):
             share = self.coarser.to(own.dtype)
             fused = torch.lerp(own, _enlarged(fused, own), share)
         fused = self.head(fused)
         channels_last = fused.permute(0, 2, 3, 1)
         return functional.layer_norm(channels_last, channels_last.shape[-1:]).permute(0, 3, 1, 2)
 
-    def _look(self, x: Tensor) -> Tensor:
-        """Map (b, 3, h, w) to (b, out_channels, h / 8, w / 8)."""
+    def _encode_scale(self, x: Tensor) -> Tensor:
+        """Encode one scale: map (b, 3, h, w) to (b, out_channels, h / 8, w / 8)."""
         x = self.stages[1](self.stages[0](self.stem(x)))
         stride16 = self.stages[2](x)
         stride32 = self.stages[3](stride16)
@@ -134,7 +136,10 @@ class TinyEncoder(nn.Module):
 
 @contextmanager
 def _frozen_norms(encoder: nn.Module) -> Iterator[None]:
-    """Norms learn from the finest look: all looks are trained with what they are used with."""
+    """Freeze BatchNorm for the coarser scales: its running statistics are those of the finest.
+
+    All scales are thus trained with statistics like those used in evaluation.
+    """
     training = [m for m in encoder.modules() if isinstance(m, nn.BatchNorm2d) and m.training]
     for norm in training:
         norm.eval()

@@ -1,9 +1,9 @@
-"""The small encoders arranged for inference: the same weights, the same features, less traffic.
+"""The small encoders fused for inference: the same features with less memory traffic.
 
 Exact up to float32 rounding. BatchNorm in evaluation is affine per channel and joins the
-convolution before it: s (W x + b - m) + t = (s W) x + (s (b - m) + t). Channels lie last, so a
-1 x 1 convolution is a matrix product on the positions; the widened channels between the two of a
-block exist for a few positions at a time and stay in the cache.
+convolution before it: s (W x + b - m) + t = (s W) x + (s (b - m) + t). Tensors are channels-last,
+so a 1 x 1 convolution is a matrix product over positions. The expanded channels of a block are
+computed for a tile of positions at a time and stay in the cache.
 """
 
 import copy
@@ -20,11 +20,11 @@ from samseg.sam.tiny import encoder, lite0_encoder
 Encoder = TypeVar("Encoder", bound=encoder.TinyEncoder | lite0_encoder.Lite0Encoder)
 
 _TILE = 2**19
-"""Widened values per thread at once on a CPU: 2 MiB."""
+"""Expanded values per thread and tile on a CPU: 2 MiB."""
 
 
 def fused(original: Encoder) -> Encoder:
-    """Return a private copy, for evaluation only, with the same `forward`; `original` stays."""
+    """Return a fused copy with the same `forward`, for evaluation only; `original` is unchanged."""
     copied = copy.deepcopy(original)
     copied.eval()
     efficientnet_lite0.fold(copied)
@@ -37,7 +37,7 @@ def _fuse(module: nn.Module) -> None:
     for name, child in module.named_children():
         if isinstance(child, encoder.Block):
             setattr(module, name, FusedBlock(fuse_conv_bn_eval(child.depthwise, child.norm), child))
-        elif isinstance(child, lite0_encoder.Block):
+        elif isinstance(child, lite0_encoder.NeckBlock):
             setattr(module, name, FusedBlock(child.depthwise, child, child.norm))
         elif isinstance(child, encoder.Downsample):
             setattr(module, name, fuse_conv_bn_eval(*child))
@@ -46,20 +46,20 @@ def _fuse(module: nn.Module) -> None:
 
 
 class FusedBlock(nn.Module):
-    """What a block computes; adds to its input in place where channels lie last."""
+    """A fused block. Adds to a channels-last input in place."""
 
     def __init__(
         self,
         depthwise: nn.Module,
-        block: encoder.Block | lite0_encoder.Block,
+        block: encoder.Block | lite0_encoder.NeckBlock,
         norm: nn.LayerNorm | None = None,
     ):
         """Take a block's layers.
 
         Args:
-            depthwise: its convolution, with BatchNorm folded in where the block has it.
+            depthwise: its convolution, with BatchNorm folded in where the block has one.
             block: the block.
-            norm: what normalises each position, if anything does.
+            norm: normalisation of each position, if the block has one.
         """
         super().__init__()
         self.depthwise = depthwise

@@ -1,10 +1,10 @@
 """The image encoder of the second small SAM: EfficientNet-Lite0 and a neck.
 
-The trunk has learned from ImageNet what natural photos show. It looks at the image at half of its
-size, so its maps have strides 8 to 64 of the nominal input; the neck fuses them top-down at stride
-16 (Lin et al., "Feature Pyramid Networks", 2017). At the coarsest map every place attends to all
-others: what belongs to a large region is decided with the whole image in view. The contract is
-that of SAM's image encoder: the padded 1024 x 1024 image in, (256, 64, 64) features out.
+The trunk is pretrained on ImageNet and reads the image at half its size, so its maps have strides
+8 to 64 of the nominal input; the neck fuses them top-down at stride 16 (Lin et al., "Feature
+Pyramid Networks", 2017). Self-attention on the coarsest map gives large regions the context of the
+whole image. The contract is that of SAM's image encoder: the padded 1024 x 1024 image in,
+(256, 64, 64) features out.
 """
 
 from typing import Self
@@ -18,14 +18,14 @@ from samseg.backbones.efficientnet_lite0 import CHANNELS, MEAN, STD, STRIDES, Ef
 _HEADS = 8
 _PIXEL_MEAN = (123.675, 116.28, 103.53)
 _PIXEL_STD = (58.395, 57.12, 57.375)
-"""SAM's normalisation, which the trunk's replaces."""
+"""SAM's normalisation of the input, converted to the trunk's."""
 
 
-class Block(nn.Module):
+class NeckBlock(nn.Module):
     """A residual block: depthwise convolution mixes space, two 1 x 1 convolutions mix channels.
 
-    That of ConvNeXt (Liu et al., "A ConvNet for the 2020s", 2022). Each position is normalised on
-    its own, so neither the batch nor padding changes what it computes.
+    As in ConvNeXt (Liu et al., "A ConvNet for the 2020s", 2022). Each position is normalised
+    separately, so the normalisation depends on neither the batch nor padding.
     """
 
     def __init__(self, width: int, expansion: int):
@@ -47,7 +47,7 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """Residual attention of every position to all positions that show something."""
+    """Residual self-attention of every position to all positions outside the padding."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -57,25 +57,25 @@ class Attention(nn.Module):
         nn.init.zeros_(self.project.weight)
         nn.init.zeros_(self.project.bias)
 
-    def forward(self, x: Tensor, shown: Tensor) -> Tensor:
+    def forward(self, x: Tensor, inside: Tensor) -> Tensor:
         """Map (b, width, h, w) to the same shape.
 
         Args:
             x: features.
-            shown: (b, h, w) bool, False in padding, which nothing attends to.
+            inside: (b, h, w) bool, False in padding, which no position attends to.
         """
         b, _, h, w = x.shape
         tokens = self.norm(x.flatten(2).transpose(1, 2))
         q, k, v = self.expand(tokens).view(b, h * w, 3, _HEADS, -1).permute(2, 0, 3, 1, 4)
         mixed = functional.scaled_dot_product_attention(
-            q, k, v, attn_mask=shown.view(b, 1, 1, h * w)
+            q, k, v, attn_mask=inside.view(b, 1, 1, h * w)
         )
         mixed = self.project(mixed.transpose(1, 2).flatten(2))
         return x + mixed.transpose(1, 2).unflatten(2, (h, w))
 
 
 class Lite0Encoder(nn.Module):
-    """SAM's image encoder on a trunk that knows natural photos.
+    """A replacement for SAM's image encoder, on an ImageNet trunk.
 
     Args:
         img_size: nominal input side in px; `segment_anything` reads it from here.
@@ -92,10 +92,10 @@ class Lite0Encoder(nn.Module):
         self.lateral_16 = nn.Conv2d(middle, out_channels, kernel_size=1, bias=False)
         self.lateral_32 = nn.Conv2d(coarse, out_channels, kernel_size=1, bias=False)
         self.context = nn.ModuleList(
-            [Block(out_channels, 3), Attention(out_channels), Block(out_channels, 3)]
+            [NeckBlock(out_channels, 3), Attention(out_channels), NeckBlock(out_channels, 3)]
         )
-        self.blocks_16 = nn.Sequential(*(Block(out_channels, 3) for _ in range(2)))
-        self.blocks_8 = nn.Sequential(*(Block(out_channels, 2) for _ in range(3)))
+        self.blocks_16 = nn.Sequential(*(NeckBlock(out_channels, 3) for _ in range(2)))
+        self.blocks_8 = nn.Sequential(*(NeckBlock(out_channels, 2) for _ in range(3)))
         self.head = nn.Conv2d(out_channels, out_channels, kernel_size=1)
         self._scale: Tensor
         self._shift: Tensor
@@ -104,7 +104,7 @@ class Lite0Encoder(nn.Module):
         self.register_buffer("_shift", (mean - MEAN) / STD, persistent=False)
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode; the trunk's BatchNorm keeps ImageNet's statistics in either."""
+        """Set the mode; the trunk's BatchNorm keeps ImageNet's statistics in both modes."""
         super().train(mode)
         self.trunk.eval()
         return self
@@ -129,24 +129,24 @@ class Lite0Encoder(nn.Module):
         Returns:
             As `forward`.
         """
-        shown = functional.max_pool2d((x != 0).any(1, keepdim=True).float(), STRIDES[-1])
-        return self.fuse(self.trunk(x * self._scale + self._shift), shown[:, 0] > 0)
+        inside = functional.max_pool2d((x != 0).any(1, keepdim=True).float(), STRIDES[-1])
+        return self.fuse(self.trunk(x * self._scale + self._shift), inside[:, 0] > 0)
 
-    def fuse(self, maps: list[Tensor], shown: Tensor) -> Tensor:
+    def fuse(self, maps: list[Tensor], inside: Tensor) -> Tensor:
         """Fuse the trunk's maps of images at half of the nominal resolution.
 
         Args:
             maps: see `EfficientNetLite0.forward`.
-            shown: (b, h, w) bool of the coarsest map, False in padding.
+            inside: (b, h, w) bool of the coarsest map, False in padding.
 
         Returns:
             As `forward`.
         """
-        shown = shown | ~shown.flatten(1).any(1)[:, None, None]  # attention to nothing is NaN
+        inside = inside | ~inside.flatten(1).any(1)[:, None, None]  # else all masked: NaN
         finest, fine, middle, coarse = maps
         fused = self.lateral_32(coarse)
         before, attention, after = self.context
-        fused = after(attention(before(fused), shown))
+        fused = after(attention(before(fused), inside))
         fused = self.blocks_16(self.lateral_16(middle) + _enlarged(fused, middle))
         edges = self.lateral_4(functional.pixel_unshuffle(finest, 2))
         fused = self.blocks_8(self.lateral_8(fine) + edges + _enlarged(fused, fine))

@@ -1,4 +1,4 @@
-"""The trunk: its file, its maps, and the same network written down another way."""
+"""The trunk: its file, its maps, and comparison with an independent implementation."""
 
 import hashlib
 import re
@@ -30,7 +30,7 @@ def test_the_card_names_the_file():
 
 @pytest.mark.parametrize("size", [(64, 64), (97, 130), (33, 256)])
 @torch.inference_mode()
-def test_maps_have_the_strides_they_say(trunk, size):
+def test_maps_have_the_documented_strides(trunk, size):
     maps = trunk(torch.randn(2, 3, *size))
     assert [map_.shape[1] for map_ in maps] == list(lite0.CHANNELS)
     for map_, stride in zip(maps, lite0.STRIDES, strict=True):
@@ -48,7 +48,7 @@ def test_folding_changes_nothing(trunk):
 
 
 def _plain(weights, x):
-    """EfficientNet-Lite0 from its published table, as plain functions of the weights."""
+    """EfficientNet-Lite0 from its published table, in terms of `torch.nn.functional`."""
 
     def layer(x, name, stride=1, active=True):
         w = weights[f"{name}.conv.weight"]

@@ -11,7 +11,7 @@ TASK = Task("task-1", "payload")
 
 class Unpicklable(Exception):
     def __reduce__(self):
-        raise TypeError("cannot leave")
+        raise TypeError("cannot pickle")
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ class Unpicklable(Exception):
         (ImageError("failed", "odd"), Failure("odd", False, None), False),
     ],
 )
-def test_errors_become_values_that_travel(error, wanted, ends_night):
+def test_errors_become_picklable_values(error, wanted, ends_night):
     failure = Failure.of(error)
     assert failure == wanted == pickle.loads(pickle.dumps(failure))
     assert failure.ends_night is ends_night

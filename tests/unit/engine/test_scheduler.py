@@ -38,7 +38,7 @@ def scheduler(n, workers="", **changed):
 
 
 def die(s, worker, index):
-    """Let a worker die at an image, and another take its place."""
+    """Kill a worker at an image, and replace it."""
     if index is not None:
         s.heartbeat(worker, 0.0, index)
     result = s.died(worker, "died", 0.0)
@@ -51,7 +51,7 @@ def test_no_tasks_no_work():
     assert s.finished and not s.needs(1) and s.assign("a", 0.0) is None
 
 
-def test_each_worker_gets_its_own_task_and_the_hint_comes_true():
+def test_each_worker_gets_its_own_task_and_then_the_announced_one():
     s = scheduler(5, "ab")
     first, hinted = s.assign("a", 0.0)
     assert (first, hinted.upcoming) == (task(0), task(1))
@@ -60,7 +60,7 @@ def test_each_worker_gets_its_own_task_and_the_hint_comes_true():
     assert s.assign("a", 1.0)[0] == task(1)
 
 
-def test_a_small_lake_is_spread_rather_than_reserved():
+def test_few_tasks_are_spread_rather_than_reserved():
     s = scheduler(2, "ab")
     task_a, attempt_a = s.assign("a", 0.0)
     task_b, _ = s.assign("b", 0.0)
@@ -103,7 +103,7 @@ def test_pauses_are_bounded():
         assert s.pause(i * 100.0) <= 60.0
 
 
-def test_an_error_that_cannot_heal_gives_up_at_once():
+def test_an_error_without_retry_gives_up_at_once():
     s = scheduler(1, "a")
     s.assign("a", 0.0)
     result = s.failed("a", Failure("bad tar", retry=False), 0.0)
@@ -136,7 +136,7 @@ def test_the_second_exact_death_at_an_image_skips_it():
     ]
 
 
-def test_a_defect_that_one_image_meets_costs_no_other_image():
+def test_a_defect_triggered_by_one_image_costs_no_other_image():
     s = scheduler(1, "a")
     now, seen = 0.0, []
     for _ in range(3):
@@ -160,7 +160,7 @@ def test_a_defect_that_one_image_meets_costs_no_other_image():
         pytest.param([1, 2, 3], id="never twice at one image"),
     ],
 )
-def test_deaths_without_a_culprit_give_the_task_up(indices):
+def test_deaths_not_attributable_to_an_image_give_the_task_up(indices):
     s = scheduler(1, "a")
     results = []
     for index in indices:
@@ -170,11 +170,11 @@ def test_deaths_without_a_culprit_give_the_task_up(indices):
     assert "near" not in results[2].failures[-1]
 
 
-def test_the_last_image_of_another_task_is_not_to_blame():
+def test_the_last_image_of_another_task_is_not_blamed():
     s = scheduler(2, "a")
     s.assign("a", 0.0)
     die(s, "a", 1)
-    other = s.assign("a", 0.0)  # what the dead worker had read ahead
+    other = s.assign("a", 0.0)  # what the dead worker had prefetched
     s.heartbeat("a", 0.0, IMAGES)
     s.succeeded("a", value_of(other[1]))
     for _ in range(2):
@@ -196,7 +196,7 @@ def test_dying_at_a_skipped_image_is_no_progress():
     assert deaths == 5  # near 4; at 4, at 4: skipped; at 4 again, three times
 
 
-def test_a_machine_that_breaks_everything_does_not_write_off_every_image():
+def test_a_machine_that_breaks_everything_skips_few_images():
     s = scheduler(1, "a", attempts=3)
     index, skipped = 0, frozenset()
     for _ in range(100):
@@ -208,7 +208,7 @@ def test_a_machine_that_breaks_everything_does_not_write_off_every_image():
     assert len(skipped) == 3 and s.finished
 
 
-def test_what_left_with_its_machine_is_as_before():
+def test_tasks_of_a_node_that_left_keep_their_attempts():
     s = scheduler(3, "a")
     first, before = s.assign("a", 0.0)
     s.heartbeat("a", 1.0, 3)
@@ -224,7 +224,7 @@ def test_what_left_with_its_machine_is_as_before():
     assert all((job[1].number, job[1].exact) == (1, False) for job in again)
 
 
-def test_a_task_that_waits_is_not_put_off_for_ever():
+def test_a_waiting_task_is_not_starved():
     s = scheduler(100, "a")
     first, _ = s.assign("a", 0.0)
     s.failed("a", Failure("flaky"), 0.0)
@@ -237,7 +237,7 @@ def test_a_task_that_waits_is_not_put_off_for_ever():
     assert turns <= 1
 
 
-def test_only_those_who_owe_an_answer_are_silent():
+def test_only_busy_or_starting_workers_are_unresponsive():
     s = scheduler(3, "abc")
     s.assign("a", 0.0)
     s.assign("b", 0.0)

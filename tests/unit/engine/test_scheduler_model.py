@@ -1,4 +1,4 @@
-"""A model of a night: the scheduler's promises under thousands of interleavings."""
+"""A model of a night: the scheduler's guarantees under thousands of interleavings."""
 
 from collections import Counter
 
@@ -14,7 +14,7 @@ IMAGES = 6
 
 
 class Night:
-    """Workers that live and die as hypothesis says, over tasks with deadly items."""
+    """Workers that hypothesis kills, and tasks with items that kill workers."""
 
     def __init__(self, n, workers, deadly, choose):
         self.drawn = 0
@@ -24,14 +24,14 @@ class Night:
         self.at = {}  # worker -> [task, attempt, next item], or None when idle
         self.results, self.suspects, self.errors = [], set(), Counter()
         for _ in range(workers):
-            self.hire()
+            self.add_worker()
 
     def draw(self, n):
         for i in range(n):
             self.drawn += 1
             yield Task(f"task-{i}", i)
 
-    def hire(self):
+    def add_worker(self):
         worker = next(self.names)
         self.s.join(worker)
         self.at[worker] = None
@@ -41,10 +41,10 @@ class Night:
         if result:
             self.results.append(result)
 
-    def bereave(self, worker, result):
+    def replace(self, worker, result):
         self.end(worker, result)
         del self.at[worker]
-        self.hire()
+        self.add_worker()
 
     def step(self):
         self.now += 0.25
@@ -54,14 +54,14 @@ class Night:
             given = self.s.assign(worker, self.now)
             self.at[worker] = [*given, 0] if given else None
             hint = given and given[1].upcoming
-            assert hint not in self.suspects, "prefetched once by a worker that died"
+            assert hint not in self.suspects, "already prefetched by a worker that died"
             return
         task, attempt, index = job
-        fate = self.choose(["on"] * 12 + ["node left", "error"])
-        if fate == "node left":
+        event = self.choose(["progress"] * 12 + ["node left", "error"])
+        if event == "node left":
             self.s.left(worker, self.now)
-            self.bereave(worker, None)
-        elif fate == "error" and self.errors[task.id] < 2:
+            self.replace(worker, None)
+        elif event == "error" and self.errors[task.id] < 2:
             self.errors[task.id] += 1
             self.end(worker, self.s.failed(worker, Failure("flaky", kind=StorageError), self.now))
         elif index == IMAGES:
@@ -72,20 +72,20 @@ class Night:
             ahead = 0 if attempt.exact else 2  # prefetching may kill early
             reach = set(range(index, index + 1 + ahead)) - attempt.skip
             killers = reach & self.deadly.get(task.payload, frozenset())
-            if killers and self.choose([True, False]):  # a defect: the worker lives on
+            if killers and self.choose([True, False]):  # a defect: the worker survives
                 self.end(worker, self.s.failed(worker, Failure("ValueError: odd"), self.now))
             elif killers:
                 if attempt.upcoming:
                     self.suspects.add(attempt.upcoming)
-                self.bereave(worker, self.s.died(worker, "died", self.now))
+                self.replace(worker, self.s.died(worker, "died", self.now))
             else:
                 job[2] += 1
 
     def check(self):
-        in_hand = [job[0].id for job in self.at.values() if job]
-        assert len(in_hand) == len(set(in_hand)), "one task, two workers"
+        running = [job[0].id for job in self.at.values() if job]
+        assert len(running) == len(set(running)), "one task, two workers"
         closed = [o.task.id for o in self.results]
-        assert not set(in_hand) & set(closed), "work on a task that has its result"
+        assert not set(running) & set(closed), "work on a task that has its result"
         ahead = self.drawn - len(closed)
         assert ahead <= 4 * len(self.at) + 2, "drawn too far ahead"
         for job in self.at.values():
@@ -115,7 +115,7 @@ def test_every_night_ends_with_one_result_per_task(n, workers, deadly, random):
     for result in night.results:
         killers = deadly.get(result.task.payload, frozenset())
         if result.value is not None:
-            # exactly the deadly items are lost, never an innocent one
+            # exactly the deadly items are lost
             assert result.value == IMAGES - len(killers)
         else:
             assert killers and night.errors[result.task.id], "given up without cause"

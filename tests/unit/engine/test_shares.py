@@ -18,9 +18,11 @@ DGX = {"CPU": 128.0, "GPU": 8.0}
         pytest.param([{"CPU": 64.0}], "cpu", "auto", Share("cpu", 4, 4, 16), id="four at most"),
         pytest.param([HEAD, CPU_NODE], "auto", "auto", Share("cpu", 4, 4, 4), id="idle head"),
         pytest.param([CPU_NODE, LAPTOP], "cpu", "auto", Share("cpu", 1, 1, 18), id="fits both"),
-        pytest.param([LAPTOP], "cpu", 4, Share("cpu", 4, 4, 0), id="too much asked"),
-        pytest.param([CPU_NODE, GPU_NODE], "auto", "auto", Share("cuda", 8, 8, 1), id="GPU wins"),
-        pytest.param([CPU_NODE, GPU_NODE], "cpu", 4, Share("cpu", 4, 4, 6), id="GPU left alone"),
+        pytest.param([LAPTOP], "cpu", 4, Share("cpu", 4, 4, 0), id="more than a node has"),
+        pytest.param(
+            [CPU_NODE, GPU_NODE], "auto", "auto", Share("cuda", 8, 8, 1), id="GPU preferred"
+        ),
+        pytest.param([CPU_NODE, GPU_NODE], "cpu", 4, Share("cpu", 4, 4, 6), id="GPU unused"),
         pytest.param([DGX, GPU_NODE], "cuda", "auto", Share("cuda", 8, 8, 9), id="many GPUs"),
         pytest.param([DGX], "cuda", 32, Share("cuda", 32, 32, 4), id="CPUs are the limit"),
         pytest.param(
@@ -28,7 +30,7 @@ DGX = {"CPU": 128.0, "GPU": 8.0}
         ),
         pytest.param([{"GPU": 2.0}], "cuda", "auto", Share("cuda", 1, 0, 2), id="no CPUs"),
         pytest.param([CPU_NODE], "cuda", "auto", Share("cuda", 1, 1, 0), id="no GPU yet"),
-        pytest.param([], "auto", "auto", Share("cpu", 1, 1, 0), id="nothing there"),
+        pytest.param([], "auto", "auto", Share("cpu", 1, 1, 0), id="no nodes"),
     ],
 )
 def test_share(nodes, device, cpus, wanted):

@@ -1,7 +1,7 @@
-"""Every section of the check in turn: each on its own, within a time limit, results kept at once.
+"""Run the sections of the check within a time limit; every finding is kept at once.
 
-An exception ends its section only, and a kill loses only what the section under way had not yet
-found. Sections stand in the order of what they are worth.
+An exception ends its section only; a kill loses only the findings that are not yet made. The most
+important sections come first.
 """
 
 import gc
@@ -29,8 +29,8 @@ class Section:
 
     Attributes:
         name: its name.
-        about_s: seconds that it takes on an H100, roughly; it does not begin with less left.
-        work: yields what it finds.
+        about_s: approximate seconds on an H100; with less time left the section is skipped.
+        work: yields its findings.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Section:
 
 
 def sections(subject: CheckSubject) -> list[Section]:
-    """Return the sections in order; on a CPU those that it can do."""
+    """Return the sections in order; on a CPU without those that need a GPU."""
     largest, *others = subject.archs
     found = [
         Section("masks", 45, partial(mask_parity, subject)),
@@ -80,12 +80,12 @@ def run_check(
     """Run sections one after another.
 
     Args:
-        subject: what is checked.
+        subject: device, photos and models.
         chosen: the sections.
-        seconds: how long all of them may take; a section that would take longer is skipped.
-        command: how to run this again.
-        keep: called with all results so far, whenever there is another.
-        began: `time.monotonic()` when the time began to count; now if None.
+        seconds: time limit for all sections; one that would exceed it is skipped.
+        command: arguments that reproduce the run.
+        keep: called with all results so far after each finding.
+        began: `time.monotonic()` from which the limit counts; now if None.
     """
     end = (time.monotonic() if began is None else began) + seconds
     on_gpu = subject.device.type == "cuda"
@@ -106,7 +106,7 @@ def run_check(
 
 
 def _run(section: Section, left_s: float) -> Iterator[SectionResult]:
-    """Yield the result of a section anew with each finding, and at the end."""
+    """Yield the result of a section after each finding and at the end."""
     if section.about_s > left_s:
         reason = f"takes about {section.about_s:.0f} s, and {max(0.0, left_s):.0f} s are left"
         yield SectionResult(name=section.name, status="skipped", reason=reason)
@@ -128,9 +128,9 @@ def _run(section: Section, left_s: float) -> Iterator[SectionResult]:
     try:
         for finding in section.work():
             findings.append(finding)
-            yield result("under way")
+            yield result("not finished")
         gc.collect()
         torch.cuda.empty_cache()
-    except Exception:  # whatever it is, the other sections are still worth running
+    except Exception:  # of any kind: the other sections are still worth running
         error = traceback.format_exc()
     yield result(error)

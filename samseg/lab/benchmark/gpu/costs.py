@@ -1,4 +1,4 @@
-"""The most expensive kernels and operators of one image, and how long the GPU waits."""
+"""The most expensive kernels and operators of one image, and GPU idle time."""
 
 from collections.abc import Callable, Iterable, Iterator
 from statistics import median
@@ -19,9 +19,9 @@ _NAME_LENGTH = 120
 
 
 def costs(subject: CheckSubject, arch: Architecture, precision: Precision) -> Iterator[Costs]:
-    """Profile one image after it has been warmed up, and time it without the profiler.
+    """Profile one image after a warm-up, and time it without the profiler.
 
-    On a CPU operators stand for kernels.
+    On a CPU operators take the place of kernels.
     """
     model, settings = subject.random(arch)
     segmenter = Segmenter(model, settings, subject.device, "", precision)
@@ -38,14 +38,14 @@ def costs(subject: CheckSubject, arch: Architecture, precision: Precision) -> It
 def summary(
     profiled: profile, arch: Architecture, precision: Precision, image_ms: float, on_gpu: bool
 ) -> Costs:
-    """Sum a profile up.
+    """Summarise a profile.
 
     Args:
-        profiled: of one image.
+        profiled: profile of one image.
         arch: of the model.
         precision: of the model.
-        image_ms: of an image without the profiler.
-        on_gpu: count what ran on the GPU, else what ran on the CPU.
+        image_ms: time of an image without the profiler.
+        on_gpu: count kernels on the GPU, else operators on the CPU.
     """
     device = DeviceType.CUDA if on_gpu else DeviceType.CPU
     ran = [e for e in profiled.events() or [] if e.device_type == device]
@@ -70,7 +70,7 @@ def summary(
 
 
 def _dearest(rows: list[Any], us: Callable[[Any], float]) -> tuple[Cost, ...]:
-    """Return the rows of the longest time, of which `us` tells the microseconds."""
+    """Return the rows with the longest times; `us` returns the microseconds of a row."""
     total = sum(map(us, rows)) or 1.0
     ranked = sorted(rows, key=us, reverse=True)[:_SHOWN]
     return tuple(

@@ -1,4 +1,4 @@
-"""What a check of a GPU finds: values that pass, fail, or are figures only."""
+"""Findings of a GPU check: results that pass or fail, and measurements."""
 
 from collections.abc import Iterable
 from typing import Annotated, Literal
@@ -14,13 +14,13 @@ from samseg.spec import Spec
 
 
 class MaskParity(Spec):
-    """Masks of some photos matched with others of the same photos.
+    """Agreement of two sets of masks of the same photos.
 
     Attributes:
-        name: which with which.
-        match: how well they agree.
-        least: lowest recall and precision at IoU 0.9 that pass; None for a figure.
-        passed: whether they do; None for a figure.
+        name: the sets compared.
+        match: recall and precision.
+        least: lowest recall and precision at IoU 0.9 that pass; None for a measurement.
+        passed: whether both do; None for a measurement.
     """
 
     kind: Literal["masks"] = "masks"
@@ -40,13 +40,13 @@ class MaskParity(Spec):
 
 
 class TensorParity(Spec):
-    """A tensor next to the CPU's in float32.
+    """A tensor compared with the CPU's in float32.
 
     Attributes:
-        name: which one.
+        name: the tensor.
         error: norm of the difference over the norm of the CPU's.
         most: largest error that passes.
-        passed: whether it does.
+        passed: whether the error is at most that.
     """
 
     kind: Literal["tensor"] = "tensor"
@@ -60,11 +60,11 @@ class Recovery(Spec):
     """A run with less memory than its batch of prompts needs.
 
     Attributes:
-        limit_bytes: what PyTorch might reserve.
+        limit_bytes: limit of the memory that PyTorch reserves.
         needed_bytes: allocated at the peak of a run without a limit.
         times: allocations that failed.
-        batch: prompts at once before.
-        batch_after: prompts at once that fitted.
+        batch: batch size of prompts before.
+        batch_after: batch size that fitted.
         parity: masks with and without the limit.
         passed: memory ran out, the batch shrank and the masks agree.
     """
@@ -80,14 +80,14 @@ class Recovery(Spec):
 
 
 class Compilation(Spec):
-    """A compiled segmenter's first image, and the next ones.
+    """Time and masks of a compiled segmenter.
 
     Attributes:
         precision: of the encoder and the mask head.
         first_s: seconds of the first image, compilation included.
         next_s: seconds of the following images, in order; their sizes differ.
         parity: masks with and without `torch.compile`.
-        passed: as `parity`.
+        passed: whether `parity` passed.
     """
 
     kind: Literal["compilation"] = "compilation"
@@ -99,23 +99,23 @@ class Compilation(Spec):
 
 
 class SideSpeed(Spec):
-    """How fast one side segments one photo, features to run-length encodings.
+    """Speed of one implementation on one photo, from image to run-length encodings.
 
     Attributes:
-        arch: with random weights.
+        arch: of the model, with random weights.
         side: `samseg` or `segment_anything`.
-        precision: of samseg; the reference has float32.
-        compiled: through `torch.compile`.
+        precision: of samseg; the reference always runs in float32.
+        compiled: with `torch.compile`.
         ms: per image, the median of the repeats.
         images_per_s: its inverse; one image at a time.
-        repeats: how many.
-        first_s: seconds of the first image, which does not count.
-        stages_ms: per image, waiting for the GPU before and after each stage, so that the sum is
-            above `ms`.
-        masks: how many came out.
+        repeats: number of timed images.
+        first_s: seconds of the first image, which is not timed in `ms`.
+        stages_ms: per image; the GPU is synchronised before and after each stage, so that the sum
+            exceeds `ms`.
+        masks: number of masks.
         peak_allocated_bytes: GPU memory in use at the peak; 0 without a GPU.
         peak_reserved_bytes: GPU memory taken from the driver at the peak; 0 without a GPU.
-        floor_ms: by arithmetic, see `samseg.lab.benchmark.floor`; None where it is not known.
+        floor_ms: lower bound, see `samseg.lab.benchmark.floor`; None where it is not known.
     """
 
     kind: Literal["speed"] = "speed"
@@ -135,13 +135,13 @@ class SideSpeed(Spec):
 
 
 class Cost(Spec):
-    """What one kernel, or one operator, takes of an image.
+    """Time of one kernel or operator per image.
 
     Attributes:
         name: its name, shortened.
         ms: on the device, all calls.
-        share: of the time of all kernels.
-        calls: how many.
+        share: of the time of all kernels, or of all operators.
+        calls: number of calls.
     """
 
     name: str
@@ -151,17 +151,17 @@ class Cost(Spec):
 
 
 class Costs(Spec):
-    """Where the GPU's time goes on one image.
+    """Profile of one image.
 
     Attributes:
-        arch: with random weights.
+        arch: of the model, with random weights.
         precision: of samseg.
         kernels: the most expensive first.
         operators: likewise, by PyTorch's names.
-        busy_ms: while some kernel or copy ran.
-        image_ms: of an image without the profiler.
-        idle: share of `image_ms` in which the GPU had nothing to do.
-        launches: kernels and copies.
+        busy_ms: time in which a kernel or copy ran.
+        image_ms: time of an image without the profiler.
+        idle: share of `image_ms` in which none ran.
+        launches: number of kernels and copies.
     """
 
     kind: Literal["costs"] = "costs"
@@ -179,7 +179,7 @@ Finding = Annotated[
     MaskParity | TensorParity | Recovery | Compilation | SideSpeed | Costs,
     Field(discriminator="kind"),
 ]
-"""Every finding, told apart by `kind`."""
+"""Any finding; `kind` is the discriminator."""
 
 
 class SectionResult(Spec):
@@ -187,11 +187,11 @@ class SectionResult(Spec):
 
     Attributes:
         name: its name.
-        status: `failed` where a finding did not pass, `error` where it ended early, `skipped`
-            where it did not begin.
-        seconds: how long it took.
-        findings: in order; what an error left out is missing.
-        reason: the traceback of an error, or why it was skipped.
+        status: `failed` if a finding did not pass, `error` if an exception ended it, `skipped` if
+            it did not start.
+        seconds: wall time.
+        findings: in order; after an error those made before it.
+        reason: traceback of an error, or why it was skipped.
     """
 
     name: str
@@ -216,5 +216,5 @@ class GpuCheck(Record):
 
     @property
     def passed(self) -> bool:
-        """Whether nothing failed and nothing ended early; a skipped section passes."""
+        """Whether no section failed or raised; a skipped section passes."""
         return all(section.status in ("passed", "skipped") for section in self.sections)

@@ -1,7 +1,7 @@
-"""Masks and tensors on the device next to the CPU's in float32.
+"""Masks and tensors on the device compared with the CPU's in float32.
 
 Two processors round differently, and thresholds and suppression turn that into a few masks more or
-less: so masks are matched, and the reference's own noise stands beside them.
+fewer. Masks are therefore matched by IoU, and the reference's own noise is measured for comparison.
 """
 
 import copy
@@ -19,15 +19,15 @@ from samseg.sam.runtime import SamRuntime
 from samseg.sam.settings import Precision
 
 LEAST_FLOAT32 = 0.99
-"""Recall and precision at IoU 0.9 of float32; CPUs of two makes reach 1."""
+"""Least recall and precision at IoU 0.9 in float32; between CPUs of two vendors they are 1."""
 
 MOST_LOST = 0.01
-"""Recall and precision at IoU 0.9 that bfloat16 may lose against float32."""
+"""Largest loss of recall and precision at IoU 0.9 from float32 to bfloat16."""
 
 _MOST_ERROR: dict[Precision, float] = {"float32": 1e-4, "bfloat16": 3e-2}
 _NOISY_PHOTOS = 2
 _DRAWN = 16
-"""Prompts at most whose logits are compared."""
+"""Most prompts whose logits are compared."""
 
 
 def mask_parity(subject: CheckSubject) -> Iterator[MaskParity]:
@@ -45,23 +45,23 @@ def mask_parity(subject: CheckSubject) -> Iterator[MaskParity]:
         least = min(found.match.recall_90, found.match.precision_90) - MOST_LOST
     segmenter = subject.segmenter(subject.device)
     photos = subject.photos[:_NOISY_PHOTOS]
-    theirs, moved = (
+    theirs, perturbed = (
         [reference.automatic_masks(segmenter.model, segmenter.settings, p, noise) for p in photos]
         for noise in (0.0, 1e-6)
     )
     ours = [segmenter.segment(photo).masks.rles for photo in photos]
     for name, other in (
         (f"tiny, float32 on {device} against segment_anything there", ours),
-        (f"noise: segment_anything on {device}, its input moved by 1e-6", moved),
+        (f"noise: segment_anything on {device}, its input moved by 1e-6", perturbed),
     ):
         yield MaskParity.of(name, zip(theirs, other, strict=True))
 
 
 @torch.inference_mode()
 def tensor_parity(subject: CheckSubject) -> Iterator[TensorParity]:
-    """Compare features, predicted IoU, logits and measures of random weights, step by step.
+    """Compare features, predicted IoU, logits and mask measures of random weights, step by step.
 
-    Each step is given what the CPU's step before has found.
+    The input of each step is the CPU's output of the step before.
     """
     arch = subject.exact_arch
     model = random_model(arch)
@@ -84,7 +84,7 @@ def tensor_parity(subject: CheckSubject) -> Iterator[TensorParity]:
         found = _decoded(runtime, *given)
         yield _compared(f"{name}: predicted IoU", found[0], ious, most)
         yield _compared(f"{name}: logits", found[1], logits, most)
-        if precision == "float32":  # measuring has no other
+        if precision == "float32":  # masks are measured in float32 only
             areas = _measured(runtime, wanted, logits.to(subject.device))
             yield _compared(f"{name}: areas and boxes", areas, measures, most)
         del runtime
@@ -93,7 +93,7 @@ def tensor_parity(subject: CheckSubject) -> Iterator[TensorParity]:
 def _decoded(
     runtime: SamRuntime, points: tuple[Tensor, Tensor], features: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Decode prompts on given features: (b, 3) predicted IoU and (some, 3, 256, 256) logits."""
+    """Decode prompts; return (b, 3) predicted IoU and (n, 3, 256, 256) logits of the first n."""
     placed = (points[0].to(runtime.device), points[1].to(runtime.device))
     sparse, dense = runtime.model.prompt_encoder(placed, None, None)
     image = runtime.decoder.image_cache(features.to(runtime.device), dense[:1])
@@ -103,7 +103,7 @@ def _decoded(
 
 
 def _measured(runtime: SamRuntime, encoded: EncodedImage, logits: Tensor) -> Tensor:
-    """Return areas and boxes of logits on the photo, (m, 5)."""
+    """Return (m, 5) float64, areas and boxes of logits on the photo."""
     measured = runtime.upsampler(encoded).measure(logits.flatten(0, 1), 0.0, 1.0)
     areas, boxes = torch.from_numpy(measured.areas), torch.from_numpy(measured.boxes)
     return torch.cat([areas[:, None], boxes], dim=1).double()

@@ -1,4 +1,4 @@
-"""The same masks with less GPU memory than a full batch of prompts needs."""
+"""Masks with less GPU memory than a full batch of prompts needs."""
 
 import gc
 from collections.abc import Iterator
@@ -10,14 +10,14 @@ from samseg.lab.benchmark.gpu.parity import LEAST_FLOAT32
 from samseg.lab.benchmark.gpu.subject import CheckSubject
 
 _SMALL_BATCH = 8
-"""Prompts at once that the limit leaves memory for."""
+"""Batch size of prompts that fits into the limit."""
 
 
 def recovery(subject: CheckSubject) -> Iterator[Recovery]:
-    """Let PyTorch reserve less than a full batch needs and more than a small one does.
+    """Limit PyTorch's memory to less than a full batch needs and more than a small one does.
 
     Raises:
-        RuntimeError: both need as much, so there is no such limit.
+        RuntimeError: a small batch needs as much as a full one, so there is no such limit.
     """
     photo, device = subject.photos[0], subject.device
     segmenter = subject.segmenter(device)
@@ -54,7 +54,7 @@ def recovery(subject: CheckSubject) -> Iterator[Recovery]:
 
 
 def _peak(subject: CheckSubject, batch: int) -> tuple[int, int]:
-    """Return bytes allocated and reserved at the peak of an image, with `batch` prompts at once."""
+    """Return peak allocated and peak reserved bytes for an image with `batch` prompts at once."""
     segmenter = subject.segmenter(subject.device)
     while segmenter.runtime.batch > batch:
         segmenter.runtime = segmenter.runtime.halved()

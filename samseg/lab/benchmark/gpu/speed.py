@@ -1,7 +1,7 @@
 """Milliseconds per image and stage, and peak memory, of samseg and of `segment_anything`.
 
 One photo, one image at a time, random weights: see `samseg.lab.benchmark.random_weights`. The
-reference runs as its users run it: float32, and PyTorch's defaults.
+reference runs with its defaults: float32, and PyTorch's own settings.
 """
 
 from collections.abc import Callable, Iterator
@@ -42,11 +42,11 @@ POOL = "pooling"
 T = TypeVar("T")
 
 STAGES = (ENCODER, TRANSFORMER, HEAD, FILTERS, NMS, RLE, REST, POOL)
-"""In the order of the work."""
+"""Stages in the order in which they run."""
 
 
 def speeds(subject: CheckSubject, arch: Architecture) -> Iterator[SideSpeed | MaskParity]:
-    """Time both precisions and then the reference, and match their masks."""
+    """Time samseg in both precisions and the reference, and match their masks."""
     model, settings = subject.random(arch)
     found: dict[Precision, Rles] = {}
     for precision in PRECISIONS:
@@ -62,8 +62,8 @@ def speeds(subject: CheckSubject, arch: Architecture) -> Iterator[SideSpeed | Ma
 def compiled_speed(
     subject: CheckSubject, arch: Architecture, precision: Precision
 ) -> Iterator[SideSpeed]:
-    """Time a compiled samseg; its first image compiles."""
-    torch.compiler.reset()  # PyTorch compiles a function for so many models, and no further
+    """Time samseg with `torch.compile`; compilation happens on the first image."""
+    torch.compiler.reset()  # PyTorch limits the recompilations of a function
     model, settings = subject.random(arch)
     yield _samseg(subject, arch, model, settings, precision, True)[0]
 
@@ -79,15 +79,17 @@ def _samseg(
     photo = subject.photos[0]
     segmenter = Segmenter(model, settings, subject.device, "", precision, compiled)
 
-    def segment() -> Segmentation:  # looked up at each call: a stopwatch replaces the method
+    def segment() -> (
+        Segmentation
+    ):  # looked up at each call, because the stopwatch replaces the method
         return segmenter.segment(photo)
 
     _, first = timed(segment)
-    _forget_peaks()
+    _reset_peaks()
     runs = [timed(segment) for _ in range(subject.repeats)]
     memory = _peaks()
     sites: list[Site] = [*samseg_sites(), (segmenter_module, "suppress", NMS)]
-    stages, (masks, features) = _watched(sites, segment)
+    stages, (masks, features) = _timed_stages(sites, segment)
     stages[POOL] = 1e3 * timed(lambda: pool(features, masks))[1].wall
     seconds = [took.wall for _, took in runs]
     row = _row(subject, arch, settings, seconds, first.wall, stages, len(masks), memory)
@@ -97,15 +99,15 @@ def _samseg(
 def _reference(
     subject: CheckSubject, arch: Architecture, model: Sam, settings: MaskSettings
 ) -> tuple[SideSpeed, Rles]:
-    """Time the reference once: it is the slow side."""
+    """Time the reference, once because it is slow."""
     generate = partial(reference.automatic_masks, model, settings, subject.photos[0])
     few = MaskSettings(points_per_side=min(8, subject.points_per_side))
     _, first = timed(lambda: reference.automatic_masks(model, few, subject.photos[0]))
-    _forget_peaks()
+    _reset_peaks()
     masks, took = timed(generate)
     memory = _peaks()
     sites: list[Site] = [*reference_sites(model), (automatic_mask_generator, "batched_nms", NMS)]
-    stages, _ = _watched(sites, generate)
+    stages, _ = _timed_stages(sites, generate)
     row = _row(subject, arch, settings, [took.wall], first.wall, stages, len(masks), memory)
     return row.model_copy(update={"side": "segment_anything"}), masks
 
@@ -140,22 +142,22 @@ def _row(
     )
 
 
-def _watched(sites: list[Site], work: Callable[[], T]) -> tuple[dict[str, float], T]:
-    """Return milliseconds by stage of one call, and what it returned."""
+def _timed_stages(sites: list[Site], work: Callable[[], T]) -> tuple[dict[str, float], T]:
+    """Return milliseconds by stage of one call, and its result."""
     watch = Stopwatch()
     with watch.watching(sites):
         result = work()
     return {stage: 1e3 * seconds for stage, seconds in watch.seconds.items()}, result
 
 
-def _forget_peaks() -> None:
+def _reset_peaks() -> None:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
 
 
 def _peaks() -> tuple[int, int]:
-    """Return bytes allocated and reserved at the peak since `_forget_peaks`."""
+    """Return peak allocated and peak reserved bytes since `_reset_peaks`."""
     if not torch.cuda.is_available():
         return 0, 0
     return torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()

@@ -1,4 +1,4 @@
-"""What is checked: the whole grid on photos and large models, or a few points where no GPU is."""
+"""The subject of a check: full grids and large models on a GPU, a few points on a CPU."""
 
 import copy
 from collections.abc import Iterator
@@ -22,21 +22,21 @@ PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 
 _SCENES = 2
 _CALIBRATION_POINTS = 12
-"""Points per side that are enough to choose the thresholds of random weights."""
+"""Most points per side for choosing the thresholds of random weights."""
 
 
 @dataclass(frozen=True, eq=False)
 class CheckSubject:
-    """Device, pictures and models of one check.
+    """Device, photos and models of one check.
 
     Attributes:
-        device: what is compared with the CPU.
+        device: the device that is compared with the CPU.
         photos: (h, w, 3) uint8 RGB each, of several aspect ratios.
         points_per_side: of every grid.
-        archs: what is timed, the most telling first.
-        exact_arch: whose tensors are compared.
-        exact_prompts: how many prompts' tensors.
-        repeats: images timed.
+        archs: architectures that are timed, the most important first.
+        exact_arch: architecture whose tensors are compared.
+        exact_prompts: number of prompts whose tensors are compared.
+        repeats: timed runs per model.
     """
 
     device: torch.device
@@ -49,7 +49,7 @@ class CheckSubject:
 
     @classmethod
     def of(cls, device: torch.device) -> "CheckSubject":
-        """Choose for a GPU what fills it, for a CPU what is done in seconds."""
+        """Return a subject that loads a GPU fully, or one that a CPU finishes in seconds."""
         if device.type == "cpu":
             return cls(device, (draw_scene(0, (72, 96)).pixels,), 2, ("tiny",), "tiny", 4, 1)
         photos = [np.array(Image.open(path).convert("RGB")) for path in shipped_photos()]
@@ -59,7 +59,7 @@ class CheckSubject:
     def segmenter(
         self, device: torch.device, precision: Precision = "float32", compiled: bool = False
     ) -> Segmenter:
-        """Load the shipped model under its recommended settings."""
+        """Load the shipped model with its recommended settings."""
         settings = MaskSettings(points_per_side=self.points_per_side)
         spec = ModelSpec(precision=precision, compile=compiled)
         # `Segmenter.load` takes names of devices; "cuda" is the first GPU, as `resolve_device`
@@ -67,18 +67,18 @@ class CheckSubject:
 
     @cached_property
     def wanted(self) -> tuple[Rles, ...]:
-        """The masks of each photo in float32 on the CPU, which equal the reference's."""
+        """The masks of each photo on the CPU in float32, which equal the reference's."""
         segmenter = self.segmenter(torch.device("cpu"))
         return tuple(segmenter.segment(photo).masks.rles for photo in self.photos)
 
     def pairs(self, segmenter: Segmenter) -> Iterator[tuple[Rles, Rles]]:
-        """Yield wanted masks and those that a segmenter finds, photo by photo."""
+        """Yield the CPU's masks and those of a segmenter, photo by photo."""
         for photo, wanted in zip(self.photos, self.wanted, strict=True):
             yield wanted, segmenter.segment(photo).masks.rles
 
     def random(self, arch: Architecture) -> tuple[Sam, MaskSettings]:
-        """Make a model with random weights on the device, and its settings for the first photo."""
-        with self.device:  # weights are drawn where they are needed: seconds for ViT-H
+        """Make a model with random weights on the device, with thresholds for the first photo."""
+        with self.device:  # draw weights on the device: on a CPU it is slow for ViT-H
             model = copy.deepcopy(random_model(arch)).to(self.device)  # out of inference mode
         side = min(_CALIBRATION_POINTS, self.points_per_side)
         settings = random_settings(model, MaskSettings(points_per_side=side), self.photos[0])

@@ -1,4 +1,4 @@
-"""A check of a GPU as Markdown."""
+"""Format a GPU check as Markdown."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -19,7 +19,7 @@ _VERDICTS = {True: "passed", False: "FAILED", None: "-"}
 
 
 def markdown(check: GpuCheck) -> str:
-    """Return everything that was found, the machine first."""
+    """Return all findings, preceded by the machine."""
     found = [finding for section in check.sections for finding in section.findings]
     speeds = [f for f in found if isinstance(f, SideSpeed)]
     costs = [f for f in found if isinstance(f, Costs)]
@@ -44,7 +44,7 @@ def markdown(check: GpuCheck) -> str:
 
 
 def line(finding: Finding) -> str:
-    """Say one finding in a line."""
+    """Format one finding as a line."""
     if isinstance(finding, SideSpeed):
         return " ".join(_speed(finding)[:4])
     if isinstance(finding, Costs):
@@ -130,7 +130,7 @@ def _size(size: int) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Lay out rows under a head; nothing where there are none."""
+    """Format a table; empty without rows."""
     lines = [tuple(cell.replace("|", "\\|") for cell in row) for row in rows]
     if not lines:
         return ""

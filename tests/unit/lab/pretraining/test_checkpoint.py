@@ -1,4 +1,4 @@
-"""What a run leaves: a state to go on from, and weights."""
+"""Checkpoints to resume from, and exported weights."""
 
 import hashlib
 
@@ -13,7 +13,7 @@ from samseg.sam.weights.load import load_model
 from samseg.sam.weights.registry import safetensors_metadata
 
 
-def test_saving_is_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_saving_is_atomic(tmp_path, monkeypatch):
     path = tmp_path / "checkpoint.pt"
     checkpoint.save(path, {"step": 1})
 
@@ -27,10 +27,10 @@ def test_saving_is_whole_or_not_at_all(tmp_path, monkeypatch):
     assert checkpoint.load(path) == {"step": 1}
 
 
-def test_a_damaged_state_is_named(tmp_path):
+def test_a_damaged_checkpoint_is_named(tmp_path):
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(b"no checkpoint")
-    with pytest.raises(CheckpointError, match=r"checkpoint\.pt.*delete it"):
+    with pytest.raises(CheckpointError, match=r"cannot resume from .*checkpoint\.pt.*delete it"):
         checkpoint.load(path)
 
 

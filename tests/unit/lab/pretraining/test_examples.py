@@ -1,13 +1,13 @@
-"""Examples: deterministic, and every prompt fits the mask it asks for."""
+"""Examples: determinism, prompts that fit their targets, and the sources of images."""
 
 import numpy as np
 import pytest
 
 from samseg.lab.labelled import is_held_out
-from samseg.lab.pretraining.examples import MEANT, PATCH, Examples, Shape, example
+from samseg.lab.pretraining.examples import MAX_TARGETS, PATCH, Examples, Shape, example
 from samseg.lab.pretraining.photos import LabelledPhotos
-from samseg.lab.pretraining.picture import UNKNOWN, Region, TrainingPicture
 from samseg.lab.pretraining.scenes import Scenery
+from samseg.lab.pretraining.training_image import UNKNOWN, Region, TrainingImage
 
 SCENES = Scenery([], [], kinds=20, photographic=0.0, pasted=0.0)
 
@@ -17,7 +17,7 @@ def made(length=8, **shape):
     return Examples([SCENES], [1.0], Shape(**given), length, seed=3)
 
 
-def test_an_example_depends_on_its_number_alone():
+def test_an_example_depends_on_its_index_alone():
     forwards, backwards = made(), made()
     for i in (5, 0, 3):
         for name, tensor in forwards[i].items():
@@ -25,7 +25,7 @@ def test_an_example_depends_on_its_number_alone():
     assert not forwards[0]["image"].equal(forwards[2]["image"])
 
 
-def test_a_picture_is_used_twice_and_clicked_anew():
+def test_an_image_is_used_twice_with_new_clicks():
     examples = made()
     first, second = examples[0], examples[1]
     assert sorted(first["image"].flatten().tolist()) == sorted(second["image"].flatten().tolist())
@@ -45,11 +45,11 @@ def test_clicks_and_boxes_fit_their_targets(i):
     inside = (found["points"].numpy() - corner) / 4  # px of the targets
     for p in range(4):
         x, y = inside[p].astype(int)
-        n = int(found["meant"][p].sum())
-        assert 1 <= n <= MEANT and found["meant"][p, :n].all()
+        n = int(found["valid"][p].sum())
+        assert 1 <= n <= MAX_TARGETS and found["valid"][p, :n].all()
         targets = found["targets"][p].numpy()
         for target in targets[:n]:
-            assert target[y, x] > 0, "the click is inside of whatever it may mean"
+            assert target[y, x] > 0, "the click is inside every valid target"
         areas = targets.sum(axis=(1, 2))[:n]
         assert list(areas) == sorted(areas)
         intent = int(found["intent"][p])
@@ -61,18 +61,18 @@ def test_clicks_and_boxes_fit_their_targets(i):
             assert abs(bottom - ys.max() - 1) <= 0.12 * tall + 1.5
 
 
-def test_a_part_and_its_whole_are_both_meant():
+def test_a_part_and_its_whole_are_both_valid_targets():
     whole, part = np.zeros((64, 64), bool), np.zeros((64, 64), bool)
     whole[10:50, 10:50] = True
     part[20:30, 20:30] = True
-    picture = TrainingPicture(np.zeros((64, 64, 3), np.uint8), (Region(whole, 4), Region(part)))
-    found = example(picture, np.random.default_rng(0), Shape(128, 16, 1))
-    for kinds, meant in zip(found["kinds"].tolist(), found["meant"].tolist(), strict=True):
-        assert (kinds, meant) in (
+    image = TrainingImage(np.zeros((64, 64, 3), np.uint8), (Region(whole, 4), Region(part)))
+    found = example(image, np.random.default_rng(0), Shape(128, 16, 1))
+    for kinds, valid in zip(found["kinds"].tolist(), found["valid"].tolist(), strict=True):
+        assert (kinds, valid) in (
             ([4, UNKNOWN, UNKNOWN], [True, False, False]),
             ([UNKNOWN, 4, UNKNOWN], [True, True, False]),
         )
-    assert {tuple(m) for m in found["meant"].tolist()} == {
+    assert {tuple(m) for m in found["valid"].tolist()} == {
         (True, False, False),
         (True, True, False),
     }
@@ -84,20 +84,20 @@ def test_labelled_photos(labelled_folder):
     assert photos.photos[0].pixels.shape == (384, 512, 3)
     kinds = set()
     for seed in range(10):
-        picture = photos.draw(np.random.default_rng(seed), 256)
-        assert picture.pixels.shape == (256, 256, 3)
-        for region in picture.regions:
+        image = photos.draw(np.random.default_rng(seed), 256)
+        assert image.pixels.shape == (256, 256, 3)
+        for region in image.regions:
             kinds.add(region.kind)
     assert kinds == {UNKNOWN, 100, 101}
 
 
-def test_small_photos_are_padded_and_padding_is_no_ground(labelled_folder):
+def test_small_photos_are_padded_and_padding_is_not_background(labelled_folder):
     photos = LabelledPhotos(labelled_folder, 128, held_out=0.0, ground=True, first_kind=0)
     for seed in range(5):
-        picture = photos.draw(np.random.default_rng(seed), 512)
-        ground = max(picture.regions, key=lambda region: region.mask.sum())
-        assert ground.kind == UNKNOWN
-        assert not ground.mask[-1].any() and not ground.mask[:, -1].any()
+        image = photos.draw(np.random.default_rng(seed), 512)
+        background = max(image.regions, key=lambda region: region.mask.sum())
+        assert background.kind == UNKNOWN
+        assert not background.mask[-1].any() and not background.mask[:, -1].any()
 
 
 def test_held_out_photos_are_never_drawn(labelled_folder):
@@ -107,17 +107,17 @@ def test_held_out_photos_are_never_drawn(labelled_folder):
     assert len(photos.photos) == len(stems)
 
 
-def test_patches_show_the_smallest_region():
-    """A part of no kind in a thing of kind 4 on half of a ground that nobody has outlined."""
-    thing, part = np.zeros((2, 64, 64), np.bool_)
-    thing[:, :28], part[8:16, 8:16] = True, True
+def test_patches_are_labelled_by_the_smallest_region():
+    """A part without a kind in an object of kind 4 on a background without a region."""
+    whole, part = np.zeros((2, 64, 64), np.bool_)
+    whole[:, :28], part[8:16, 8:16] = True, True
     pixels = np.zeros((64, 64, 3), np.uint8)
-    picture = TrainingPicture(pixels, (Region(part), Region(thing, 4)))
+    image = TrainingImage(pixels, (Region(part), Region(whole, 4)))
     shape = Shape(window=128, clicks=1, uses=1)
-    first, second = (example(picture, np.random.default_rng(i), shape)["patches"] for i in (0, 1))
+    first, second = (example(image, np.random.default_rng(i), shape)["patches"] for i in (0, 1))
     for patches in (first, second):
         assert patches.shape == (8, 8)
         assert (patches == 4).sum() == 3 * 8 - 1
-        assert (patches == UNKNOWN).sum() == 5 * 8, "the column where the thing ends, and the rest"
+        assert (patches == UNKNOWN).sum() == 5 * 8, "the object's last column and the background"
         assert (patches < UNKNOWN).sum() == 1
-    assert first.min() != second.min(), "nobody knows whether parts of two pictures are alike"
+    assert first.min() != second.min(), "regions of no kind are unique to their image"

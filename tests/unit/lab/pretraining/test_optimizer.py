@@ -1,4 +1,4 @@
-"""The optimizer: what is a matrix, how far it steps, and going on where it was."""
+"""The optimizer: what counts as a matrix, step sizes, and resuming."""
 
 import copy
 
@@ -35,7 +35,7 @@ def copied(model):
     return {name: p.detach().clone() for name, p in model.named_parameters()}
 
 
-def test_a_matrix_moves_in_all_directions_alike(model):
+def test_the_update_of_a_matrix_is_orthogonalised(model):
     optimizer = MatrixOptimizer({"all": list(model.parameters())}, weight_decay=0.0)
     before = copied(model)
     sizes = torch.tensor([10.0, 5.0, 2.0, 1.0])
@@ -51,7 +51,7 @@ def test_a_matrix_moves_in_all_directions_alike(model):
         assert float((step * model.get_parameter(name).grad.flatten(1)).sum()) < 0
 
 
-def test_all_else_moves_as_adamw_does(model):
+def test_other_weights_are_stepped_by_adamw(model):
     optimizer = MatrixOptimizer({"all": list(model.parameters())}, weight_decay=0.1)
     backward(model, 0)
     others = {"0.bias", "1.weight", "1.bias", "3.bias", "4.weight", "4.bias"}
@@ -67,7 +67,7 @@ def test_all_else_moves_as_adamw_does(model):
         torch.testing.assert_close(model.get_parameter(name), alone[name])
 
 
-def test_steps_of_a_matrix_are_as_large_as_adamws(model):
+def test_updates_of_a_matrix_have_the_magnitude_of_adamws(model):
     optimizer = MatrixOptimizer({"all": list(model[3].parameters())}, weight_decay=0.0)
     before = model[3].weight.detach().clone()
     model[3].weight.grad = torch.randn(36, 40, generator=torch.Generator().manual_seed(0))
@@ -83,7 +83,7 @@ def test_weights_without_a_gradient_stay(model):
     assert all(not step.any() for step in moved(model, before).values())
 
 
-def test_it_goes_on_where_it_was(model):
+def test_it_resumes(model):
     optimizer = MatrixOptimizer({"all": list(model.parameters())}, weight_decay=0.1)
     backward(model, 0)
     optimizer.step({"all": 0.01})

@@ -1,4 +1,4 @@
-"""Windows of the input, asked as `segment_anything` asks the whole of it."""
+"""Prompting of windows, compared with `segment_anything` on the whole input."""
 
 import pytest
 import torch
@@ -25,12 +25,12 @@ def prompts(n, kind):
 
 
 @pytest.mark.parametrize("kind", ["points", "boxes", "all"])
-def test_the_whole_input_is_asked_as_sam_does(model, kind):
+def test_on_the_whole_input_it_equals_sam(model, kind):
     torch.manual_seed(1)
     features = torch.randn(2, 256, 64, 64)
     points, boxes, masks = prompts(4, kind)
     window = WindowPrompter(model, features, torch.zeros(2, 2, dtype=torch.int64))
-    logits, iou = window.ask(2, points, boxes, masks)
+    logits, iou = window.predict(2, points, boxes, masks)
     for image in range(2):
         own = slice(2 * image, 2 * image + 2)
         sparse, dense = model.prompt_encoder(
@@ -48,15 +48,15 @@ def test_the_whole_input_is_asked_as_sam_does(model, kind):
         torch.testing.assert_close(iou[own], wanted_iou, rtol=1e-4, atol=1e-4)
 
 
-def test_a_window_keeps_its_place_in_the_input(model):
+def test_a_window_has_the_encoding_of_its_position(model):
     torch.manual_seed(2)
     features = torch.randn(1, 256, 8, 8)
-    everywhere = model.prompt_encoder.get_dense_pe()[0]
+    encoding = model.prompt_encoder.get_dense_pe()[0]
     window = WindowPrompter(model, features, torch.tensor([[32, 160]]))
-    torch.testing.assert_close(window._places[0], everywhere[:, 10:18, 2:10])
+    torch.testing.assert_close(window._encodings[0], encoding[:, 10:18, 2:10])
 
 
-def test_encoding_is_the_encoder_s_own(model):
+def test_encoding_a_halved_input_equals_the_encoder(model):
     torch.manual_seed(3)
     halved = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
     whole = halved.repeat_interleave(2, 2).repeat_interleave(2, 3).float()
@@ -64,12 +64,12 @@ def test_encoding_is_the_encoder_s_own(model):
     torch.testing.assert_close(encode(model, halved), wanted, rtol=1e-4, atol=1e-4)
 
 
-def test_corrections_click_into_the_error():
+def test_corrections_are_drawn_from_the_error():
     targets = torch.zeros(3, 16, 16)
     targets[:, 4:8, 4:8] = 1
     logits = targets.clone() * 2 - 1
     logits[0, 5, 6] = -1  # missing
-    logits[1, 12, 3] = 1  # too much; the third has no error
+    logits[1, 12, 3] = 1  # outside; the third has no error
     xy, labels = correction(logits, targets, torch.Generator().manual_seed(4))
     assert xy[:2].tolist() == [[6, 5], [3, 12]]
     assert labels[:2].tolist() == [True, False]

@@ -1,4 +1,4 @@
-"""Regions of unlabelled photos: what is found, how it is laid out, and the set that it makes."""
+"""Regions of unlabelled photos, and the labelled set made from them."""
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ def trunk():
 
 @pytest.fixture(scope="module")
 def photo():
-    """Two discs on a ground, all of different colour, with noise."""
+    """Two discs and a background, all of different colour, with noise."""
     pixels = np.full((240, 320, 3), (40, 90, 60), np.uint8)
     cv2.circle(pixels, (90, 120), 50, (210, 60, 50), -1)
     cv2.circle(pixels, (230, 120), 60, (60, 80, 220), -1)
@@ -27,7 +27,7 @@ def photo():
     return np.clip(pixels + noise, 0, 255).astype(np.uint8)
 
 
-def test_things_of_one_colour_are_found(trunk, photo):
+def test_objects_of_one_colour_are_found(trunk, photo):
     maps = self_labels(photo, trunk)
     assert all(map_.shape == photo.shape[:2] and map_.dtype == np.int32 for map_ in maps)
     y, x = np.mgrid[: photo.shape[0], : photo.shape[1]]

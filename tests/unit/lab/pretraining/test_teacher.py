@@ -1,4 +1,4 @@
-"""Distillation: a random teacher looks at a lake, and a small model learns from what it said."""
+"""Distillation: a random teacher labels a lake, and a small model learns from its output."""
 
 import cv2
 import numpy as np
@@ -10,7 +10,7 @@ from samseg.errors import ConfigError
 from samseg.lab.pretraining.checkpoint import export
 from samseg.lab.pretraining.run import pretrain
 from samseg.lab.pretraining.settings import Pretraining, Teacher
-from samseg.lab.pretraining.teacher import TaughtPhotos, teach
+from samseg.lab.pretraining.teacher import TeacherPhotos, teach
 from samseg.progress import Silent
 from samseg.sam.segmenter import Segmenter
 from samseg.sam.tiny.build import build_tiny
@@ -56,11 +56,11 @@ def teacher(lake, checkpoint, **changes):
     return Teacher.model_validate(given | changes)
 
 
-def test_what_the_teacher_said_lies_in_files(tmp_path, lake, random_teacher):
+def test_files_hold_the_teachers_masks_and_features(tmp_path, lake, random_teacher):
     notes = Notes()
-    taught = tmp_path / "taught"
-    teach(teacher(lake, random_teacher), taught, notes)
-    files = sorted(taught.glob("*.npz"))
+    folder = tmp_path / "labels"
+    teach(teacher(lake, random_teacher), folder, notes)
+    files = sorted(folder.glob("*.npz"))
     assert len(files) == 2
     assert any("broken.jpg" in line for line in notes.lines)
     pixels = np.asarray(Image.open(f"{lake}/0.png"))
@@ -81,21 +81,21 @@ def test_what_the_teacher_said_lies_in_files(tmp_path, lake, random_teacher):
             ) or abs(full[:150].mean() - full[150:].mean()) < 0.02
 
 
-def test_images_that_were_seen_are_not_looked_at_again(tmp_path, lake, random_teacher):
-    taught = tmp_path / "taught"
-    teach(teacher(lake, random_teacher), taught, Silent())
-    before = {p: p.stat().st_mtime_ns for p in taught.iterdir()}
-    teach(teacher(lake, random_teacher), taught, Silent())
-    assert {p: p.stat().st_mtime_ns for p in taught.iterdir()} == before
+def test_labelled_images_are_skipped(tmp_path, lake, random_teacher):
+    folder = tmp_path / "labels"
+    teach(teacher(lake, random_teacher), folder, Silent())
+    before = {p: p.stat().st_mtime_ns for p in folder.iterdir()}
+    teach(teacher(lake, random_teacher), folder, Silent())
+    assert {p: p.stat().st_mtime_ns for p in folder.iterdir()} == before
 
 
 def test_a_lake_without_a_usable_image(tmp_path, random_teacher):
     (tmp_path / "a.jpg").write_bytes(b"no")
     with pytest.raises(ConfigError, match="no image"):
-        teach(teacher(str(tmp_path), random_teacher), tmp_path / "taught", Silent())
+        teach(teacher(str(tmp_path), random_teacher), tmp_path / "labels", Silent())
 
 
-def test_windows_lie_on_the_patches_of_the_features(tmp_path):
+def test_windows_are_aligned_with_the_patches(tmp_path):
     rng = np.random.default_rng(0)
     patches = np.arange(48 * 64, dtype=np.float32).reshape(48, 64) / 64
     pixels = np.repeat(np.repeat(patches, 8, 0), 8, 1).astype(np.uint8)
@@ -108,18 +108,18 @@ def test_windows_lie_on_the_patches_of_the_features(tmp_path):
         masks=masks,
         features=features,
     )
-    photos = TaughtPhotos(tmp_path)
+    photos = TeacherPhotos(tmp_path)
     for _ in range(10):
-        picture = photos.draw(rng, 128)
-        assert picture.features.shape == (256, 16, 16)
-        assert np.array_equal(picture.pixels[::8, ::8, 0], picture.features[0].astype(np.uint8))
-        assert picture.regions[0].mask.all()
+        image = photos.draw(rng, 128)
+        assert image.features.shape == (256, 16, 16)
+        assert np.array_equal(image.pixels[::8, ::8, 0], image.features[0].astype(np.uint8))
+        assert image.regions[0].mask.all()
     padded = photos.draw(rng, 512)
     assert padded.features.shape == (256, 64, 64)
     assert padded.regions[0].mask.sum() == 384 * 512
 
 
-def test_a_pupil_comes_closer_to_its_teacher(tmp_path, lake, random_teacher):
+def test_a_student_approaches_its_teacher(tmp_path, lake, random_teacher):
     def run(output, steps):
         return Pretraining.model_validate(
             {
@@ -139,13 +139,13 @@ def test_a_pupil_comes_closer_to_its_teacher(tmp_path, lake, random_teacher):
     from samseg.lab.pretraining.losses import feature_loss
 
     def distance(weights):
-        picture = TaughtPhotos(tmp_path / "long" / "teacher").draw(np.random.default_rng(3), 256)
+        image = TeacherPhotos(tmp_path / "long" / "teacher").draw(np.random.default_rng(3), 256)
         model = load_model(weights)
-        pixels = torch.from_numpy(picture.pixels.transpose(2, 0, 1).copy())[None]
+        pixels = torch.from_numpy(image.pixels.transpose(2, 0, 1).copy())[None]
         with torch.inference_mode():
             x = (pixels - model.pixel_mean) / model.pixel_std
             features = model.image_encoder.encode_halved(x)
-        return float(feature_loss(features, torch.from_numpy(picture.features.copy())[None]))
+        return float(feature_loss(features, torch.from_numpy(image.features.copy())[None]))
 
     long = pretrain(run("long", 25), Silent())
     short = pretrain(run("short", 1), Silent())

@@ -1,4 +1,4 @@
-"""Training runs: they learn, they end with usable weights, and a kill changes nothing."""
+"""Training runs: learning, usable weights, and the same result after an interruption."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ class Killed(Exception):
 
 
 class KilledAt(Silent):
-    """Stands for a kill: raises at one step."""
+    """Simulates a kill: raises at one step."""
 
     def __init__(self, step):
         self.step = step
@@ -62,22 +62,22 @@ def test_a_run_ends_with_weights_that_segment(tmp_path):
     assert features.shape == (256, 64, 64)
 
 
-def test_a_killed_run_ends_as_a_calm_one_does(tmp_path, monkeypatch):
+def test_a_killed_run_ends_like_an_uninterrupted_one(tmp_path, monkeypatch):
     monkeypatch.setattr("samseg.lab.pretraining.trainer._SAID_EVERY_S", -1)  # each step
-    calm = pretrain(settings(tmp_path / "calm"), Silent())
+    whole = pretrain(settings(tmp_path / "whole"), Silent())
     often = {"checkpoint_every_s": 1e-6}
-    for step in (2, 4):  # once in each stage; the step that is under way is lost
+    for step in (2, 4):  # once in each stage; the current step is lost
         with pytest.raises(Killed):
             pretrain(settings(tmp_path / "killed", **often), KilledAt(step))
     ended = pretrain(settings(tmp_path / "killed", **often), Silent())
-    one, other = (read_weights(tmp_path / "killed" / "weights.safetensors"), calm.weights)
+    one, other = (read_weights(tmp_path / "killed" / "weights.safetensors"), whole.weights)
     for name, value in read_weights(Path(other)).items():
         torch.testing.assert_close(one[name], value, rtol=0, atol=0, msg=name)
-    assert ended.sha256 == calm.sha256
+    assert ended.sha256 == whole.sha256
 
 
 def test_it_learns(tmp_path):
-    """A picture that is seen again and again is segmented better and better."""
+    """The mask loss of an image that is trained on repeatedly falls."""
     run = settings(
         tmp_path,
         stages=[{"steps": 20, "window": 128, "pictures": 2, "clicks": 4, "freeze_norm": True}],
@@ -91,12 +91,12 @@ def test_it_learns(tmp_path):
     )
     trainer = Trainer(run, Silent())
     _, batch = next(trainer._batches())
-    nothing = torch.zeros(0, 256), torch.zeros(0, dtype=torch.int64)
+    empty = torch.zeros(0, 256), torch.zeros(0, dtype=torch.int64)
 
     def cost():
         with torch.inference_mode():
-            model, clicks = trainer.model.eval(), PromptPlan(boxes=False, corrections=0, seed=0)
-            return objective(model, batch, clicks, run.weights, nothing).figures["mask"]
+            model, plan = trainer.model.eval(), PromptPlan(boxes=False, corrections=0, seed=0)
+            return objective(model, batch, plan, run.weights, empty).figures["mask"]
 
     before = cost()
     trainer.run()
@@ -105,7 +105,7 @@ def test_it_learns(tmp_path):
 
 @pytest.mark.parametrize(("start", "freeze"), [("tiny", True), (None, False)])
 def test_frozen_norms_stay(tmp_path, start, freeze):
-    """Where the stage says so; those of the ImageNet trunk in any stage."""
+    """Those of a stage with `freeze_norm`; those of the ImageNet trunk in every stage."""
     frozen = [{"steps": 2, "window": 128, "pictures": 2, "clicks": 2, "freeze_norm": freeze}]
     trainer = Trainer(settings(tmp_path, start=start, stages=frozen), Silent())
     before = {k: v.clone() for k, v in trainer.model.state_dict().items() if "running" in k}
@@ -145,7 +145,7 @@ def test_it_begins_with_a_given_decoder_and_the_imagenet_trunk(tmp_path):
     assert all(v.equal(wanted[k]) for k, v in model.mask_decoder.state_dict().items())
 
 
-def test_a_timed_run_ends_in_time_with_its_weights(tmp_path):
+def test_a_timed_run_ends_within_its_minutes(tmp_path):
     shape = {"window": 128, "pictures": 2, "clicks": 2, "steps": 10_000}
     stages = [shape | {"minutes": 1 / 60}, shape | {"minutes": 1 / 60}]
     trainer = Trainer(settings(tmp_path, stages=stages, sheet_every=10_000), Silent())
@@ -169,7 +169,7 @@ def test_two_threads_learn_from_the_whole_batch(tmp_path):
 
 
 def test_two_threads_are_reproducible(tmp_path):
-    """Running statistics too, which every thread would otherwise write into as it comes."""
+    """Running statistics too, which threads would otherwise update in any order."""
     torch.set_num_threads(2)
     stages = [{"steps": 1, "window": 128, "pictures": 2, "clicks": 2}]
     given = {"stages": stages, "start": "tiny"}

@@ -1,4 +1,4 @@
-"""The small encoder: its size, its features, its looks, and what it learns from them."""
+"""The small encoder: size, features, scales, norms and gradients."""
 
 import copy
 
@@ -33,8 +33,8 @@ def test_a_normalised_feature_per_patch(encoder, side):
 
 
 @torch.inference_mode()
-def test_the_coarsest_look_sees_a_quarter(encoder):
-    """With all of the share on coarser looks, only the mean of each 4 x 4 px counts."""
+def test_the_coarsest_scale_is_a_quarter(encoder):
+    """With all weight on the coarser scales, only the mean of each 4 x 4 px counts."""
     image = torch.rand(1, 3, 128, 128)
     ripple = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(64, 64)
     share = encoder.coarser.clone()
@@ -51,12 +51,12 @@ def test_the_coarsest_look_sees_a_quarter(encoder):
         encoder.coarser.copy_(share)
 
 
-def test_norms_learn_from_the_finest_look_alone(encoder):
-    """Else they would be used with statistics that no look was trained with."""
+def test_norms_track_the_finest_scale_only(encoder):
+    """Otherwise evaluation would use statistics that no scale was trained with."""
     image = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(0))
     learning, alone = copy.deepcopy(encoder).train(), copy.deepcopy(encoder).train()
     learning.encode_halved(image)
-    alone._look(image)
+    alone._encode_scale(image)
     for (name, norm), own in zip(learning.named_modules(), alone.modules(), strict=True):
         if isinstance(norm, torch.nn.BatchNorm2d) and not name.startswith("head"):
             torch.testing.assert_close(norm.running_mean, own.running_mean, rtol=0, atol=0)

@@ -1,4 +1,4 @@
-"""The second small encoder: its size, its features, padding, its fused form, its weights' file."""
+"""The second small encoder: size, features, padding, fused form and loading."""
 
 import copy
 
@@ -15,7 +15,7 @@ from samseg.sam.weights.load import architecture_of, load_model
 
 @pytest.fixture(scope="module")
 def encoder() -> Lite0Encoder:
-    """An encoder all of whose layers do something, as after training."""
+    """An encoder without zero-initialised layers, as after training."""
     torch.manual_seed(0)
     made = Lite0Encoder(img_size=512).eval()
     made.trunk.load_state_dict(efficientnet_lite0.load().state_dict())
@@ -41,19 +41,19 @@ def test_a_normalised_feature_per_patch(encoder, side):
 
 @torch.inference_mode()
 def test_nothing_attends_to_padding(encoder):
-    """What is far from the padding does not see it: it is the same for more padding."""
+    """Attention of the other positions does not depend on the content of the padding."""
     image = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
     x = encoder.context[1].norm.weight.new_ones(1, 256, 4, 4) * torch.arange(16.0).view(1, 1, 4, 4)
-    shown = torch.zeros(1, 4, 4, dtype=torch.bool)
-    shown[:, :, :2] = True
-    changed = torch.where(shown[:, None], x, torch.randn(1, 256, 4, 4))
-    one, other = encoder.context[1](x, shown), encoder.context[1](changed, shown)
+    inside = torch.zeros(1, 4, 4, dtype=torch.bool)
+    inside[:, :, :2] = True
+    changed = torch.where(inside[:, None], x, torch.randn(1, 256, 4, 4))
+    one, other = encoder.context[1](x, inside), encoder.context[1](changed, inside)
     torch.testing.assert_close(one[..., :2], other[..., :2])
     assert torch.isfinite(encoder(torch.zeros_like(image))).all()  # all of it padding
 
 
 @torch.inference_mode()
-def test_fused_it_gives_the_same_features(encoder):
+def test_the_fused_encoder_gives_the_same_features(encoder):
     image = torch.rand(1, 3, 512, 512, generator=torch.Generator().manual_seed(0))
     image[..., 300:, :] = 0
     before = copy.deepcopy(encoder.state_dict())
@@ -61,14 +61,14 @@ def test_fused_it_gives_the_same_features(encoder):
     assert all(value.equal(encoder.state_dict()[name]) for name, value in before.items())
 
 
-def test_training_leaves_the_trunks_statistics(encoder):
+def test_training_keeps_the_trunks_statistics(encoder):
     learning = copy.deepcopy(encoder).train()
     learning(torch.rand(2, 3, 128, 128))
     for name, value in learning.trunk.named_buffers():
         assert value.equal(encoder.trunk.get_buffer(name)), name
 
 
-def test_the_loader_tells_it_from_the_first_one(tmp_path):
+def test_the_loader_recognises_it(tmp_path):
     made = build_tiny(encoder=Lite0Encoder)
     path = tmp_path / "mine.safetensors"
     save_file(made.state_dict(), path)

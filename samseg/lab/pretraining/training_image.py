@@ -1,4 +1,4 @@
-"""A picture and what is truly in it: the common currency of all sources of training examples."""
+"""A training image with its regions: what every source of examples yields."""
 
 from dataclasses import dataclass
 
@@ -11,16 +11,16 @@ GREY = (124, 116, 104)
 """RGB of padding: SAM's pixel mean, which is 0 after normalisation."""
 
 UNKNOWN = -1
-"""The kind of a region of which nobody knows what it shows."""
+"""Kind of a region whose class is not known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Region:
-    """A part of a picture that somebody might mean by a click.
+    """A region of an image that a click may refer to.
 
     Attributes:
-        mask: (h, w) bool. Regions may overlap: a part lies in its whole.
-        kind: regions of the same kind show the same sort of thing, in any picture; or `UNKNOWN`.
+        mask: (h, w) bool. Regions may overlap: a part lies inside its object.
+        kind: class of the object, shared by all images of a run; or `UNKNOWN`.
     """
 
     mask: Bool
@@ -28,14 +28,14 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TrainingPicture:
+class TrainingImage:
     """Pixels and their regions.
 
     Attributes:
         pixels: (h, w, 3) uint8 RGB.
         regions: in no particular order.
-        features: (256, gh, gw) float16, one vector per 8 x 8 px from the top left corner on, that
-            a teacher gave for these pixels; None without a teacher.
+        features: (256, gh, gw) float16, a teacher's features for these pixels, one vector per
+            8 x 8 px from the top left corner; None without a teacher.
     """
 
     pixels: Pixels
