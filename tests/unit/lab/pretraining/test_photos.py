@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from samseg.lab.pretraining.picture import UNKNOWN
 
 from samseg.lab.pretraining.photos import LabelledPhotos
+from samseg.lab.pretraining.training_image import UNKNOWN
 
 
 @pytest.fixture
