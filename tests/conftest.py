@@ -41,12 +41,13 @@ class SmallOutput:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the lanes that are whole folders."""
+    """Mark the lanes that are whole folders, and start with slow tests to keep workers busy."""
     for item in items:
         file = item.path.relative_to(TESTS).as_posix()
         for folder, lane in (("unit/lab/", "lab"), ("e2e/", "e2e")):
             if file.startswith(folder):
                 item.add_marker(lane)
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ from samseg import schema
 from samseg.output import Output
 from samseg.stages.status import status_of
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parents[2]
 FRUITS = ROOT.parent / "shared" / "data" / "fruits_nuts" / "images"

@@ -19,7 +19,7 @@ def python(code, **more):
         env=env,
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=400,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout, ran.stderr

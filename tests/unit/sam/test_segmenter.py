@@ -16,6 +16,8 @@ from samseg.sam.settings import AdaptivePoints, MaskSettings, ModelSpec
 from samseg.sam.threads import Threads
 from samseg.sam.weights.load import build_model
 
+pytestmark = pytest.mark.slow
+
 LOW = {"pred_iou_thresh": 0.2, "stability_score_thresh": 0.3}
 
 

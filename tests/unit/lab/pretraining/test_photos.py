@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from samseg.lab.pretraining.photos import LabelledPhotos
-from samseg.lab.pretraining.picture import UNKNOWN
+from samseg.lab.pretraining.training_image import UNKNOWN
 
 
 @pytest.fixture

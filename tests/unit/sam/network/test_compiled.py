@@ -26,6 +26,8 @@ from samseg.sam.tiny.build import build_tiny
 from samseg.sam.upsample.gpu_taps import Taps, measure_px
 from samseg.sam.upsample.upsampler import _weights
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def fresh():
