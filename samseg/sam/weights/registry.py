@@ -25,6 +25,7 @@ _TINY = Path(__file__).parents[1] / "tiny"
 _SHIPPED: Mapping[str, Path] = {
     "tiny": _TINY / "weights.safetensors",
     "tiny-1": _TINY / "weights.safetensors",  # the first small SAM, whatever `tiny` becomes
+    "tiny-2": _TINY / "weights-2.safetensors",  # the second, in training; see its model card
 }
 
 

@@ -38,7 +38,7 @@ def areas(regions):
 )
 def test_every_map_has_its_regions(overlapping, options, wanted):
     photos = LabelledPhotos(overlapping, 100, held_out=0.0, first_kind=0, **options)
-    (picture,) = photos.whole()
+    (picture,) = photos.uncropped()
     assert areas(picture.regions) == wanted
 
 
@@ -55,5 +55,5 @@ def test_kinds_belong_to_the_first_map(overlapping):
     """`instances.json` numbers the segments of the first map; others are of no known kind."""
     (overlapping / "instances.json").write_text(json.dumps({"p": [{"id": 1, "category": 7}]}))
     photos = LabelledPhotos(overlapping, 100, held_out=0.0, ground=False, first_kind=50)
-    kinds = {int(r.mask.sum()): r.kind for r in photos.whole()[0].regions}
+    kinds = {int(r.mask.sum()): r.kind for r in photos.uncropped()[0].regions}
     assert kinds == {400: 50, 3600: UNKNOWN}

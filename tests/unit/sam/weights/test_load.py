@@ -9,6 +9,7 @@ from segment_anything import SamAutomaticMaskGenerator, SamPredictor
 from segment_anything.modeling import Sam
 
 from samseg.errors import CheckpointError, DeviceError
+from samseg.sam.tiny.lite0_encoder import Lite0Encoder
 from samseg.sam.weights import load as models
 from samseg.sam.weights.digest import sha256_of
 from samseg.sam.weights.load import build_model, load_model, resolve_device
@@ -26,13 +27,24 @@ def test_reference_accepts_the_shipped_model(tiny, scene):
     SamAutomaticMaskGenerator(tiny, points_per_side=2).generate(scene(60, 80))
 
 
-def test_model_card_names_digest_and_recommended_settings():
-    found = resolve("tiny")
+@pytest.mark.parametrize(("name", "place"), [("tiny", 0), ("tiny-1", 0), ("tiny-2", 1)])
+def test_model_card_names_digest_and_recommended_settings(name, place):
+    found = resolve(name)
     card = (found.path.parent / "MODEL_CARD.md").read_text()
-    assert re.search(r"\b[0-9a-f]{64}\b", card)[0] == found.sha256 == sha256_of(found.path)
+    digests = re.findall(r"\b[0-9a-f]{64}\b", card)
+    assert digests[place] == found.sha256 == sha256_of(found.path)
     assert found.recommended
     for name, value in found.recommended.items():
         assert f"`{name}` {value}" in card
+
+
+def test_the_second_small_model_is_told_from_its_weights_and_segments(scene):
+    model = load_model("tiny-2")
+    assert isinstance(model.image_encoder, Lite0Encoder)
+    predictor = SamPredictor(model)
+    predictor.set_image(scene(60, 80))
+    masks, _, _ = predictor.predict(point_coords=np.array([[30, 30]]), point_labels=[1])
+    assert masks.shape == (3, 60, 80)
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])

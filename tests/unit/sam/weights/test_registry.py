@@ -250,4 +250,4 @@ def test_unknown_checkpoints(tmp_path, name, hint):
     with pytest.raises(CheckpointError) as refused:
         resolve(name.format(tmp=tmp_path))
     assert hint.format(tmp=tmp_path) in str(refused.value)
-    assert "not one of tiny, tiny-1, vit_b, vit_l, vit_h" in str(refused.value)
+    assert "not one of tiny, tiny-1, tiny-2, vit_b, vit_l, vit_h" in str(refused.value)
