@@ -50,7 +50,7 @@ def choose(
     """
     half = halves(len(vectors), keys)
     needed = max(2, (min_samples + 1) // 2)
-    trees = [_Tree.of(vectors[half == side], needed) for side in (False, True)]
+    trees = [_SpanningTree.of(vectors[half == side], needed) for side in (False, True)]
     sweeps = [_Sweep(vectors, vectors[half == side], trees[int(side)]) for side in (False, True)]
     curve = []
     for eps in GRID:
@@ -90,7 +90,7 @@ def _hash(key: str) -> bytes:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Tree:
+class _SpanningTree:
     """Minimum spanning tree of the mutual reachability distance over n points.
 
     Attributes:
@@ -104,7 +104,7 @@ class _Tree:
     core_distance: Float32
 
     @classmethod
-    def of(cls, vectors: Float32, min_samples: int) -> "_Tree":
+    def of(cls, vectors: Float32, min_samples: int) -> "_SpanningTree":
         """Build by Prim's algorithm."""
         n = len(vectors)
         if n < min_samples:
@@ -169,7 +169,7 @@ class _Sweep:
     The set of core points only grows with the radius, so each pair is compared once in total.
     """
 
-    def __init__(self, points: Float32, vectors: Float32, tree: _Tree):
+    def __init__(self, points: Float32, vectors: Float32, tree: _SpanningTree):
         self._points, self._vectors, self._tree = points, vectors, tree
         self._eps = -1.0
         self._cosine = np.full(len(points), -np.inf, np.float32)
