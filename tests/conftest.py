@@ -6,6 +6,10 @@ import os
 # their last bit on how many threads share them. Libraries read this when they are loaded.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+# Under `uv run`, Ray would build an environment for every worker, and without `ray` in it where the
+# tests are started with `--no-sync`. The environment is there already.
+os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
+
 import io
 import json
 import secrets
