@@ -50,7 +50,7 @@ def test_losses_equal_the_cpus(cuda, cpu, with_boxes):
 def test_steps_lower_the_loss(cuda):
     model = load_model("tiny").to(cuda, memory_format=torch.channels_last)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = MatrixOptimizer(parameters, weight_decay=0.01)
+    optimizer = MatrixOptimizer({"all": parameters}, weight_decay=0.01)
     before = loss_of(model, cuda).loss.item()
     for seed in range(4):
         model.train()
@@ -60,7 +60,7 @@ def test_steps_lower_the_loss(cuda):
         for parameter, grad in zip(parameters, grads, strict=True):
             parameter.grad = grad
         assert all(g is None or torch.isfinite(g).all() for g in grads)
-        optimizer.step(3e-4)
+        optimizer.step({"all": 3e-4})
     assert loss_of(model.eval(), cuda).loss.item() < before
 
 
