@@ -17,7 +17,7 @@ def vectors(seed: int = 0, n: int = 150) -> np.ndarray:
 def test_a_cut_of_the_tree_equals_dbscan_at_that_radius(monkeypatch, dense):
     monkeypatch.setattr(radius, "_DENSE", dense)
     points = vectors()
-    tree = radius._Tree.of(points, 4)
+    tree = radius._SpanningTree.of(points, 4)
     for eps in (0.03, 0.08, 0.15, 0.4):
         labels, core = dbscan(points, eps, 4)
         cut = tree.cut(eps)
@@ -28,7 +28,7 @@ def test_a_cut_of_the_tree_equals_dbscan_at_that_radius(monkeypatch, dense):
 def test_a_sweep_labels_by_the_nearest_core_point_within_the_radius():
     points = vectors()
     half = points[::2]
-    tree = radius._Tree.of(half, 3)
+    tree = radius._SpanningTree.of(half, 3)
     sweep = radius._Sweep(points, half, tree)
     for eps in (0.05, 0.1, 0.2):
         cut = tree.cut(eps)
