@@ -37,7 +37,11 @@ class Found:
 
 
 def find(
-    sample: FitSample, settings: ClusterSettings, masks: int, resample: Resample | None = None
+    sample: FitSample,
+    settings: ClusterSettings,
+    masks: int,
+    resample: Resample | None = None,
+    steady: bool = True,
 ) -> Found:
     """Fit classes to a sample.
 
@@ -47,11 +51,13 @@ def find(
         masks: masks that the sample was chosen from.
         resample: samples the masks of the lake that no class takes, for strategies that fit in
             levels; None if the sample is all of the lake.
+        steady: favour the classes that the masks have under the parent codebook, where the strategy
+            can.
     """
     transform = Transform.fit(sample.embeddings, settings.center)
     strategy = settings.strategy
     if isinstance(strategy, Linkage):
-        found = fit_in_levels(strategy, sample, transform, masks, resample)
+        found = fit_in_levels(strategy, sample, transform, masks, resample, steady)
         cells, sizes = found.fit.cells, np.bincount(found.fit.cells.of_point + 1)[1:]
         hierarchy = Hierarchy(found.fit.tree, unit(cells.means)[0], sizes, strategy.threshold)
         return Found(found.sample, found.points, found.weights, transform, found.fit, hierarchy)

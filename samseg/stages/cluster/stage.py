@@ -204,7 +204,7 @@ def _fit(
         transform, hierarchy = newest.transform, newest.hierarchy
         found = find_again(sample, strategy, transform, hierarchy, masks, resample)
     else:
-        found = find(sample, settings, masks, resample)
+        found = find(sample, settings, masks, resample, steady=reason != "settings")
     version = newest.version + 1 if newest else 1
     return build(found, settings, newest, version, embeddings.recipe, {"masks": masks})
 

@@ -10,7 +10,12 @@ def hierarchy(cut: float = 0.5) -> Hierarchy:
     degrees = np.array([0, 20, 90, 110, 200])
     angles = np.radians(degrees)
     vectors = unit(np.stack([np.cos(angles), np.sin(angles)], axis=1))[0]
-    return Hierarchy(average_linkage(vectors.astype(float), np.ones(5)), vectors, np.ones(5), cut)
+    return Hierarchy(
+        average_linkage(1 - vectors.astype(float) @ vectors.T.astype(float), np.ones(5)),
+        vectors,
+        np.ones(5),
+        cut,
+    )
 
 
 def test_nodes_belong_to_the_class_below_the_cut_and_to_none_above():

@@ -48,3 +48,37 @@ def test_a_class_is_the_node_of_its_points():
     for label, node in enumerate(fit.nodes):
         assert set(top[fit.cells.of_point[fit.labels == label]]) == {node}
         assert fit.tree.height[node] <= 0.5
+
+
+def groups(cosine: float, each: int = 20) -> np.ndarray:
+    """Two tight groups whose directions have a given cosine."""
+    second = np.array([cosine, np.sqrt(1 - cosine**2)])
+    directions = np.repeat([[1.0, 0.0], second], each, axis=0)
+    noise = 0.01 * np.random.default_rng(0).standard_normal((2 * each, 2))
+    return unit(directions + noise)[0]
+
+
+@pytest.mark.parametrize(
+    ("distance", "earlier", "classes"),
+    [
+        (0.83, (-1, -1), 2),
+        (0.83, (4, 4), 1),  # one class stays one
+        (0.95, (4, 4), 2),  # unless the masks are clearly apart
+        (0.77, (-1, -1), 1),
+        (0.77, (4, 9), 2),  # two classes stay two
+        (0.70, (4, 9), 1),  # unless they are clearly one
+        (0.77, (4, -1), 1),  # masks without a class join as in a first fit
+        (0.83, (4, -1), 2),
+    ],
+)
+def test_a_refit_changes_a_class_only_where_the_masks_are_clear(distance, earlier, classes):
+    fit = Linkage().fit(groups(1 - distance), earlier=np.repeat(earlier, 20))
+    assert fit.classes == classes
+
+
+def test_a_cell_holds_masks_of_one_earlier_class(monkeypatch):
+    monkeypatch.setattr(linkage, "CELLS", 50)
+    points, _ = world()
+    earlier = np.random.default_rng(0).integers(-1, 3, len(points))
+    cell = Linkage().fit(points, earlier=earlier).cells.of_point
+    assert all(len(set(earlier[cell == c])) == 1 for c in set(cell))

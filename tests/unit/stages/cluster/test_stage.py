@@ -238,6 +238,16 @@ def test_a_refit_of_the_same_lake_keeps_every_class(lake):
     assert lake.classes(2) == lake.classes(1)
 
 
+def test_other_settings_are_fitted_without_regard_to_the_classes_so_far(tmp_path, lake):
+    fresh = lake.copied_to(tmp_path / "fresh")
+    lake.night(ClusterSettings(fit=KMeans(classes=2)))
+    lake.night(ClusterSettings())
+    fresh.night(ClusterSettings())
+    found, want = lake.classes(2), fresh.classes(1)
+    pairs = {(found[m], want[m]) for m in want}
+    assert len(pairs) == len({b for _, b in pairs}) == lake.kinds + 1
+
+
 def test_ids_are_never_reused(lake):
     lake.night()
     strict = ClusterSettings(fit=DEFAULT_FIT, reference=1)
