@@ -5,17 +5,24 @@ A network scales an image to its input size and places it in the top left corner
 encodes a frame of 1024 x 1024 px as 64 x 64 patches of 16 x 16 px.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from samseg.masks.runs import flips_of
+from samseg.masks.runs import Flips, flips_of
 from samseg.types import Bool, Float32, Int64, Masks, PatchGrid
 
 FRAME = 1024
 PATCH = 16
 GRID = FRAME // PATCH
+
+_AT_ONCE = 16
+"""Masks computed at once, so that the sums of their patches fit into the CPU cache."""
+
+_WIDTH_BITS = 32
+"""Precision of overlaps, relative to a patch's width. Limited so that sums of runs are exact in
+float64, independently of their order, and a patch without a mask has coverage 0."""
 
 
 def sam_grid(size: tuple[int, int]) -> PatchGrid:
@@ -34,8 +41,8 @@ class PatchBorders(NamedTuple):
     """Positions of the patch borders in px of the original image.
 
     Attributes:
-        rows: (rows + 1,) float64, ascending, y of the borders, clipped to the image's height:
-            patches in the padding have no extent.
+        rows: (r + 1,) float64, ascending, y of the borders of the r rows of patches that the image
+            reaches; the last one is clipped to its height.
         columns: likewise for x.
         patch_px: area of one patch.
     """
@@ -49,7 +56,10 @@ def patch_borders(grid: PatchGrid) -> PatchBorders:
     """Return the patch borders; the scales of the two axes differ slightly, each being rounded."""
     h, w = grid.image_size
     y_scale, x_scale = grid.input_size[0] / h, grid.input_size[1] / w
-    rows, columns = (np.arange(n + 1) * float(grid.stride) for n in grid.shape)
+    rows, columns = (
+        np.arange(min(n, -(-used // grid.stride)) + 1) * float(grid.stride)
+        for n, used in zip(grid.shape, grid.input_size, strict=True)
+    )
     return PatchBorders(
         rows=np.minimum(rows / y_scale, h),
         columns=np.minimum(columns / x_scale, w),
@@ -58,10 +68,10 @@ def patch_borders(grid: PatchGrid) -> PatchBorders:
 
 
 def patch_coverage(masks: Masks | Bool, grid: PatchGrid) -> Float32:
-    """Return the exact fraction of each patch that each mask covers.
+    """Return the fraction of each patch that each mask covers, exact to float32 rounding.
 
-    Works on the runs of one mask at a time: memory does not grow with the image, and time grows
-    with the widths of the masks, not with their areas.
+    Time grows with the number of runs, and memory is bounded by the result: neither depends on the
+    areas of the masks.
 
     Args:
         masks: n masks, or a dense (n, h, w) bool array, of the image of the grid.
@@ -80,45 +90,83 @@ def patch_coverage(masks: Masks | Bool, grid: PatchGrid) -> Float32:
             f"{grid.image_size} px"
         )
     borders = patch_borders(grid)
+    overlaps = _overlaps(size[1], borders.columns)
     covered = np.zeros((len(masks), *grid.shape), dtype=np.float32)
-    for row, flips in zip(covered, flips_of(masks), strict=True):
-        if len(flips) >= 2:
-            _cover(row, flips[: len(flips) // 2 * 2], size[0], borders)
+    rows, columns = len(borders.rows) - 1, len(borders.columns) - 1
+    for start in range(0, len(masks), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        covered[part, :rows, :columns] = _covered(flips_of(masks[part]), size[0], borders, overlaps)
     return covered
 
 
-def _cover(out: Float32, flips: Int64, h: int, borders: PatchBorders) -> None:
-    """Write one mask's coverage into `out`, (rows, columns).
+def _overlaps(w: int, borders: NDArray[np.float64]) -> list[tuple[Int64, NDArray[np.float64]]]:
+    """Intersect px columns with the patches between `borders`.
 
-    The cumulative number of mask pixels in column-major order is piecewise linear with knots at
-    the flips. Interpolated at the patch borders, fractional or not, its differences are exact
-    areas: first along the columns, then across them.
+    Returns:
+        For the first patch that each column overlaps, for the second, and so on: (w,) the patch,
+        and (w,) px of the overlap, 0 if there is none.
     """
-    first, end = flips[0] // h, (flips[-1] - 1) // h + 1
-    top, bottom = _rows_between(flips, h)
-    rows, j = _touched_patches(borders.rows, top, bottom)
-    columns, i = _touched_patches(borders.columns, int(first), int(end))
-
-    cumulative = np.cumsum(np.diff(flips, prepend=flips[0]) * (np.arange(len(flips)) % 2))
-    positions = np.arange(first, end)[:, None] * h + rows  # (columns of the mask, borders)
-    bands = np.diff(np.interp(positions, flips, cumulative), axis=1)  # px per column and patch row
-    total = np.concatenate([np.zeros((1, bands.shape[1])), np.cumsum(bands, axis=0)])
-    at = np.clip(columns - first, 0, len(bands))
-    left = np.minimum(at.astype(np.int64), len(bands) - 1)
-    across = total[left] + (at - left)[:, None] * bands[left]
-    out[j, i] = np.diff(across, axis=0).T / borders.patch_px
+    unit = 2.0 ** (np.frexp(borders[1])[1] - _WIDTH_BITS)
+    borders = np.round(borders / unit) * unit
+    x = np.arange(w)
+    first = np.searchsorted(borders, x, side="right") - 1
+    most = int((np.searchsorted(borders, x + 1, side="left") - first).max())
+    found = []
+    for k in range(most):
+        patch = np.minimum(first + k, len(borders) - 2)
+        width = np.minimum(borders[patch + 1], x + 1) - np.maximum(borders[patch], x)
+        found.append((patch, np.where(patch == first + k, np.maximum(width, 0), 0)))
+    return found
 
 
-def _rows_between(flips: Int64, h: int) -> tuple[int, int]:
-    """Return the first row of a mask and the row after its last row."""
-    starts, lasts = flips[0::2], flips[1::2] - 1
-    if (starts // h != lasts // h).any():  # a run continues in the next column
-        return 0, h
-    return int((starts % h).min()), int((lasts % h).max()) + 1
+def _covered(
+    flips: Flips,
+    h: int,
+    borders: PatchBorders,
+    overlaps: list[tuple[Int64, NDArray[np.float64]]],
+) -> NDArray[np.float64]:
+    """Return the (n, rows, columns) coverage of masks in an image of `h` rows.
+
+    A run [a, b) of one column is the difference of two runs from the top, [0, b) and [0, a). A run
+    from the top to y covers all patches above the one that contains y, and that one from its upper
+    border to y. So each end of a run is counted in one patch, and the counts are summed upwards.
+    """
+    x, y, sign, mask = _ends_by_column(flips, h)
+    n, rows, columns = len(flips), len(borders.rows) - 1, len(borders.columns) - 1
+    row = np.searchsorted(borders.rows, np.arange(h + 1), side="right") - 1  # `rows` if beyond
+    above = (mask * (rows + 1) + row[y]) * columns
+    ends: list[tuple[Int64, NDArray[np.float64], NDArray[np.float64]]] = []
+    for patch, overlap in overlaps:
+        if not overlap.all():
+            which = np.flatnonzero(overlap[x])
+            x, y, sign, above = x[which], y[which], sign[which], above[which]
+        width = sign * overlap[x]
+        ends.append((above + patch[x], width, width * y))
+    at, *weights = (np.concatenate(parts) for parts in zip(*ends, strict=True))
+    shape = (n, rows + 1, columns)
+    widths, px = (np.bincount(at, each, np.prod(shape)).reshape(shape) for each in weights)
+    below = np.cumsum(widths[:, :0:-1], axis=1)[:, ::-1]
+    partial = px[:, :-1] - borders.rows[:-1, None] * widths[:, :-1]
+    return (partial + np.diff(borders.rows)[:, None] * below) / borders.patch_px
 
 
-def _touched_patches(borders: NDArray[np.float64], start: int, end: int) -> tuple[Any, slice]:
-    """Return the borders and the range of the patches that [start, end) overlaps."""
-    first = int(np.searchsorted(borders, start, side="right")) - 1
-    last = int(np.searchsorted(borders, end, side="left"))
-    return borders[first : last + 1], slice(first, last)
+def _ends_by_column(flips: Flips, h: int) -> tuple[Int64, Int64, Int64, Int64]:
+    """Return x, y, sign and mask of the ends of all runs, split into columns.
+
+    The sign is 1 for the end and -1 for the start of a run in its column. Starts at the top of a
+    column are omitted if the run continues from the column before: they cover nothing.
+    """
+    starts, lasts = flips.positions[0::2], flips.positions[1::2] - 1
+    mask = np.repeat(np.arange(len(flips)), np.diff(flips.starts) // 2)
+    first, last = starts // h, lasts // h
+    continued = last - first
+    several = np.flatnonzero(continued)
+    amounts = continued[several]
+    step = np.arange(amounts.sum()) - np.repeat(np.cumsum(amounts) - amounts, amounts)
+    full = np.repeat(first[several], amounts) + step  # columns in which a run reaches the bottom
+    return (
+        np.concatenate([first, last, full]),
+        np.concatenate([starts - first * h, lasts + 1 - last * h, np.full(len(full), h)]),
+        np.repeat([-1, 1], [len(first), len(last) + len(full)]),
+        np.concatenate([mask, mask, np.repeat(mask[several], amounts)]),
+    )

@@ -70,10 +70,22 @@ def test_no_masks():
     assert cover(np.zeros((0, 5, 5), dtype=bool)).shape == (0, GRID, GRID)
 
 
-def test_borders_of_the_padding_have_no_extent():
+def test_borders_end_where_the_image_does():
     borders = patch_borders(sam_grid((100, 200)))
-    assert (np.diff(borders.rows)[32:] == 0).all()
-    assert borders.columns[-1] == 200
+    assert (len(borders.rows), borders.rows[-1]) == (33, 100)
+    assert (len(borders.columns), borders.columns[-1]) == (65, 200)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(0, 2**32 - 1), st.integers(1, 40))
+def test_many_masks_are_covered_as_each_alone(h, w, seed, n):
+    """Random densities, from empty to full; patches without a mask have exactly no coverage."""
+    rng = np.random.default_rng(seed)
+    masks = rng.random((n, h, w)) < rng.choice([0, 0.01, 0.5, 1], n)[:, None, None]
+    together = cover(masks)
+    np.testing.assert_array_equal(together, [cover(one[None])[0] for one in masks])
+    assert (together >= 0).all() and (together <= 1).all()
+    np.testing.assert_array_equal(together[0] > 1e-9, _naive(masks[0]) > 1e-9)
 
 
 def test_another_network_s_grid_has_its_own_stride_and_padding():
