@@ -1,6 +1,7 @@
 """A SAM on its device, prepared for inference; shared by automatic and prompted masks."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from segment_anything.modeling import Sam
@@ -13,6 +14,9 @@ from samseg.sam.upsample.upsampler import Upsampler
 
 _CPU_BATCH = 16
 """Maximum batch of prompts on a CPU: larger batches use more memory and are not faster."""
+
+_SIZES = 32
+"""Sizes of images and crops whose upsamplers are kept; each takes up to about 1 MB."""
 
 _GPU_CROPS = 4
 """Crops of an image per encoder call on a GPU."""
@@ -92,4 +96,8 @@ class SamRuntime:
         """Return the upsampler of this model's logits to the pixels of an encoded image."""
         low = self.model.prompt_encoder.mask_input_size[0]
         side = self.model.image_encoder.img_size
-        return Upsampler(encoded.geometry, low, side, self.device, self.compiled)
+        return _upsampler(encoded.geometry, low, side, self.device, self.compiled)
+
+
+_upsampler = lru_cache(maxsize=_SIZES)(Upsampler)
+"""An upsampler depends only on sizes, which repeat: crops of an image, images of a camera."""
