@@ -209,6 +209,22 @@ class Masks:
             prompt_ids=self.prompt_ids[order],
         )
 
+    @classmethod
+    def join(cls, parts: Sequence["Masks"]) -> "Masks":
+        """Concatenate the masks of one image, in order; at least one part."""
+        return cls(
+            size=parts[0].size,
+            boxes=np.concatenate([p.boxes for p in parts]),
+            areas=np.concatenate([p.areas for p in parts]),
+            predicted_iou=np.concatenate([p.predicted_iou for p in parts]),
+            stability_score=np.concatenate([p.stability_score for p in parts]),
+            points=np.concatenate([p.points for p in parts]),
+            crops=np.concatenate([p.crops for p in parts]),
+            rles=tuple(rle for p in parts for rle in p.rles),
+            prompt_kind=parts[0].prompt_kind,
+            prompt_ids=np.concatenate([p.prompt_ids for p in parts]),
+        )
+
     def to_dense(self) -> Bool:
         """Decode to (n, h, w) bool. Takes n x h x w bytes of memory."""
         from pycocotools import mask as coco

@@ -1,17 +1,17 @@
 """Encode masks as COCO RLEs from a window of the image, without rasterising the whole image.
 
-A mask is represented by its *flips*: the ascending column-major positions `x * h + y` at which its
-value changes. It is off before the first flip, on up to the second, and so on. Area, box and RLE
-are computed from the flips.
+Areas, boxes and RLEs are computed from the flips of all masks at once; see `samseg.masks.runs`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from samseg.types import Bool, Int64
+from samseg.masks.runs import Flips
+from samseg.types import Bool, Int32, Int64
 
 Rle = Mapping[str, Any]
 
@@ -35,52 +35,73 @@ class MaskWindow:
         return MaskWindow(self.columns, self.x + x, self.y + y)
 
 
-def flips_of(window: MaskWindow, height: int) -> Int64:
-    """Return the flips of a mask in an image of `height` px.
+def flips_of(windows: Iterable[MaskWindow], height: int) -> Flips:
+    """Return the flips of masks in an image of `height` px."""
+    positions = [_flips_of_window(window, height) for window in windows]
+    starts = np.cumsum([0, *map(len, positions)])
+    return Flips(np.concatenate(positions or [starts[:0]]), starts)
 
-    Returns:
-        (k,) int64, k even: if the mask contains the last px of the image, the last flip is h * w.
-    """
+
+def _flips_of_window(window: MaskWindow, height: int) -> Int64:
+    """If the mask contains the last px of the image, the last flip is h * w."""
     w, h = window.columns.shape
-    # one px of background before the first column and below each column
-    padded = np.zeros(1 + w * (h + 1), dtype=np.bool_)
-    padded[1:].reshape(w, h + 1)[:, :h] = window.columns
-    x, y = np.divmod(np.flatnonzero(padded[1:] != padded[:-1]), h + 1)
-    flips = (window.x + x) * height + window.y + y
-    if h < height:
-        return flips
-    # a run that continues from the bottom of one column at the top of the next has two equal
-    # positions there, which are no flips
-    distinct = np.diff(flips, prepend=-1, append=-1) != 0
-    return flips[distinct[:-1] & distinct[1:]]
+    # below each column one px of background, unless the next column continues it
+    stride = h + 1 if h < height else h
+    padded = np.zeros(1 + w * stride + 1, dtype=np.bool_)
+    padded[1:-1].reshape(w, stride)[:, :h] = window.columns
+    at = np.flatnonzero(padded[1:] != padded[:-1])
+    if stride == height:
+        return at + (window.x * height + window.y)
+    return at + at // stride * (height - stride) + (window.x * height + window.y)
 
 
-def area_of(flips: Int64) -> int:
-    """Return the area of a mask in px."""
-    return int((flips[1::2] - flips[::2]).sum())
+def areas_of(flips: Flips) -> Int64:
+    """Return the (n,) areas of masks in px."""
+    total = np.append(0, np.cumsum(flips.positions[1::2] - flips.positions[::2]))
+    return np.diff(total[flips.starts // 2])
 
 
-def box_of(flips: Int64, height: int) -> tuple[int, int, int, int]:
-    """Return the box, xyxy in px with both corners inside the mask; zeros for an empty mask."""
-    if not len(flips):
-        return 0, 0, 0, 0
-    first_x, top = np.divmod(flips[::2], height)
-    last_x, bottom = np.divmod(flips[1::2] - 1, height)
-    if (first_x < last_x).any():  # a run continues in the next column
-        return int(first_x[0]), 0, int(last_x[-1]), height - 1
-    return int(first_x[0]), int(top.min()), int(last_x[-1]), int(bottom.max())
+def boxes_of(flips: Flips, height: int) -> Int32:
+    """Return the (n, 4) boxes, xyxy in px, both corners inside the mask; 0 for an empty mask."""
+    boxes = np.zeros((len(flips), 4), dtype=np.int32)
+    filled = np.flatnonzero(np.diff(flips.starts))
+    if not len(filled):
+        return boxes
+    runs = flips.starts[filled] // 2
+    starts, lasts = flips.positions[::2], flips.positions[1::2] - 1
+    left, right = starts // height, lasts // height
+    several = left < right  # a run that continues in the next column
+    top = np.where(several, 0, starts - left * height)
+    bottom = np.where(several, height - 1, lasts - right * height)
+    ends = flips.starts[filled + 1] // 2 - 1
+    boxes[filled] = np.stack(
+        [
+            left[runs],
+            np.minimum.reduceat(top, runs),
+            right[ends],
+            np.maximum.reduceat(bottom, runs),
+        ],
+        axis=1,
+    )
+    return boxes
 
 
-def encode(flips: Int64, size: tuple[int, int]) -> Rle:
-    """Encode as a compressed RLE, byte-identical to `pycocotools.mask.encode` of the whole image.
+def encode(flips: Flips, size: tuple[int, int]) -> tuple[Rle, ...]:
+    """Encode as compressed RLEs, byte-identical to `pycocotools.mask.encode` of the whole image.
 
     Args:
-        flips: from `flips_of`.
+        flips: of n masks.
         size: (h, w) of the image.
     """
     from pycocotools import mask as coco
 
-    pixels = size[0] * size[1]
-    ends = flips if len(flips) and flips[-1] == pixels else np.append(flips, pixels)
+    # the last run is off and reaches the end of the image, unless a run that is on does
+    pixels, amounts = size[0] * size[1], np.diff(flips.starts)
+    last = flips.positions[flips.starts[1:] - 1] if len(flips.positions) else amounts
+    open_ended = (amounts == 0) | (last < pixels)
+    ends = np.insert(flips.positions, flips.starts[1:][open_ended], pixels)
+    starts = np.append(0, np.cumsum(amounts + open_ended))
     counts = np.diff(ends, prepend=0)
-    return dict(coco.frPyObjects({"size": list(size), "counts": counts}, *size))
+    counts[starts[:-1]] = ends[starts[:-1]]
+    runs = [{"size": list(size), "counts": counts[a:b]} for a, b in pairwise(starts.tolist())]
+    return tuple(coco.frPyObjects(runs, *size)) if runs else ()

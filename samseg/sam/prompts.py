@@ -17,7 +17,6 @@ from samseg.sam.network.encoder import EncodedImage, Geometry
 from samseg.sam.network.image_cache import ImageCache
 from samseg.sam.network.tf32 import float32_convolutions
 from samseg.sam.runtime import SamRuntime
-from samseg.sam.upsample.upsampler import on_host
 from samseg.types import Float32, Int32, Masks, Pixels, Segmentation
 
 
@@ -104,9 +103,8 @@ def segment_prompts(
     decoder = _PromptDecoder(runtime, prompts, encoded, multimask_output, stability_score_offset)
     starts = range(0, len(prompts), runtime.batch)
     batches = [slice(start, min(start + runtime.batch, len(prompts))) for start in starts]
-    found = Candidates.join(runtime.threads.map(decoder.decode, batches))
-    size = encoded.geometry.original_size
-    masks: Masks = to_masks(found, size, runtime.model.mask_threshold, prompts.kind)
+    found = runtime.threads.map(decoder.decode, batches)
+    masks = Masks.join(found or [decoder.encode(Candidates.join([]))])
     return Segmentation(masks, encoded.features[0].cpu().numpy())
 
 
@@ -130,8 +128,8 @@ class _PromptDecoder:
         self._without_mask = self._cache(no_mask.view(1, -1, 1, 1).expand_as(encoded.features))
 
     @torch.inference_mode()
-    def decode(self, batch: slice) -> Candidates:
-        """Decode and measure a range of the prompts."""
+    def decode(self, batch: slice) -> Masks:
+        """Decode, measure and encode a range of the prompts."""
         runtime, prompts = self._runtime, self._prompts
         sparse, dense = _embed(runtime, prompts, batch, self._encoded.geometry)
         if prompts.mask_inputs is None:
@@ -146,9 +144,8 @@ class _PromptDecoder:
         logits = logits.flatten(0, 1)
         threshold = runtime.model.mask_threshold
         measured = self._upsampler.measure(logits, threshold, self._stability_score_offset)
-        cutouts = on_host(self._upsampler.cut(logits, measured))
         h, w = self._encoded.geometry.original_size
-        return Candidates(
+        candidates = Candidates(
             boxes=measured.boxes,
             areas=measured.areas,
             predicted_iou=iou.flatten().cpu().numpy(),
@@ -156,8 +153,15 @@ class _PromptDecoder:
             points=_prompt_points(prompts, ids, measured.boxes.astype(np.float32)),
             crops=np.tile(np.array([0, 0, w, h], dtype=np.int64), (len(ids), 1)),
             prompt_ids=ids,
-            cutouts=tuple((self._upsampler, cutout) for cutout in cutouts),
+            cutouts=tuple(self._upsampler.cut(logits, measured)),
         )
+        return self.encode(candidates)
+
+    def encode(self, candidates: Candidates) -> Masks:
+        """Rasterise and encode the masks of some prompts."""
+        h, w = size = self._encoded.geometry.original_size
+        threshold, kind = self._runtime.model.mask_threshold, self._prompts.kind
+        return to_masks(candidates, self._upsampler, (0, 0, w, h), size, threshold, kind)
 
     def _cache(self, dense: Tensor) -> ImageCache:
         encoded = self._encoded

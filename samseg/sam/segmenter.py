@@ -10,7 +10,6 @@ memory it decodes and encodes smaller batches.
 import logging
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -20,17 +19,16 @@ from numpy.typing import ArrayLike
 from segment_anything.modeling import Sam
 
 from samseg.errors import ConfigError
-from samseg.sam.automatic.candidates import Candidates, suppress, to_masks, without_small_regions
+from samseg.sam.automatic.candidates import suppress, to_masks, without_small_regions
 from samseg.sam.automatic.crop_masks import CropMaskGenerator
 from samseg.sam.automatic.point_grid import Crop, crops
 from samseg.sam.network.encoder import EncodedImage
 from samseg.sam.prompts import Prompts, segment_prompts
 from samseg.sam.runtime import SamRuntime
 from samseg.sam.settings import MaskSettings, ModelSpec, Precision
-from samseg.sam.upsample.upsampler import on_host
 from samseg.sam.weights.load import read_model, resolve_device
 from samseg.sam.weights.registry import resolve
-from samseg.types import Pixels, Segmentation
+from samseg.types import Masks, Pixels, Segmentation
 
 _log = logging.getLogger(__name__)
 
@@ -133,18 +131,17 @@ class Segmenter:
         pixels = checked(image)
         size = (pixels.shape[0], pixels.shape[1])
         looked_at = crops(size, self.settings)
-        parts: list[Candidates] = []
+        parts: list[Masks] = []
         for crop, encoded in self._encoded(pixels, looked_at):
             if not parts:  # the whole image comes first
                 features = encoded.features[0]
             parts.append(self._within_memory(partial(self._in_crop, encoded, crop, size)))
-        candidates = Candidates.join(parts)
+        masks = Masks.join(parts)
         if len(looked_at) > 1:
-            sides = candidates.crops[:, 2:] - candidates.crops[:, :2]
+            sides = masks.crops[:, 2:] - masks.crops[:, :2]
             smaller_first = 1 / torch.as_tensor(sides.prod(axis=1))  # float32, as the reference
-            kept = suppress(candidates.boxes, smaller_first.numpy(), self.settings.crop_nms_thresh)
-            candidates = candidates[kept]
-        masks = to_masks(candidates, size, self.model.mask_threshold, "grid")
+            kept = suppress(masks.boxes, smaller_first.numpy(), self.settings.crop_nms_thresh)
+            masks = masks[kept]
         if self.settings.min_mask_region_area > 0:
             threshold = max(self.settings.box_nms_thresh, self.settings.crop_nms_thresh)
             masks = without_small_regions(masks, self.settings.min_mask_region_area, threshold)
@@ -208,12 +205,13 @@ class Segmenter:
 
     def _in_crop(
         self, encoded: EncodedImage, crop: Crop, size: tuple[int, int], runtime: SamRuntime
-    ) -> Candidates:
-        """Decode the points of one crop, filter the masks, and suppress duplicates."""
+    ) -> Masks:
+        """Decode the points of one crop, filter the masks, suppress duplicates, and encode."""
+        upsampler = runtime.upsampler(encoded)
         generator = CropMaskGenerator(
             runtime.model,
             runtime.decoder,
-            runtime.upsampler(encoded),
+            upsampler,
             encoded,
             crop,
             size,
@@ -223,9 +221,7 @@ class Segmenter:
         generate = generator.from_adaptive_points if adaptive else generator.from_all_points
         found = generate(runtime.batch, runtime.threads)
         kept = found[suppress(found.boxes, found.predicted_iou, self.settings.box_nms_thresh)]
-        upsamplers = [upsampler for upsampler, _ in kept.cutouts]
-        cutouts = on_host([cutout for _, cutout in kept.cutouts])
-        return replace(kept, cutouts=tuple(zip(upsamplers, cutouts, strict=True)))
+        return to_masks(kept, upsampler, crop.box, size, self.model.mask_threshold, "grid")
 
 
 def load_segmenter(

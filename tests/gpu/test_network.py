@@ -8,13 +8,14 @@ import pytest
 import torch
 from segment_anything.modeling import ImageEncoderViT
 
+from samseg.masks.rle import areas_of, boxes_of
 from samseg.sam.network.compiled import compile_dynamic
 from samseg.sam.network.decoder import Decoder
 from samseg.sam.network.encoder import Geometry
 from samseg.sam.network.vit_encoder import VitEncoder
 from samseg.sam.tiny.build import build_tiny
 from samseg.sam.upsample.gpu_taps import Taps, measure_px
-from samseg.sam.upsample.upsampler import Upsampler, on_host
+from samseg.sam.upsample.upsampler import Upsampler
 
 DTYPES = {"float32": (torch.float32, 1e-4), "bfloat16": (torch.bfloat16, 3e-2)}
 
@@ -78,18 +79,16 @@ def test_measures(cuda, cpu, blobs, size):
     np.testing.assert_allclose(found.stability, wanted.stability, atol=1e-3)
 
 
-def test_cutouts_are_drawn_on_the_host(cuda, cpu, blobs):
-    geometry, logits = Geometry.of((300, 400), 1024), blobs(4)
-    drawn = []
+@pytest.mark.parametrize("size", [(70, 100), (534, 800), (1500, 2000)], ids=str)
+def test_masks_are_drawn_on_the_device(cuda, cpu, blobs, size):
+    geometry, logits = Geometry.of(size, 1024), blobs(9)
+    found = []
     for device in (cpu, cuda):
         upsampler, here = Upsampler(geometry, 256, 1024, device), logits.to(device)
         measured = upsampler.measure(here, 0.0, 1.0)
-        cutouts = on_host(upsampler.cut(here, measured))
-        assert all(cutout is None or cutout.logits.is_cpu for cutout in cutouts)
-        drawn.append([upsampler.draw(cutout, 0.0).columns for cutout in cutouts])
-    for one, other in zip(*drawn, strict=True):
-        assert one.shape == other.shape
-        assert np.count_nonzero(one != other) <= 2
+        found.append(upsampler.draw(upsampler.cut(here, measured), 0.0, (0, 0), size[0]))
+    np.testing.assert_allclose(areas_of(found[1]), areas_of(found[0]), rtol=1e-4, atol=2)
+    np.testing.assert_allclose(boxes_of(found[1], size[0]), boxes_of(found[0], size[0]), atol=1)
 
 
 @torch.inference_mode()

@@ -13,12 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torchvision.ops.boxes import batched_nms  # type: ignore[import-untyped]
 
-from samseg.masks.rle import MaskWindow, Rle, area_of, box_of, encode, flips_of
+from samseg.masks.rle import MaskWindow, Rle, areas_of, boxes_of, encode, flips_of
 from samseg.sam.upsample.upsampler import LogitCrop, Upsampler
 from samseg.types import Bool, Float32, Int32, Int64, Masks
 
 _EDGE_PX = 20
 """A box within this distance of the edge of its crop, but not of the image, is cut off."""
+
+_AT_ONCE = 64
+"""Masks encoded at once, so that their runs fit into the CPU cache."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,7 +29,7 @@ class Candidates:
     """m masks before suppression; the columns are those of `samseg.types.Masks`.
 
     Attributes:
-        cutouts: m logit crops, each with the upsampler of its image crop; None for an empty mask.
+        cutouts: m logit crops; None for an empty mask.
     """
 
     boxes: Int64
@@ -36,7 +39,7 @@ class Candidates:
     points: Float32
     crops: Int64
     prompt_ids: Int32
-    cutouts: tuple[tuple[Upsampler, LogitCrop | None], ...]
+    cutouts: tuple[LogitCrop | None, ...]
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -117,12 +120,19 @@ def suppress(boxes: NDArray[Any], scores: NDArray[Any], threshold: float) -> NDA
 
 
 def to_masks(
-    candidates: Candidates, size: tuple[int, int], threshold: float, prompt_kind: str
+    candidates: Candidates,
+    upsampler: Upsampler,
+    crop: tuple[int, int, int, int],
+    size: tuple[int, int],
+    threshold: float,
+    prompt_kind: str,
 ) -> Masks:
-    """Rasterise and encode the masks, one at a time.
+    """Rasterise and encode the masks.
 
     Args:
-        candidates: m masks of one image.
+        candidates: m masks of one crop of an image.
+        upsampler: that of the crop.
+        crop: xyxy, px of the image.
         size: (h, w) of the image.
         threshold: logit above which a px belongs to the mask.
         prompt_kind: see `samseg.types.Masks`.
@@ -130,11 +140,10 @@ def to_masks(
     boxes = np.zeros((len(candidates), 4), dtype=np.int32)
     areas = np.zeros(len(candidates), dtype=np.int64)
     rles: list[Rle] = []
-    for i, (upsampler, cutout) in enumerate(candidates.cutouts):
-        x0, y0 = candidates.crops[i, :2]
-        flips = flips_of(upsampler.draw(cutout, threshold).translated(x0, y0), size[0])
-        boxes[i], areas[i] = box_of(flips, size[0]), area_of(flips)
-        rles.append(encode(flips, size))
+    for flips in upsampler.draw(candidates.cutouts, threshold, crop[:2], size[0]).split(_AT_ONCE):
+        part = slice(len(rles), len(rles) + len(flips))
+        boxes[part], areas[part] = boxes_of(flips, size[0]), areas_of(flips)
+        rles += encode(flips, size)
     return Masks(
         size=size,
         boxes=boxes,
@@ -162,15 +171,18 @@ def without_small_regions(masks: Masks, min_area: int, nms_threshold: float) -> 
     """
     if not len(masks):
         return masks
+    cleaned = {
+        i: window
+        for i, (rle, box) in enumerate(zip(masks.rles, masks.boxes.tolist(), strict=True))
+        if (window := _cleaned(_decode_around(rle, box, min_area), min_area)) is not None
+    }
+    changed, flips = list(cleaned), flips_of(cleaned.values(), masks.size[0])
     boxes, areas, rles = masks.boxes.copy(), masks.areas.copy(), list(masks.rles)
+    boxes[changed], areas[changed] = boxes_of(flips, masks.size[0]), areas_of(flips)
+    for i, rle in zip(changed, encode(flips, masks.size), strict=True):
+        rles[i] = rle
     unchanged = np.ones(len(masks), dtype=np.float32)
-    for i, (rle, box) in enumerate(zip(masks.rles, masks.boxes.tolist(), strict=True)):
-        cleaned = _cleaned(_decode_around(rle, box, min_area), min_area)
-        if cleaned is not None:
-            flips = flips_of(cleaned, masks.size[0])
-            boxes[i], areas[i] = box_of(flips, masks.size[0]), area_of(flips)
-            rles[i] = encode(flips, masks.size)
-            unchanged[i] = 0.0
+    unchanged[changed] = 0.0
     kept = suppress(boxes, unchanged, nms_threshold)
     result = Masks(
         size=masks.size,

@@ -132,9 +132,7 @@ class CropMaskGenerator:
             points=(crop.points[prompt] + crop.box[:2]).astype(np.float32),
             crops=np.tile(np.array(crop.box, dtype=np.int64), (len(prompt), 1)),
             prompt_ids=(crop.first_prompt + prompt).astype(np.int32),
-            cutouts=tuple(
-                (self._upsampler, cutout) for cutout in self._upsampler.cut(logits, measured)
-            ),
+            cutouts=tuple(self._upsampler.cut(logits, measured)),
         )
         inside = logits[:, self._logit_xy[:, 1], self._logit_xy[:, 0]] > self._threshold
         return DecodedPoints(candidates, prompt, iou, inside)

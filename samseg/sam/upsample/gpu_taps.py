@@ -1,4 +1,4 @@
-"""Measure masks on GPUs by computing all pixels without storing them.
+"""Measure and draw masks on GPUs by computing all pixels, without storing or copying them.
 
 A pixel is a weighted sum of 3 x 3 neighbouring logits (`samseg.sam.upsample.upsampler`). Expressed
 as gathers and sums along image rows, the whole computation compiles to one fused loop
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 _TAPS = 3
 """Neighbouring logits that determine a pixel, per axis."""
@@ -81,3 +82,39 @@ def measure_px(
     bottom = torch.where(filled, y, -1).amax(dim=1)
     box = torch.stack([left, top, right, bottom], dim=1) * filled.any(dim=1, keepdim=True)
     return torch.cat([torch.stack([row.sum(dim=1) for row in in_row], dim=1), box], dim=1)
+
+
+def flips_px(
+    logits: Tensor,
+    rows: Taps,
+    columns: Taps,
+    threshold: float,
+    corner: tuple[int, int],
+    height: int,
+) -> tuple[Tensor, Tensor]:
+    """Find the flips of masks (`samseg.masks.runs`); only these are copied to the host.
+
+    Pixels have the values of `measure_px`.
+
+    Args:
+        logits: (m, low, low) float32; rows and columns in the padding may be omitted.
+        rows: row axis of the image, or of the crop, of h x w px.
+        columns: column axis.
+        threshold: logit above which a px belongs to the mask.
+        corner: x and y of the crop in the image, px.
+        height: of the image, px.
+
+    Returns:
+        (k,) int64 flips, mask by mask, and (m,) int64, their number; on the device.
+    """
+    inside = columns.along(rows.along(logits.mT, 2), 1) > threshold  # (m, w, h)
+    h = inside.shape[2]
+    if h < height:  # below each column one px of background; otherwise the next column continues it
+        inside = functional.pad(inside, (0, 1))
+    stride = inside.shape[2]
+    padded = functional.pad(inside.flatten(1), (1, 1))
+    changes = padded[:, 1:] != padded[:, :-1]
+    at = changes.flatten().nonzero().squeeze(1) % changes.shape[1]  # synchronises with the GPU
+    x, y = corner
+    flips = at + at // stride * (height - stride) + (x * height + y)
+    return flips, changes.sum(dim=1)

@@ -5,20 +5,21 @@ again to the image. Both steps are separable and linear, so they combine to one 
 axis: pixels = rows @ logits @ columns.T.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from samseg.masks.rle import MaskWindow
+from samseg.masks.rle import MaskWindow, flips_of
+from samseg.masks.runs import Flips
 from samseg.sam.network.compiled import compile_dynamic
 from samseg.sam.network.encoder import Geometry
 from samseg.sam.upsample.cpu_tiles import TILE, Axis, Tiles
-from samseg.sam.upsample.gpu_taps import Taps, measure_px
+from samseg.sam.upsample.gpu_taps import Taps, flips_px, measure_px
 from samseg.types import Bool, Float32, Int64
 
 _CPU_MASKS = 12
@@ -27,6 +28,8 @@ cache."""
 
 _GPU_PIXELS = 1 << 26
 """Pixels computed at once on a GPU; without compilation, each takes about 16 bytes."""
+
+Sliceable = TypeVar("Sliceable", Tensor, list[Tensor])
 
 _Columns = tuple[Float32, Int64, Int64]
 """The columns of `Measured`."""
@@ -56,7 +59,7 @@ class LogitCrop:
     """The logits that determine one mask's pixels, and the tiles that contain those pixels.
 
     Attributes:
-        logits: (r, c) float32; on the device until `on_host`.
+        logits: (r, c) float32, on the device; on a GPU those of the whole image.
         rows: half-open range of rows of tiles.
         columns: half-open range of columns of tiles.
     """
@@ -124,15 +127,14 @@ class Upsampler:
                 for part in logits.split(_CPU_MASKS)
             ]
             return Measured(*(np.concatenate(column) for column in zip(*columns, strict=True)))
-        at_once = max(1, _GPU_PIXELS // (self.size[0] * self.size[1]))
-        parts = [self._measure_px(part, *self._taps, bounds) for part in logits.split(at_once)]
+        parts = [self._measure_px(part, *self._taps, bounds) for part in self._parts(logits)]
         low, areas, high, *boxes = torch.cat(parts).cpu().numpy().T
         return Measured(_ratio(high, low), areas, np.stack(boxes, axis=1))
 
     def cut(self, logits: Tensor, measured: Measured) -> list[LogitCrop | None]:
-        """Crop each mask's logits to those that `draw` needs; None for an empty mask.
+        """Keep of each mask's logits those that `draw` needs; None for an empty mask.
 
-        On a GPU the crops are views of `logits`, which avoids synchronisation; see `on_host`.
+        On a GPU these are views of all its logits, which avoids synchronisation.
 
         Args:
             logits: (m, low, low), as passed to `measure`.
@@ -142,16 +144,53 @@ class Upsampler:
         cutouts: list[LogitCrop | None] = []
         reached = (measured.boxes // TILE).tolist()
         for one, area, (c0, r0, c1, r1) in zip(logits, measured.areas, reached, strict=True):
+            rows, columns = (r0, r1 + 1), (c0, c1 + 1)
             if area == 0:
                 cutouts.append(None)
-                continue
-            rows, columns = (r0, r1 + 1), (c0, c1 + 1)
-            near = one[tiles.rows.logits_of(*rows), tiles.columns.logits_of(*columns)]
-            cutouts.append(LogitCrop(near.clone() if near.is_cpu else near, rows, columns))
+            elif self._taps is None:
+                near = one[tiles.rows.logits_of(*rows), tiles.columns.logits_of(*columns)]
+                cutouts.append(LogitCrop(near.clone(), rows, columns))
+            else:
+                cutouts.append(LogitCrop(one, rows, columns))
         return cutouts
 
-    def draw(self, cutout: LogitCrop | None, threshold: float) -> MaskWindow:
-        """Rasterise one mask, whose logits are on the host, in a window of the image."""
+    def draw(
+        self,
+        cutouts: Sequence[LogitCrop | None],
+        threshold: float,
+        corner: tuple[int, int],
+        height: int,
+    ) -> Flips:
+        """Rasterise masks as flips in the image.
+
+        Args:
+            cutouts: m masks, from `cut`.
+            threshold: logit above which a px belongs to the mask.
+            corner: x and y of the crop in the image, px.
+            height: of the image, px.
+        """
+        if self._taps is None:
+            windows = (self._window(cutout, threshold).translated(*corner) for cutout in cutouts)
+            return flips_of(windows, height)
+        filled = [cutout.logits for cutout in cutouts if cutout is not None]
+        amounts = np.zeros(len(cutouts), dtype=np.int64)
+        if not filled:
+            return Flips(amounts[:0], np.append(0, amounts))
+        parts = [
+            flips_px(torch.stack(part), *self._taps, threshold, corner, height)
+            for part in self._parts(filled)
+        ]
+        found = torch.cat([*(n for _, n in parts), *(flips for flips, _ in parts)]).cpu().numpy()
+        amounts[[cutout is not None for cutout in cutouts]] = found[: len(filled)]
+        return Flips(found[len(filled) :], np.append(0, np.cumsum(amounts)))
+
+    def _parts(self, logits: Sliceable) -> Iterator[Sliceable]:
+        """Split masks into parts whose pixels are computed at once on a GPU."""
+        at_once = max(1, _GPU_PIXELS // (self.size[0] * self.size[1]))
+        return (logits[start : start + at_once] for start in range(0, len(logits), at_once))
+
+    def _window(self, cutout: LogitCrop | None, threshold: float) -> MaskWindow:
+        """Rasterise one mask on the CPU, in a window of the image."""
         if cutout is None:
             return MaskWindow(np.zeros((0, 0), dtype=np.bool_), 0, 0)
         (r0, r1), (c0, c1) = cutout.rows, cutout.columns
@@ -212,16 +251,6 @@ class Upsampler:
             boxes[found, :2] = np.minimum.reduceat(extents[:, :2], starts)
             boxes[found, 2:] = np.maximum.reduceat(extents[:, 2:], starts)
         return boxes
-
-
-def on_host(cutouts: Sequence[LogitCrop | None]) -> list[LogitCrop | None]:
-    """Copy the logits of cutouts to the CPU in one transfer."""
-    logits = [cutout.logits for cutout in cutouts if cutout is not None]
-    if not logits:
-        return list(cutouts)
-    flat = torch.cat([one.flatten() for one in logits]).cpu()
-    parts = iter(flat.split([one.numel() for one in logits]))
-    return [c and LogitCrop(next(parts).view(c.logits.shape), c.rows, c.columns) for c in cutouts]
 
 
 def _weights(low: int, side: int, padded_from: int, size: int) -> Tensor:

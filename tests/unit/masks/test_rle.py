@@ -9,18 +9,19 @@ from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco
 from segment_anything.utils.amg import batched_mask_to_box, mask_to_rle_pytorch
 
-from samseg.masks.rle import MaskWindow, area_of, box_of, encode, flips_of
+from samseg.masks.rle import MaskWindow, areas_of, boxes_of, encode, flips_of
 
 
 def check(image, window):
     """Compare with area, box and encoding of the whole image."""
     h, w = image.shape
-    flips = flips_of(window, h)
-    assert area_of(flips) == image.sum()
-    assert box_of(flips, h) == tuple(batched_mask_to_box(torch.as_tensor(image)).tolist())
-    assert encode(flips, (h, w)) == coco.encode(np.asfortranarray(image, dtype=np.uint8))
+    flips = flips_of([window], h)
+    assert areas_of(flips).tolist() == [image.sum()]
+    assert boxes_of(flips, h).tolist() == [batched_mask_to_box(torch.as_tensor(image)).tolist()]
+    (rle,) = encode(flips, (h, w))
+    assert rle == coco.encode(np.asfortranarray(image, dtype=np.uint8))
     (reference,) = mask_to_rle_pytorch(torch.as_tensor(image)[None])
-    assert encode(flips, (h, w)) == coco.frPyObjects(reference, h, w)
+    assert rle == coco.frPyObjects(reference, h, w)
 
 
 def placed(inside, left, top, right, bottom):
@@ -88,3 +89,25 @@ def test_window_of_a_crop_is_translated_to_the_image():
     image = np.zeros((20, 30), dtype=bool)
     image[3 + 8 : 8 + 8, 2 + 9 : 9 + 9] = inside
     check(image, MaskWindow(inside.T, 2, 3).translated(9, 8))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_many_masks_are_encoded_as_each_alone(order):
+    """Empty and full masks at either end, and of two masks the second starts where one ends."""
+    image = np.zeros((5, 7), dtype=bool)
+    inside = [SHAPES[name] for name in ("empty", "last px", "first px", "full", "empty", "rows")]
+    windows = [MaskWindow(one.T, 0, 0) for one in [image, *inside, image, image]][::order]
+    together = flips_of(windows, 5)
+    alone = [flips_of([window], 5) for window in windows]
+    np.testing.assert_array_equal(areas_of(together), [areas_of(one)[0] for one in alone])
+    np.testing.assert_array_equal(boxes_of(together, 5), [boxes_of(one, 5)[0] for one in alone])
+    assert encode(together, (5, 7)) == tuple(encode(one, (5, 7))[0] for one in alone)
+    for n in (1, 2, 4, 20):
+        parts = [rle for part in together.split(n) for rle in encode(part, (5, 7))]
+        assert tuple(parts) == encode(together, (5, 7))
+
+
+def test_no_masks():
+    flips = flips_of([], 5)
+    assert (boxes_of(flips, 5).shape, areas_of(flips).shape) == ((0, 4), (0,))
+    assert encode(flips, (5, 7)) == ()

@@ -17,6 +17,7 @@ from segment_anything.utils.amg import (
 from samseg.sam.automatic.candidates import Candidates, to_masks, without_small_regions
 from samseg.sam.network.encoder import Geometry
 from samseg.sam.upsample.upsampler import Upsampler
+from samseg.types import Masks
 
 
 def encoded(dense):
@@ -47,19 +48,18 @@ def test_masks_of_crops_are_placed_in_the_image(tiny, size):
         full = tiny.postprocess_masks(logits[None], geometry.input_size, inside)[0] > 0
         wanted.append(uncrop_masks(full, [x0, y0, x1, y1], h, w).numpy())
         cutouts = upsampler.cut(logits, upsampler.measure(logits, 0.0, 1.0))
-        parts.append(
-            Candidates(
-                boxes=np.zeros((4, 4), np.int64),
-                areas=np.zeros(4, np.int64),
-                predicted_iou=np.ones(4, np.float32),
-                stability_score=np.ones(4, np.float32),
-                points=np.zeros((4, 2), np.float32),
-                crops=np.tile(np.array([x0, y0, x1, y1]), (4, 1)),
-                prompt_ids=np.arange(4, dtype=np.int32),
-                cutouts=tuple((upsampler, cutout) for cutout in cutouts),
-            )
+        candidates = Candidates(
+            boxes=np.zeros((4, 4), np.int64),
+            areas=np.zeros(4, np.int64),
+            predicted_iou=np.ones(4, np.float32),
+            stability_score=np.ones(4, np.float32),
+            points=np.zeros((4, 2), np.float32),
+            crops=np.tile(np.array([x0, y0, x1, y1]), (4, 1)),
+            prompt_ids=np.arange(4, dtype=np.int32),
+            cutouts=tuple(cutouts),
         )
-    masks = to_masks(Candidates.join(parts), size, 0.0, "grid")
+        parts.append(to_masks(candidates, upsampler, (x0, y0, x1, y1), size, 0.0, "grid"))
+    masks = Masks.join(parts)
     dense, wanted = masks.to_dense(), np.concatenate(wanted)
     assert ((dense != wanted).sum(axis=(1, 2)) <= 1).all()  # rounding may flip a px
     assert masks.rles == encoded(dense)
@@ -70,7 +70,8 @@ def test_masks_of_crops_are_placed_in_the_image(tiny, size):
 
 
 def test_no_candidates():
-    masks = to_masks(Candidates.join([]), (30, 40), 0.0, "grid")
+    upsampler = Upsampler(Geometry.of((30, 40), 1024), 256, 1024, torch.device("cpu"))
+    masks = to_masks(Candidates.join([]), upsampler, (0, 0, 40, 30), (30, 40), 0.0, "grid")
     assert (len(masks), masks.boxes.shape, masks.areas.shape) == (0, (0, 4), (0,))
 
 

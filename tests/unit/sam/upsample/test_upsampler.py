@@ -10,7 +10,7 @@ from segment_anything.utils.amg import batched_mask_to_box, calculate_stability_
 from samseg.sam.network.decoder import visible_positions
 from samseg.sam.network.encoder import Geometry
 from samseg.sam.upsample.gpu_taps import Taps
-from samseg.sam.upsample.upsampler import Upsampler, _weights, on_host
+from samseg.sam.upsample.upsampler import Upsampler, _weights
 
 
 def smooth_logits(m: int) -> torch.Tensor:
@@ -52,8 +52,29 @@ def upsampler_of(size):
     return Upsampler(Geometry.of(size, 1024), 256, 1024, torch.device("cpu"))
 
 
+def as_on_a_gpu(upsampler):
+    """Compute all pixels, with the same code as on a GPU."""
+    upsampler._taps = tuple(
+        Taps.of(_weights(256, 1024, n, into))
+        for n, into in zip(
+            Geometry.of(upsampler.size, 1024).input_size, upsampler.size, strict=True
+        )
+    )
+
+
+def drawn(upsampler, cutouts):
+    """(m, h, w) bool."""
+    h, w = upsampler.size
+    masks = np.zeros((len(cutouts), w * h + 1), dtype=bool)
+    flips = upsampler.draw(cutouts, 0.0, (0, 0), h)
+    for i, mask in enumerate(masks):
+        mask[flips[i]] = True
+    inside = np.logical_xor.accumulate(masks, axis=1)[:, :-1]
+    return inside.reshape(-1, w, h).transpose(0, 2, 1)
+
+
 def cut(upsampler, logits):
-    return on_host(upsampler.cut(logits, upsampler.measure(logits, 0.0, 1.0)))
+    return upsampler.cut(logits, upsampler.measure(logits, 0.0, 1.0))
 
 
 def check(got, wanted, size):
@@ -69,22 +90,15 @@ def check(got, wanted, size):
 @pytest.mark.parametrize("many", [False, True], ids=["tile by tile", "all at once"])
 def test_stability_areas_and_boxes(tiny, size, many):
     logits, upsampler = smooth_logits(7), upsampler_of(size)
-    if many:  # the code path of GPUs
-        upsampler._taps = tuple(
-            Taps.of(_weights(256, 1024, n, into))
-            for n, into in zip(Geometry.of(size, 1024).input_size, size, strict=True)
-        )
+    if many:
+        as_on_a_gpu(upsampler)
     check(upsampler.measure(logits, 0.0, 1.0), reference(tiny, logits, size), size)
     h, w = (4 * visible_positions(n, 64, 1024) for n in Geometry.of(size, 1024).input_size)
     without_padding = logits[:, :h, :w].contiguous()
     check(upsampler.measure(without_padding, 0.0, 1.0), reference(tiny, logits, size), size)
-    drawn, wanted = (
-        [upsampler.draw(cutout, 0.0) for cutout in cut(upsampler, given)]
-        for given in (without_padding, logits)
+    np.testing.assert_array_equal(
+        *(drawn(upsampler, cut(upsampler, given)) for given in (without_padding, logits))
     )
-    for one, other in zip(drawn, wanted, strict=True):
-        assert (one.x, one.y) == (other.x, other.y)
-        np.testing.assert_array_equal(one.columns, other.columns)
 
 
 @pytest.mark.parametrize("enlarged", [0.5, 1, 3])
@@ -103,8 +117,8 @@ def test_twelve_megapixels(tiny):
     wanted = reference(tiny, logits, size)
     upsampler = upsampler_of(size)
     check(upsampler.measure(logits, 0.0, 1.0), wanted, size)
-    for cutout, full in zip(cut(upsampler, logits), wanted[0].numpy(), strict=True):
-        assert (on_canvas(upsampler.draw(cutout, 0.0), size) != (full > 0)).mean() < 2e-6
+    for found, full in zip(drawn(upsampler, cut(upsampler, logits)), wanted[0], strict=True):
+        assert (found != (full > 0).numpy()).mean() < 2e-6
 
 
 def test_memory_is_a_fraction_of_one_mask():
@@ -157,25 +171,36 @@ def test_no_masks():
     assert cut(upsampler_of((70, 100)), torch.zeros(0, 256, 256)) == []
 
 
-def on_canvas(window, size):
-    """Paste a window into an (h, w) image."""
-    canvas = np.zeros(size, dtype=bool)
-    w, h = window.columns.shape
-    canvas[window.y : window.y + h, window.x : window.x + w] = window.columns.T
-    assert window.y + h <= size[0]
-    assert window.x + w <= size[1]
-    return canvas
-
-
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
-def test_rasterised_masks_are_the_reference_s(tiny, size):
+@pytest.mark.parametrize("many", [False, True], ids=["tile by tile", "all at once"])
+def test_rasterised_masks_are_the_reference_s(tiny, size, many):
     logits, upsampler = smooth_logits(7), upsampler_of(size)
+    logits[3] = -1  # an empty mask between others
+    if many:
+        as_on_a_gpu(upsampler)
     full = reference(tiny, logits, size)[0] > 0
     measured = upsampler.measure(logits, 0.0, 1.0)
-    for i, (cutout, wanted) in enumerate(zip(cut(upsampler, logits), full.numpy(), strict=True)):
-        canvas = on_canvas(upsampler.draw(cutout, 0.0), size)
-        assert (canvas != wanted).sum() <= max(1, 2e-5 * wanted.size)
-        assert abs(int(canvas.sum()) - measured.areas[i]) <= max(1, 1e-5 * wanted.size)
+    found = drawn(upsampler, cut(upsampler, logits))
+    assert ((found != full.numpy()).sum(axis=(1, 2)) <= max(1, 2e-5 * full[0].numel())).all()
+    if many:
+        np.testing.assert_array_equal(found.sum(axis=(1, 2)), measured.areas)
+    else:
+        np.testing.assert_allclose(
+            found.sum(axis=(1, 2)), measured.areas, atol=max(1, 1e-5 * full[0].numel())
+        )
+
+
+@pytest.mark.parametrize(("corner", "height"), [((7, 4), 90), ((7, 0), 90), ((7, 0), 60)])
+def test_masks_drawn_in_a_crop_are_those_of_windows(monkeypatch, corner, height):
+    """Runs that reach the bottom of a crop end there, unless it is the bottom of the image."""
+    logits, upsampler = smooth_logits(9), upsampler_of((60, 80))
+    logits[2:4] = torch.tensor([9.0, -9.0])[:, None, None]
+    tile_by_tile = upsampler.draw(cut(upsampler, logits), 0.0, corner, height)
+    as_on_a_gpu(upsampler)
+    monkeypatch.setattr("samseg.sam.upsample.upsampler._GPU_PIXELS", 2 * 60 * 80)
+    together = upsampler.draw(cut(upsampler, logits), 0.0, corner, height)
+    np.testing.assert_array_equal(together.positions, tile_by_tile.positions)
+    np.testing.assert_array_equal(together.starts, tile_by_tile.starts)
 
 
 def test_logits_in_the_padding_have_no_effect():
