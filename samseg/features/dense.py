@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from samseg.sam.network.tf32 import float32_convolutions
 from samseg.types import Features, Float32, PatchGrid, Pixels
 
 _SMALLEST_NORM = 1e-12
@@ -52,7 +53,9 @@ class DenseNetwork:
     def encode(self, pixels: Pixels) -> Features:
         """Return the features of one image: all maps, at the smallest stride."""
         placed, grid = self._place(pixels)
-        maps = self.maps(torch.from_numpy(placed).to(self.device)[None].permute(0, 3, 1, 2))
+        images = torch.from_numpy(placed).to(self.device)[None].permute(0, 3, 1, 2)
+        with float32_convolutions():
+            maps = self.maps(images)
         finest = [
             _repeated(own[0].float(), stride // grid.stride)
             for own, stride in zip(maps, self.strides, strict=True)
