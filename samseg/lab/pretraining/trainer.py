@@ -30,6 +30,7 @@ from samseg.lab.pretraining.running_means import RunningMeans, mean_of
 from samseg.lab.pretraining.settings import Pretraining, Stage
 from samseg.lab.pretraining.sources import open_sources
 from samseg.progress import Progress
+from samseg.sam.network.tf32 import tf32_products
 from samseg.sam.threads import Threads
 from samseg.sam.tiny.build import build_tiny
 from samseg.sam.tiny.lite0_encoder import Lite0Encoder
@@ -101,12 +102,15 @@ class Trainer:
         Returns:
             The sha256 of the weights that it wrote.
         """
+        # Shapes stay the same within a stage. Trying more than 3 algorithms takes 20 s per stage.
+        tuned = torch.backends.cudnn.flags(enabled=True, benchmark=True, benchmark_limit=3)
+        with tuned, tf32_products():
+            return self._run()
+
+    def _run(self) -> str:
         settings = self._settings
         threads = Threads(torch.get_num_threads() if self._device.type == "cpu" else 1)
         self._progress.start("pretrain", settings.steps, "steps")
-        torch.backends.cudnn.benchmark = True  # a stage's shapes stay
-        torch.backends.cudnn.benchmark_limit = 3  # trying 10, the default, takes 20 s a stage
-        torch.set_float32_matmul_precision("high")  # the losses' sums, on a GPU
         figures = RunningMeans()
         saved = said = time.monotonic()
         for stage, batch in self._batches():

@@ -62,6 +62,15 @@ def test_a_run_ends_with_weights_that_segment(tmp_path):
     assert features.shape == (256, 64, 64)
 
 
+def test_a_run_leaves_pytorch_s_settings(tmp_path):
+    def flags():
+        return torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark
+
+    before = flags()
+    pretrain(settings(tmp_path, steps=(1, 1)), Silent())
+    assert flags() == before
+
+
 def test_a_killed_run_ends_like_an_uninterrupted_one(tmp_path, monkeypatch):
     monkeypatch.setattr("samseg.lab.pretraining.trainer._SAID_EVERY_S", -1)  # each step
     whole = pretrain(settings(tmp_path / "whole"), Silent())
