@@ -1,7 +1,7 @@
-"""Where a run is in its curriculum: which stage, how far, and how high the learning rate is.
+"""The position of a run in its curriculum, and the learning rate there.
 
-Stages end by steps. Where they have minutes too they end by the clock when that comes first, so
-a run on a machine that is lent for some minutes ends with a low learning rate and its weights.
+A stage ends after its steps, or earlier when its time budget is spent. The learning rate follows
+whichever is further along, so a run of limited time also ends with a low learning rate.
 """
 
 import math
@@ -12,8 +12,8 @@ from typing import Any
 
 from samseg.lab.pretraining.settings import Pretraining
 
-_LAST = 0.01
-"""What is left of the learning rate in the end."""
+_FINAL_SHARE = 0.01
+"""The final learning rate as a share of the maximum."""
 
 
 @dataclass(slots=True)
@@ -24,10 +24,10 @@ class _Position:
 
 
 class Curriculum:
-    """The position of a run, which moves with its steps and with time."""
+    """The position of a run, in steps and in seconds."""
 
     def __init__(self, settings: Pretraining):
-        """Begin at the first stage."""
+        """Start at the first stage."""
         self._settings, self._at = settings, _Position()
         self._planned = list(accumulate((s.steps for s in settings.stages), initial=0))
         minutes = [stage.minutes for stage in settings.stages]
@@ -37,20 +37,20 @@ class Curriculum:
 
     @property
     def stage(self) -> int:
-        """Number of the present stage; the number of stages when all are done."""
+        """Index of the current stage; the number of stages when all are done."""
         return self._at.stage
 
     @property
     def step(self) -> int:
-        """Steps taken in the present stage."""
+        """Steps taken in the current stage."""
         return self._at.step
 
     def count(self) -> None:
-        """Count a step that was taken."""
+        """Count one step."""
         self._at.step += 1
 
     def is_over(self) -> bool:
-        """Tell whether the present stage has had its steps or its time."""
+        """Return whether the current stage has used up its steps or its time."""
         now = time.monotonic()
         self._at.seconds += now - self._last
         self._last = now
@@ -59,28 +59,28 @@ class Curriculum:
         return self._at.step >= self._settings.stages[self._at.stage].steps
 
     def advance(self) -> None:
-        """Go on to the next stage."""
+        """Move to the next stage."""
         self._at.stage, self._at.step = self._at.stage + 1, 0
 
     def learning_rate(self, taken: int) -> float:
         """Return the learning rate of the next step.
 
         Args:
-            taken: steps taken in all, for the warm-up.
+            taken: steps taken since the start of the run, for the warm-up.
         """
         settings, at = self._settings, self._at
         done = (self._planned[at.stage] + at.step) / settings.steps
         if self._ends is not None:
             done = max(done, at.seconds / self._ends[-1])
         done = min(1.0, done)
-        height = settings.learning_rate * min(1.0, (taken + 1) / max(1, settings.warmup))
-        return height * (_LAST + (1 - _LAST) * (0.5 + 0.5 * math.cos(math.pi * done)))
+        warmed = settings.learning_rate * min(1.0, (taken + 1) / max(1, settings.warmup))
+        return warmed * (_FINAL_SHARE + (1 - _FINAL_SHARE) * (0.5 + 0.5 * math.cos(math.pi * done)))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what `load_state_dict` goes on from."""
+        """Return the position, for `load_state_dict`."""
         return asdict(self._at)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a position."""
+        """Continue from a saved position."""
         self._at = _Position(**state)
         self._last = time.monotonic()

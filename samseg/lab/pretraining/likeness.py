@@ -1,10 +1,10 @@
-"""What the ImageNet trunk says of how alike masks are, as a training target.
+"""Similarity of masks according to the ImageNet trunk, as a training target.
 
-Classes of a lake are found from the features that are pooled under masks. The trunk's tell kinds of
-things apart far better than those that segmenting alone teaches, so the embeddings of a picture's
-masks shall be as alike as the trunk's are (relational distillation: Park et al., "Relational
-Knowledge Distillation", 2019; Tung and Mori, "Similarity-Preserving Knowledge Distillation", 2019).
-Only similarities are compared: nothing is added to the model, and nothing has to be left out of it.
+Classes are clusters of features pooled under masks. The trunk's features separate kinds of objects
+far better than features learned from segmentation alone, so the model is trained to reproduce the
+pairwise similarities of the trunk's pooled features (relational distillation: Park et al.,
+"Relational Knowledge Distillation", 2019; Tung and Mori, "Similarity-Preserving Knowledge
+Distillation", 2019). Only similarities are compared, so the model needs no projection layer.
 """
 
 import torch
@@ -15,11 +15,11 @@ from samseg.backbones import efficientnet_lite0
 from samseg.lab.pretraining.losses import pooled
 
 _MAPS = slice(2, 4)
-"""The maps at strides 16 and 32: those that tell kinds apart best."""
+"""The maps at strides 16 and 32, which separate kinds best."""
 
 
 class TrunkLikeness(nn.Module):
-    """The trunk as it was published; it is never trained."""
+    """The trunk with its published weights, frozen."""
 
     def __init__(self) -> None:
         """Load the trunk."""
@@ -36,28 +36,28 @@ class TrunkLikeness(nn.Module):
             targets: (b, k, s / 4, s / 4) in [0, 1].
 
         Returns:
-            (b, k, 304), the two maps' features of unit length each.
+            (b, k, 304): the features of the two maps, each l2-normalised.
         """
         x = (images.float() - efficientnet_lite0.MEAN) / efficientnet_lite0.STD
         maps = self._trunk(x.contiguous(memory_format=torch.channels_last))[_MAPS]
         return torch.cat(
-            [functional.normalize(pooled(of.float(), targets), dim=2) for of in maps], dim=2
+            [functional.normalize(pooled(m.float(), targets), dim=2) for m in maps], dim=2
         )
 
 
 def likeness_loss(embeddings: Tensor, features: Tensor) -> Tensor:
-    """Compare how alike masks are with how alike they should be.
+    """Compare the pairwise similarities of embeddings with those of features.
 
     Args:
         embeddings: (n, d).
         features: (n, e), without gradient.
 
     Returns:
-        The mean squared difference of their cosine similarities, both centred on their means.
+        The mean squared difference of their cosine similarities after centring.
     """
     return functional.mse_loss(_similarities(embeddings), _similarities(features))
 
 
-def _similarities(of: Tensor) -> Tensor:
-    centred = functional.normalize(of - of.mean(0), dim=1)
+def _similarities(vectors: Tensor) -> Tensor:
+    centred = functional.normalize(vectors - vectors.mean(0), dim=1)
     return centred @ centred.T

@@ -1,11 +1,11 @@
-"""Masks of photos that nobody has labelled: what colour and the ImageNet trunk hold together.
+"""Masks of unlabelled photos, from colour and the features of the ImageNet trunk.
 
 Superpixels (Felzenszwalb and Huttenlocher, "Efficient Graph-Based Image Segmentation", 2004) are
 merged with their neighbours, bottom-up, by colour and by the trunk's features (Ward, "Hierarchical
-Grouping to Optimize an Objective Function", 1963). Every node of the tree is a candidate: a part, a
-thing, a whole (the idea of Wang et al., "Segment Anything without Supervision", 2024). Two views of
-a photo get a tree each. Regions are kept that both trees have, and that stay as they are while the
-merging goes on: they are set apart from what surrounds them.
+Grouping to Optimize an Objective Function", 1963). Every node of the merge tree is a candidate: a
+part, an object or a group (the idea of Wang et al., "Segment Anything without Supervision", 2024).
+The same is done for a second view of the photo. A region is kept if both trees contain it and if it
+is persistent: much is merged elsewhere before it is merged with its surroundings.
 """
 
 from dataclasses import dataclass
@@ -28,21 +28,21 @@ from samseg.types import Bool, Int32, Pixels
 Float64 = NDArray[np.float64]
 
 AGREEMENT = 0.8
-"""Least IoU of a region with one of the other view."""
+"""Minimum IoU of a region with one of the other view."""
 
 PERSISTENCE = 0.3
-"""Least share of its parent's height that lies above a region's own."""
+"""Minimum persistence of a region; see `_MergeTree`."""
 
-_SMALLEST, _LARGEST = 0.003, 0.6
-"""Shares of the photo between which a region is kept."""
+_MIN_AREA, _MAX_AREA = 0.003, 0.6
+"""Limits of a region's area, as shares of the photo."""
 
-_ALIKE = 0.8
-"""Of regions that overlap by this IoU, the most persistent one is kept."""
+_DUPLICATE_IOU = 0.8
+"""Of regions with at least this IoU, only the most persistent one is kept."""
 
-_MOST = 40
-_LONGEST, _OTHER_SIZE = 512, 0.8
+_MAX_REGIONS = 40
+_LONG_SIDE, _SECOND_SCALE = 512, 0.8
 _FELZENSZWALB = {"scale": 40, "sigma": 0.7, "min_size": 40}
-_COLOUR, _FEATURES = 0.6 / 32, (0.0, 0.6, 0.6, 0.4)
+_COLOUR_WEIGHT, _MAP_WEIGHTS = 0.6 / 32, (0.0, 0.6, 0.6, 0.4)
 """Weights of LAB colour and of the trunk's maps in the distance of two superpixels."""
 
 
@@ -53,7 +53,8 @@ class _MergeTree:
     Attributes:
         superpixels: (h, w) int32, from 0.
         nodes: (2 n - 1, n) float64, 1 where a node has a superpixel; the first n nodes are leaves.
-        persistence: (2 n - 1,) share of the parent's height that lies above the node's own.
+        persistence: (2 n - 1,) 1 - height / height of the parent; a node's height is the distance
+            (Ward) at which its children were merged.
     """
 
     superpixels: Int32
@@ -62,15 +63,15 @@ class _MergeTree:
 
 
 def label_photos(photos: Path, folder: Path, progress: Progress) -> None:
-    """Make a labelled set of a folder of photos; those that are labelled already are passed over.
+    """Label the photos of a folder; photos that are labelled already are skipped.
 
     Args:
         photos: folder of photos.
-        folder: where to write, as `samseg.lab.labelled` says; made if missing.
-        progress: where to say how far it is.
+        folder: folder for the labelled set, see `samseg.lab.labelled`; created if missing.
+        progress: receives the number of photos done.
 
     Raises:
-        ConfigError: there is no such folder.
+        ConfigError: `photos` is not a folder.
     """
     if not photos.is_dir():
         raise ConfigError(f"no folder {photos}; give a folder of photos as `unlabelled.folder`")
@@ -91,17 +92,17 @@ def label_photos(photos: Path, folder: Path, progress: Progress) -> None:
 def _label(file: Path, copy: Path, trunk: EfficientNetLite0, progress: Progress) -> None:
     try:
         with Pillow.open(file) as opened:
-            picture = ImageOps.exif_transpose(opened).convert("RGB")
+            image = ImageOps.exif_transpose(opened).convert("RGB")
     except OSError as e:
         progress.note(f"{file}: {e}")
         return
-    picture.thumbnail((_LONGEST, _LONGEST))
-    for k, map_ in enumerate(self_labels(np.asarray(picture), trunk)):
+    image.thumbnail((_LONG_SIDE, _LONG_SIDE))
+    for k, map_ in enumerate(self_labels(np.asarray(image), trunk)):
         ids = Pillow.fromarray(map_.astype(np.uint8))
         ids.save(copy.parents[1] / "instances" / f"{file.stem}__{k}.png")
     beside = copy.with_name(f".{copy.name}")
-    picture.save(beside, "PNG")
-    beside.replace(copy)  # written last: the photo is done
+    image.save(beside, "PNG")
+    beside.replace(copy)  # written last: marks the photo as done
 
 
 def self_labels(pixels: Pixels, trunk: EfficientNetLite0) -> list[Int32]:
@@ -115,35 +116,38 @@ def self_labels(pixels: Pixels, trunk: EfficientNetLite0) -> list[Int32]:
         Maps (h, w) int32 of regions that do not overlap, numbered from 1, 0 for none. Regions of
         different maps may overlap.
     """
-    small = _resized(pixels, min(1.0, _LONGEST / max(pixels.shape[:2])))
-    mirrored = np.ascontiguousarray(_resized(small, _OTHER_SIZE)[:, ::-1])
+    small = _resized(pixels, min(1.0, _LONG_SIDE / max(pixels.shape[:2])))
+    mirrored = np.ascontiguousarray(_resized(small, _SECOND_SCALE)[:, ::-1])
     own, other = _merged(small, trunk), _merged(mirrored, trunk)
     if own is None or other is None:
         return []
     of_other = _nearest(other.superpixels[:, ::-1], small.shape[:2])
-    shared = _shared(own.superpixels, of_other, own.nodes.shape[1], other.nodes.shape[1])
+    shared = _intersections(own.superpixels, of_other, own.nodes.shape[1], other.nodes.shape[1])
     both = own.nodes @ shared @ other.nodes.T
     areas, of_others = own.nodes @ shared.sum(1), other.nodes @ shared.sum(0)
     agreement = (both / (areas[:, None] + of_others - both)).max(1)
     kept = (
         (agreement >= AGREEMENT)
         & (own.persistence >= PERSISTENCE)
-        & (areas >= _SMALLEST * of_other.size)
-        & (areas <= _LARGEST * of_other.size)
+        & (areas >= _MIN_AREA * of_other.size)
+        & (areas <= _MAX_AREA * of_other.size)
     )
     overlap = (own.nodes * shared.sum(1)) @ own.nodes.T
     chosen: list[int] = []
     for i in sorted(np.flatnonzero(kept), key=lambda i: -own.persistence[i] * agreement[i]):
         known = overlap[i, chosen]
-        if len(chosen) < _MOST and (known < _ALIKE * (areas[i] + areas[chosen] - known)).all():
+        if (
+            len(chosen) < _MAX_REGIONS
+            and (known < _DUPLICATE_IOU * (areas[i] + areas[chosen] - known)).all()
+        ):
             chosen.append(int(i))
     chosen.sort(key=lambda i: areas[i])
     masks = [own.nodes[i][own.superpixels] > 0 for i in chosen]
-    return [_nearest(map_, pixels.shape[:2]) for map_ in _laid_out(masks)]
+    return [_nearest(map_, pixels.shape[:2]) for map_ in _pack_into_maps(masks)]
 
 
 def _merged(pixels: Pixels, trunk: EfficientNetLite0) -> _MergeTree | None:
-    """Merge superpixels; None where there is next to nothing to merge."""
+    """Merge the superpixels of a photo; None if there are fewer than 4."""
     from skimage.segmentation import felzenszwalb
     from sklearn.cluster import AgglomerativeClustering
 
@@ -156,7 +160,7 @@ def _merged(pixels: Pixels, trunk: EfficientNetLite0) -> _MergeTree | None:
         distance_threshold=0,
         linkage="ward",
         connectivity=_adjacent(superpixels, n),
-    ).fit(_described(pixels, superpixels, n, trunk))
+    ).fit(_superpixel_features(pixels, superpixels, n, trunk))
     nodes = np.zeros((2 * n - 1, n))
     nodes[:n] = np.eye(n)
     heights = np.concatenate([np.zeros(n), merging.distances_])
@@ -168,20 +172,22 @@ def _merged(pixels: Pixels, trunk: EfficientNetLite0) -> _MergeTree | None:
     return _MergeTree(superpixels, nodes, 1 - heights / of_parent)
 
 
-def _described(pixels: Pixels, superpixels: Int32, n: int, trunk: EfficientNetLite0) -> Float64:
-    """Return (n, d): colour, and the trunk's features relative to the photo's mean."""
+def _superpixel_features(
+    pixels: Pixels, superpixels: Int32, n: int, trunk: EfficientNetLite0
+) -> Float64:
+    """Return (n, d): mean colour, and the trunk's features centred on the photo's mean."""
     areas = np.bincount(superpixels.ravel(), minlength=n).astype(np.float64)
     lab = cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB).reshape(-1, 3)
     colours = [np.bincount(superpixels.ravel(), channel, minlength=n) for channel in lab.T]
-    parts = [_COLOUR * np.stack(colours, axis=1) / areas[:, None]]
+    parts = [_COLOUR_WEIGHT * np.stack(colours, axis=1) / areas[:, None]]
     x = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float()
     with torch.inference_mode():
         maps = trunk((x - MEAN) / STD)
-    for weight, map_ in zip(_FEATURES, maps, strict=True):
+    for weight, map_ in zip(_MAP_WEIGHTS, maps, strict=True):
         if weight:
             gh, gw = map_.shape[2:]
             cells = _nearest(np.arange(gh * gw, dtype=np.int32).reshape(gh, gw), pixels.shape[:2])
-            covered = _shared(superpixels, cells, n, gh * gw)
+            covered = _intersections(superpixels, cells, n, gh * gw)
             pooled = covered @ map_[0].flatten(1).T.double().numpy() / areas[:, None]
             centred = pooled - np.average(pooled, axis=0, weights=areas)
             spread = np.sqrt(np.average((centred**2).sum(1), weights=areas))
@@ -189,14 +195,14 @@ def _described(pixels: Pixels, superpixels: Int32, n: int, trunk: EfficientNetLi
     return np.concatenate(parts, axis=1)
 
 
-def _shared(one: Int32, other: Int32, n: int, m: int) -> Float64:
-    """Return (n, m) the px that region i of one map and region j of another share."""
+def _intersections(one: Int32, other: Int32, n: int, m: int) -> Float64:
+    """Return (n, m): px that region i of one map shares with region j of another."""
     counts = np.bincount(one.ravel().astype(np.int64) * m + other.ravel(), minlength=n * m)
     return counts.reshape(n, m).astype(np.float64)
 
 
 def _adjacent(superpixels: Int32, n: int) -> sparse.csr_matrix:
-    """Return (n, n), 1 where two superpixels touch."""
+    """Return (n, n): 1 where two superpixels touch."""
     beside = superpixels[:, :-1], superpixels[:, 1:]
     below = superpixels[:-1], superpixels[1:]
     i, j = (np.concatenate([a.ravel(), b.ravel()]) for a, b in zip(beside, below, strict=True))
@@ -204,8 +210,8 @@ def _adjacent(superpixels: Int32, n: int) -> sparse.csr_matrix:
     return ((touching + touching.T) > 0).astype(np.float64)
 
 
-def _laid_out(masks: list[Bool]) -> list[Int32]:
-    """Put masks into as few maps as it takes when each goes into the first that has room."""
+def _pack_into_maps(masks: list[Bool]) -> list[Int32]:
+    """Draw each mask into the first map in which it overlaps no other mask."""
     maps: list[Int32] = []
     for mask in masks:
         for map_ in maps:
@@ -224,7 +230,7 @@ def _resized(pixels: Pixels, scale: float) -> Pixels:
 
 
 def _nearest(map_: Int32, size: tuple[int, int]) -> Int32:
-    """Bring a map of ids to (h, w)."""
+    """Resize a map of ids to (h, w)."""
     contiguous = np.ascontiguousarray(map_)
     resized = cv2.resize(contiguous, size[::-1], interpolation=cv2.INTER_NEAREST)
     return np.asarray(resized, dtype=np.int32)

@@ -1,4 +1,4 @@
-"""The training loop: the curriculum, the average of the weights, resuming after a kill."""
+"""The training loop, with weight averaging and resumable checkpoints."""
 
 import json
 import time
@@ -37,16 +37,16 @@ from samseg.sam.tiny.lite0_encoder import Lite0Encoder
 from samseg.sam.weights.load import load_model, resolve_device
 
 WEIGHTS = "weights.safetensors"
-"""File of the averaged weights in the output folder."""
+"""Name of the file with the averaged weights, in the output folder."""
 
-_REMEMBERED = 768
-"""Embeddings of earlier steps that the loss of kinds looks at."""
+_MEMORY = 768
+"""Embeddings of earlier steps that the loss of kinds uses."""
 
-_NOTED_EVERY = 50
+_LOG_EVERY = 50
 """Steps between lines of `metrics.jsonl`."""
 
-_SAID_EVERY_S = 2.0
-"""Seconds between lines of progress: to read its figures stops a GPU."""
+_PROGRESS_EVERY_S = 2.0
+"""Seconds between progress lines: reading the figures synchronises the GPU."""
 
 _CLIP = 1.0
 
@@ -55,26 +55,26 @@ class Trainer:
     """A training run in its output folder."""
 
     def __init__(self, settings: Pretraining, progress: Progress):
-        """Open the sources, make the model, and go on from the last checkpoint if there is one.
+        """Open the sources, build the model, and resume from the last checkpoint if there is one.
 
         Args:
             settings: the run.
-            progress: where it says how far it is.
+            progress: receives the number of steps done.
 
         Raises:
-            ConfigError: the settings do not fit the output folder, or a source is missing.
+            ConfigError: the output folder belongs to other settings, or a source is missing.
             CheckpointError: a checkpoint cannot be used.
         """
         self._settings, self._progress = settings, progress
         self._folder = Path(settings.output)
         self._device = resolve_device(settings.device)
-        cv2.setNumThreads(1)  # loaders are forked, and the cores are shared among them
+        cv2.setNumThreads(1)  # the forked loaders share the cores
         self._sources, self._shares = open_sources(settings)
         torch.manual_seed(settings.seed)
-        self.model = _begun(settings)
+        self.model = _initial_model(settings)
         self.model.to(self._device, memory_format=torch.channels_last)
         self._groups = parameter_groups(self.model)
-        self._parameters: list[nn.Parameter] = []  # those that the present stage trains
+        self._parameters: list[nn.Parameter] = []  # trained in the current stage
         self._optimizer = MatrixOptimizer(self._groups, settings.weight_decay)
         average = _warmed_up_average(settings.ema)
         self._average = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
@@ -92,7 +92,7 @@ class Trainer:
 
     @property
     def averaged(self) -> Sam:
-        """The average of the weights, in evaluation mode: what the run is for."""
+        """The averaged model, in evaluation mode; this is what the run exports."""
         model: Sam = self._average.module
         return model.eval()
 
@@ -100,7 +100,7 @@ class Trainer:
         """Train until the curriculum ends.
 
         Returns:
-            The sha256 of the weights that it wrote.
+            The sha256 of the exported weights.
         """
         # Shapes stay the same within a stage. Trying more than 3 algorithms takes 20 s per stage.
         tuned = torch.backends.cudnn.flags(enabled=True, benchmark=True, benchmark_limit=3)
@@ -112,16 +112,16 @@ class Trainer:
         threads = Threads(torch.get_num_threads() if self._device.type == "cpu" else 1)
         self._progress.start("pretrain", settings.steps, "steps")
         figures = RunningMeans()
-        saved = said = time.monotonic()
+        saved = reported = time.monotonic()
         for stage, batch in self._batches():
             figures.append(self._take_step(stage, batch, threads))
             self._step += 1
             self._curriculum.count()
-            if time.monotonic() - said > _SAID_EVERY_S:
-                said = time.monotonic()
+            if time.monotonic() - reported > _PROGRESS_EVERY_S:
+                reported = time.monotonic()
                 self._progress.update(self._step, f"{stage.window} px; {figures}")
-            if self._step % _NOTED_EVERY == 0:
-                self._note({"step": self._step, "window": stage.window, **figures.rounded()})
+            if self._step % _LOG_EVERY == 0:
+                self._log({"step": self._step, "window": stage.window, **figures.rounded()})
             if self._step % settings.sheet_every == 0:
                 draw_sheet(self.averaged, batch, self._folder / "sheets" / f"{self._step:07d}.jpg")
             if time.monotonic() - saved > settings.checkpoint_every_s:
@@ -138,17 +138,17 @@ class Trainer:
             for module in self.model.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
-        round_ = self._round()
+        plan = self._prompt_plan()
         parts = [
             {name: tensor[i :: threads.n] for name, tensor in batch.items()}
             for i in range(min(threads.n, len(batch["image"])))
         ]
-        known = self._remembered()
+        known = self._known_embeddings()
         models = replicate(self.model, len(parts))
 
         def work(model: Sam, part: Batch) -> tuple[StepLosses, tuple[Tensor | None, ...]]:
             here = {name: t.to(self._device, non_blocking=True) for name, t in part.items()}
-            outcome = objective(model, here, round_, self._settings.weights, known, self._trunk)
+            outcome = objective(model, here, plan, self._settings.weights, known, self._trunk)
             grads = torch.autograd.grad(outcome.loss, self._parameters, allow_unused=True)
             return outcome, grads
 
@@ -158,23 +158,23 @@ class Trainer:
             of_parts = [grad for _, grads in done if (grad := grads[i]) is not None]
             parameter.grad = sum(of_parts[1:], of_parts[0]) / len(done) if of_parts else None
         nn.utils.clip_grad_norm_(self._parameters, _CLIP)
-        height = self._curriculum.learning_rate(self._step)
-        self._optimizer.step({name: height * share for name, share in rate_shares(stage).items()})
+        rate = self._curriculum.learning_rate(self._step)
+        self._optimizer.step({name: rate * share for name, share in rate_shares(stage).items()})
         self._average.update_parameters(self.model)
         for outcome, _ in done:
             self._known.append((outcome.embeddings, outcome.kinds))
-        while sum(len(kinds) for _, kinds in self._known) > _REMEMBERED:
+        while sum(len(kinds) for _, kinds in self._known) > _MEMORY:
             self._known.popleft()
         return mean_of([outcome.figures for outcome, _ in done])
 
-    def _round(self) -> PromptPlan:
-        """Draw how the prompts of this step are given."""
+    def _prompt_plan(self) -> PromptPlan:
+        """Draw the kinds of prompts of this step."""
         box, corrected = np.random.default_rng([self._settings.seed, 2, self._step]).random(2)
         one, two = self._settings.corrections
         corrections = 2 if corrected < two else int(corrected < one + two)
         return PromptPlan(bool(box < self._settings.boxes), corrections, seed=self._step)
 
-    def _remembered(self) -> tuple[Tensor, Tensor]:
+    def _known_embeddings(self) -> tuple[Tensor, Tensor]:
         if not self._known:
             width = self.model.prompt_encoder.embed_dim
             return torch.zeros(0, width, device=self._device), torch.zeros(
@@ -183,13 +183,13 @@ class Trainer:
         return torch.cat([e for e, _ in self._known]), torch.cat([k for _, k in self._known])
 
     def _batches(self) -> Iterator[tuple[Stage, Batch]]:
-        """Yield the batches from the present step on: what they are depends on the step alone."""
+        """Yield the remaining batches; a batch depends only on its step, so a run can resume."""
         settings, curriculum = self._settings, self._curriculum
         while curriculum.stage < len(settings.stages):
             number, stage = curriculum.stage, settings.stages[curriculum.stage]
             self._choose_parameters(stage)
-            taught = settings.teacher is not None
-            shape = Shape(stage.window, stage.clicks, settings.uses, taught)
+            distilled = settings.teacher is not None
+            shape = Shape(stage.window, stage.clicks, settings.uses, distilled)
             length = stage.steps * stage.pictures
             examples = Examples(
                 self._sources, self._shares, shape, length, settings.seed * 1000 + number
@@ -240,7 +240,7 @@ class Trainer:
         (self._folder / "settings.yaml").write_text(yaml.safe_dump(now, sort_keys=False))
 
     def _save(self) -> str:
-        """Write what the run is resumed from, and the average so far; return its sha256."""
+        """Write the checkpoint and the averaged weights; return the sha256 of the weights."""
         state: Mapping[str, Any] = {
             "step": self._step,
             "curriculum": self._curriculum.state_dict(),
@@ -253,14 +253,14 @@ class Trainer:
         recommended = self._settings.recommended
         return checkpoint.export(self.averaged, self._folder / WEIGHTS, recommended)
 
-    def _note(self, figures: Mapping[str, float]) -> None:
+    def _log(self, figures: Mapping[str, float]) -> None:
         with (self._folder / "metrics.jsonl").open("a") as f:
             rate = self._curriculum.learning_rate(self._step)
             f.write(json.dumps({**figures, "learning_rate": rate}) + "\n")
 
 
-def _begun(settings: Pretraining) -> Sam:
-    """Return the model that training begins with."""
+def _initial_model(settings: Pretraining) -> Sam:
+    """Return the model before the first step."""
     if settings.start is not None:
         return load_model(settings.start)
     model = build_tiny(encoder=Lite0Encoder)
@@ -275,10 +275,10 @@ def _begun(settings: Pretraining) -> Sam:
 def _warmed_up_average(
     decay: float,
 ) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
-    """Return how `AveragedModel` averages: exponentially, and over fewer steps in the beginning."""
+    """Return an exponential moving average for `AveragedModel`, over fewer steps at the start."""
 
-    def average(averaged: Sequence[Tensor], present: Sequence[Tensor], n: Tensor | int) -> None:
-        of_now = min(decay, float((1 + n) / (10 + n)))
-        get_ema_multi_avg_fn(of_now)(averaged, present, n)
+    def average(averaged: Sequence[Tensor], weights: Sequence[Tensor], n: Tensor | int) -> None:
+        current = min(decay, float((1 + n) / (10 + n)))
+        get_ema_multi_avg_fn(current)(averaged, weights, n)
 
     return average

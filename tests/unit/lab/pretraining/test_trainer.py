@@ -72,7 +72,7 @@ def test_a_run_leaves_pytorch_s_settings(tmp_path):
 
 
 def test_a_killed_run_ends_like_an_uninterrupted_one(tmp_path, monkeypatch):
-    monkeypatch.setattr("samseg.lab.pretraining.trainer._SAID_EVERY_S", -1)  # each step
+    monkeypatch.setattr("samseg.lab.pretraining.trainer._PROGRESS_EVERY_S", -1)  # each step
     whole = pretrain(settings(tmp_path / "whole"), Silent())
     often = {"checkpoint_every_s": 1e-6}
     for step in (2, 4):  # once in each stage; the current step is lost
