@@ -35,7 +35,7 @@ class MaskWindow:
         return MaskWindow(self.columns, self.x + x, self.y + y)
 
 
-def flips_of(windows: Iterable[MaskWindow], height: int) -> Flips:
+def window_flips(windows: Iterable[MaskWindow], height: int) -> Flips:
     """Return the flips of masks in an image of `height` px."""
     positions = [_flips_of_window(window, height) for window in windows]
     starts = np.cumsum([0, *map(len, positions)])

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torchvision.ops.boxes import batched_nms  # type: ignore[import-untyped]
 
-from samseg.masks.rle import MaskWindow, Rle, areas_of, boxes_of, encode, flips_of
+from samseg.masks.rle import MaskWindow, Rle, areas_of, boxes_of, encode, window_flips
 from samseg.sam.upsample.upsampler import LogitCrop, Upsampler
 from samseg.types import Bool, Float32, Int32, Int64, Masks
 
@@ -176,7 +176,7 @@ def without_small_regions(masks: Masks, min_area: int, nms_threshold: float) -> 
         for i, (rle, box) in enumerate(zip(masks.rles, masks.boxes.tolist(), strict=True))
         if (window := _cleaned(_decode_around(rle, box, min_area), min_area)) is not None
     }
-    changed, flips = list(cleaned), flips_of(cleaned.values(), masks.size[0])
+    changed, flips = list(cleaned), window_flips(cleaned.values(), masks.size[0])
     boxes, areas, rles = masks.boxes.copy(), masks.areas.copy(), list(masks.rles)
     boxes[changed], areas[changed] = boxes_of(flips, masks.size[0]), areas_of(flips)
     for i, rle in zip(changed, encode(flips, masks.size), strict=True):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from samseg.masks.rle import MaskWindow, flips_of
+from samseg.masks.rle import MaskWindow, window_flips
 from samseg.masks.runs import Flips
 from samseg.sam.network.compiled import compile_dynamic
 from samseg.sam.network.encoder import Geometry
@@ -171,7 +171,7 @@ class Upsampler:
         """
         if self._taps is None:
             windows = (self._window(cutout, threshold).translated(*corner) for cutout in cutouts)
-            return flips_of(windows, height)
+            return window_flips(windows, height)
         filled = [cutout.logits for cutout in cutouts if cutout is not None]
         amounts = np.zeros(len(cutouts), dtype=np.int64)
         if not filled:

@@ -9,13 +9,13 @@ from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco
 from segment_anything.utils.amg import batched_mask_to_box, mask_to_rle_pytorch
 
-from samseg.masks.rle import MaskWindow, areas_of, boxes_of, encode, flips_of
+from samseg.masks.rle import MaskWindow, areas_of, boxes_of, encode, window_flips
 
 
 def check(image, window):
     """Compare with area, box and encoding of the whole image."""
     h, w = image.shape
-    flips = flips_of([window], h)
+    flips = window_flips([window], h)
     assert areas_of(flips).tolist() == [image.sum()]
     assert boxes_of(flips, h).tolist() == [batched_mask_to_box(torch.as_tensor(image)).tolist()]
     (rle,) = encode(flips, (h, w))
@@ -97,8 +97,8 @@ def test_many_masks_are_encoded_as_each_alone(order):
     image = np.zeros((5, 7), dtype=bool)
     inside = [SHAPES[name] for name in ("empty", "last px", "first px", "full", "empty", "rows")]
     windows = [MaskWindow(one.T, 0, 0) for one in [image, *inside, image, image]][::order]
-    together = flips_of(windows, 5)
-    alone = [flips_of([window], 5) for window in windows]
+    together = window_flips(windows, 5)
+    alone = [window_flips([window], 5) for window in windows]
     np.testing.assert_array_equal(areas_of(together), [areas_of(one)[0] for one in alone])
     np.testing.assert_array_equal(boxes_of(together, 5), [boxes_of(one, 5)[0] for one in alone])
     assert encode(together, (5, 7)) == tuple(encode(one, (5, 7))[0] for one in alone)
@@ -108,6 +108,6 @@ def test_many_masks_are_encoded_as_each_alone(order):
 
 
 def test_no_masks():
-    flips = flips_of([], 5)
+    flips = window_flips([], 5)
     assert (boxes_of(flips, 5).shape, areas_of(flips).shape) == ((0, 4), (0,))
     assert encode(flips, (5, 7)) == ()
