@@ -3,7 +3,8 @@
 What the config does not set keeps the value that is stored in the folder's recipes and newest
 codebook, so that an old folder stays good when defaults change; only what the config sets can
 conflict. A stored recipe that lacks a key is of a version that had no such setting, and is
-completed with its default.
+completed with its default. `tiny` means the version of the small SAM that the folder was begun
+with.
 """
 
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from samseg.output import Output
 from samseg.pooling import Pooling
 from samseg.readers.decode import DecodePolicy
 from samseg.sam.settings import MaskSettings
+from samseg.sam.weights.registry import LATEST, shipped_name
 
 _SECTIONS: Mapping[str, TypeAdapter[Any]] = {
     "decode": TypeAdapter(DecodePolicy),
@@ -68,6 +70,7 @@ def _with_stored_recipes(config: Config, output: Output) -> Config:
     if "precision" in recipe:
         stored["model"] = {"precision": recipe["precision"]}
     tree = _merged(stored, config.set_values())
+    tree["model"] = _of_version(tree.get("model", {}), recipe)
     tree["embeddings"] = _embeddings(config, output)
     try:
         return Config.model_validate(tree)
@@ -99,12 +102,23 @@ def _embeddings(config: Config, output: Output) -> list[dict[str, Any]]:
     recipes = {name: output.recipe(name) or {} for name in output.embeddings()}
     specs = {name: _spec_in(recipe, name) for name, recipe in recipes.items()}
     if "embeddings" not in config.model_fields_set:
-        return [spec.model_dump(mode="json") for spec in specs.values()]
-    stored = {name: spec.settings() for name, spec in specs.items()}
-    return [
-        _merged(stored.get(spec.name, {}), {**spec.set_values(), "name": spec.name})
-        for spec in config.embeddings
-    ]
+        found = [spec.model_dump(mode="json") for spec in specs.values()]
+    else:
+        stored = {name: spec.settings() for name, spec in specs.items()}
+        found = [
+            _merged(stored.get(spec.name, {}), {**spec.set_values(), "name": spec.name})
+            for spec in config.embeddings
+        ]
+    return [_of_version(settings, recipes.get(settings["name"], {})) for settings in found]
+
+
+def _of_version(settings: dict[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Name the version of the small SAM that a recipe was begun with, if the settings want any."""
+    wants_latest = settings.get("checkpoint", LATEST) == LATEST
+    if settings.get("kind", "sam") != "sam" or not wants_latest or "weights_sha256" not in recipe:
+        return settings
+    name = shipped_name(recipe["weights_sha256"])
+    return settings if name is None else {**settings, "checkpoint": name}
 
 
 def _spec_in(recipe: Mapping[str, Any], name: str | None = None) -> NamedEmbedding:

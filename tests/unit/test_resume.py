@@ -8,6 +8,7 @@ from samseg.config import parse, recipe_of
 from samseg.errors import CodebookError, ConfigError, RecipeError
 from samseg.output import Output, fingerprint
 from samseg.resume import completed, completed_embedding, resumed
+from samseg.sam.weights.registry import resolve
 
 OLD_MASKS = {
     "points_per_side": 16,
@@ -222,3 +223,22 @@ def test_mistakes_in_embeddings_are_named(output, embeddings, message):
 def test_no_embedding_but_sam_s(output):
     found = config(output, embeddings=[])
     assert resumed(found, output).cluster.embedding == "sam"
+
+
+@pytest.mark.parametrize("version", ["tiny-1", "tiny-2"])
+@pytest.mark.parametrize("model", [{}, {"checkpoint": "tiny"}])
+def test_a_folder_keeps_its_version_of_the_small_sam(output, version, model):
+    sha256 = resolve(version).sha256
+    put(output, output.recipe_key, OLD | {"weights_sha256": sha256})
+    own = {"kind": "sam", "name": "own", "precision": "float32", "pooling": {"kind": "coverage"}}
+    put(output, output.embedding_recipe_key("own"), {"weights_sha256": sha256, **own})
+    found = resumed(config(output, model=model), output)
+    assert found.model.checkpoint == found.embeddings[0].checkpoint == version
+    named = resumed(config(output, embeddings=[own]), output)
+    assert named.embeddings[0].checkpoint == version
+
+
+def test_a_version_that_the_config_names_is_kept(output):
+    put(output, output.recipe_key, OLD | {"weights_sha256": resolve("tiny-1").sha256})
+    found = resumed(config(output, model={"checkpoint": "tiny-2"}), output)
+    assert found.model.checkpoint == "tiny-2"  # which the guard of the folder refuses

@@ -8,25 +8,33 @@ import difflib
 import hashlib
 import json
 import os
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from samseg.errors import CheckpointError, redact
 from samseg.sam.settings import MaskSettings, ModelSpec
 from samseg.sam.weights.digest import sha256_of
+from samseg.sam.weights.tensors import safetensors_metadata, tensor_digest
 
 MIRROR_VARIABLE = "SAMSEG_CHECKPOINTS"
 """Environment variable: base URL or folder of a mirror of the published files."""
 
+LATEST = "tiny"
+"""Name of the latest shipped weights. A new version of samseg may give it to other weights."""
+
 _TINY = Path(__file__).parents[1] / "tiny"
-_SHIPPED: Mapping[str, Path] = {
-    "tiny": _TINY / "weights.safetensors",
-    "tiny-1": _TINY / "weights.safetensors",  # the first small SAM, whatever `tiny` becomes
-    "tiny-2": _TINY / "weights-2.safetensors",  # the second, in training; see its model card
+_VERSIONS: Mapping[str, Path] = {  # of the small SAM; see its model card
+    "tiny-1": _TINY / "weights.safetensors",
+    "tiny-2": _TINY / "weights-2.safetensors",
 }
+_SHIPPED: Mapping[str, Path] = {LATEST: _VERSIONS["tiny-1"], **_VERSIONS}
+
+
+_MAX_COPY_BYTES = 1 << 27
+_FLOATS: tuple[Literal["F16", "F32"], ...] = ("F16", "F32")
+"""Types in which shipped weights may have been saved again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +137,11 @@ def resolve(
     return _resolve_local(path, sha256)
 
 
+def shipped_name(sha256: str) -> str | None:
+    """Return the permanent name of the shipped weights with a digest; None if there are none."""
+    return next((name for name, path in _VERSIONS.items() if sha256_of(path) == sha256), None)
+
+
 def _mirror_url(url: str) -> str:
     base = os.environ.get(MIRROR_VARIABLE)
     return f"{base.rstrip('/').removeprefix('file://')}/{url.rsplit('/', 1)[1]}" if base else url
@@ -169,6 +182,8 @@ def _resolve_remote(
 
 def _describe(path: Path, sha256: str, arch: str | None) -> Resolved:
     header = safetensors_metadata(path)
+    if "mask_settings" not in header and (copied := _shipped_copy(path)):
+        header = safetensors_metadata(copied)
     recommended: dict[str, Any] = {}
     if "mask_settings" in header:
         try:
@@ -181,25 +196,16 @@ def _describe(path: Path, sha256: str, arch: str | None) -> Resolved:
     return Resolved(sha256, arch or header.get("arch"), recommended, path)
 
 
-def safetensors_metadata(path: Path) -> dict[str, str]:
-    """Return the free-form metadata of a safetensors file; empty for any other file.
+def _shipped_copy(path: Path) -> Path | None:
+    """Return the shipped file whose weights a file without metadata contains, if any.
 
-    The format (github.com/huggingface/safetensors): 8 bytes little-endian header length, then the
-    header as JSON, whose key `__metadata__` maps strings to strings.
+    `torch.save` and `safetensors.torch.save_file` drop the metadata of the weights they write.
     """
-    with path.open("rb") as f:
-        start = f.read(9)
-        if len(start) < 9 or start[8:] != b"{":
-            return {}
-        (length,) = struct.unpack("<Q", start[:8])
-        if length > path.stat().st_size:
-            return {}
-        try:
-            header = json.loads(b"{" + f.read(length - 1))
-        except ValueError:
-            return {}
-    metadata = header.get("__metadata__", {})
-    return {str(k): str(v) for k, v in metadata.items()}
+    found = tensor_digest(path) if path.stat().st_size <= _MAX_COPY_BYTES else None
+    if found is None:
+        return None
+    shipped = ((p, tensor_digest(p, floats)) for p in _VERSIONS.values() for floats in _FLOATS)
+    return next((p for p, digest in shipped if digest == found), None)
 
 
 def _unknown_message(text: str, path: Path) -> str:

@@ -10,7 +10,7 @@ from samseg.lab.pretraining import checkpoint
 from samseg.lab.pretraining.checkpoint import export
 from samseg.sam.tiny.build import build_tiny
 from samseg.sam.weights.load import load_model
-from samseg.sam.weights.registry import safetensors_metadata
+from samseg.sam.weights.tensors import safetensors_metadata
 
 
 def test_saving_is_atomic(tmp_path, monkeypatch):

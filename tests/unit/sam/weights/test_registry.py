@@ -8,7 +8,10 @@ from pathlib import Path
 
 import fsspec
 import pytest
+import torch
+from safetensors.torch import save_file
 
+import samseg
 from samseg.errors import CheckpointError
 from samseg.sam.settings import ModelSpec
 from samseg.sam.weights import download, registry
@@ -225,6 +228,19 @@ def test_published_checkpoint_is_identified_without_download(tmp_path):
         assert identify(ModelSpec(checkpoint=name, cache=tmp_path)).sha256 == published.sha256
     assert list(tmp_path.iterdir()) == []
     assert identify(ModelSpec()).recommended == resolve("tiny").recommended
+
+
+@pytest.mark.parametrize("name", ["tiny-1", "tiny-2"])
+def test_shipped_weights_saved_again_keep_their_recommended_settings(tmp_path, name):
+    weights = samseg.load_model(name).state_dict()
+    torch.save(weights, tmp_path / "again.pth")
+    save_file(weights, tmp_path / "again.safetensors")
+    torch.save({k: v + 1 for k, v in weights.items()}, tmp_path / "changed.pth")
+    wanted = resolve(name)
+    for file in ("again.pth", "again.safetensors"):
+        found = resolve(tmp_path / file)
+        assert found.recommended == wanted.recommended != {} and found.arch == "tiny"
+    assert resolve(tmp_path / "changed.pth").recommended == {}
 
 
 def test_local_file_is_used_in_place(tmp_path):
