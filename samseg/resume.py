@@ -38,9 +38,10 @@ def resumed(config: Config, output: Output) -> Config:
     `cluster` is filled in new folders, too: classes are fitted to the first named embedding.
 
     Raises:
-        RecipeError: a recipe was written by a later version of samseg, or is damaged.
+        RecipeError: a recipe was written by a later version of samseg.
         CodebookError: the newest codebook has settings that this config or version cannot continue.
         ConfigError: a set value does not go with a stored one.
+        StorageError: a recipe or the manifest of the codebook is damaged.
     """
     config = _with_stored_recipes(config, output)
     return config.model_copy(update={"cluster": _clustering(config, output)})
@@ -81,14 +82,16 @@ def _clustering(config: Config, output: Output) -> ClusterSettings:
     """Return how classes are fitted: what is not set is as in the newest codebook, if any."""
     settings = config.cluster
     if versions := output.codebook_versions():
-        try:
-            return settings.resumed(output.codebook_manifest(versions[-1])["settings"])
-        except ValidationError as e:
-            raise CodebookError(
-                f"codebook v{versions[-1]} of {output.uri} does not go with the settings of this "
-                f"config or version of samseg: {_told(e)}. Set these keys of `cluster` in the "
-                "config, or use the version of samseg that fitted it"
-            ) from e
+        manifest = output.codebook_manifest(versions[-1])
+        with output.decoding(output.codebook_key(versions[-1], "codebook.json")):
+            try:
+                return settings.resumed(manifest["settings"])
+            except ValidationError as e:
+                raise CodebookError(
+                    f"codebook v{versions[-1]} of {output.uri} does not go with the settings of "
+                    f"this config or version of samseg: {_told(e)}. Set these keys of `cluster` in "
+                    "the config, or use the version of samseg that fitted it"
+                ) from e
     if "embedding" in settings.model_fields_set or not config.embeddings:
         return settings
     return settings.model_copy(update={"embedding": config.embeddings[0].name})

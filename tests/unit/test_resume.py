@@ -5,7 +5,7 @@ import json
 import pytest
 
 from samseg.config import parse, recipe_of
-from samseg.errors import CodebookError, ConfigError, RecipeError
+from samseg.errors import CodebookError, ConfigError, RecipeError, StorageError
 from samseg.output import Output, fingerprint
 from samseg.resume import completed, completed_embedding, resumed
 
@@ -201,6 +201,13 @@ def test_settings_that_do_not_go_with_the_codebook_are_refused(output, settings,
     put(output, output.codebook_key(3, "codebook.json"), {"settings": settings})
     with pytest.raises(CodebookError, match=message):
         resumed(config(output, cluster=cluster), output)
+
+
+@pytest.mark.parametrize("manifest", [{}, {"settings": None}, {"settings": {"fit": 3}}])
+def test_a_damaged_manifest_is_named(output, manifest):
+    put(output, output.codebook_key(3, "codebook.json"), manifest)
+    with pytest.raises(StorageError, match=r"v000003/codebook.json is damaged"):
+        resumed(config(output, cluster={"fit": {"kind": "linkage"}}), output)
 
 
 @pytest.mark.parametrize(

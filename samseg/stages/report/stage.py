@@ -4,7 +4,6 @@ Reads are bounded except for the narrow columns that are counted (see `exemplars
 can no longer be fetched is shown as missing and does not fail the stage.
 """
 
-import json
 import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -203,7 +202,7 @@ def _ratio(manifest: Mapping[str, Any], part: str, whole: str) -> str:
 
 
 def _given_up(output: Output, shard: str) -> FailedImage:
-    record = json.loads(output.storage.get(output.quarantine_key(shard)))
+    record = output.read_json(output.quarantine_key(shard))
     sources, failures = record.get("sources") or [shard], record.get("failures") or [""]
     more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
     return FailedImage("shard given up", f"{sources[0]}{more}", failures[-1])
