@@ -20,11 +20,6 @@ BOTH = pytest.mark.parametrize(
 )
 
 
-BOTH = pytest.mark.parametrize(
-    "settings", [ClusterSettings(fit=DEFAULT_FIT), ClusterSettings()], ids=["dbscan", "linkage"]
-)
-
-
 # ---------------------------------------------------------------------- assigning nights
 
 
