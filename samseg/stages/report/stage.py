@@ -1,6 +1,6 @@
 """The report stage: writes the report page of a night from the tables and a few hundred images.
 
-Reads are bounded except for the narrow columns that are counted (see `exemplars`). An image that
+Reads are bounded except for the narrow columns that are counted (see `counts`). An image that
 can no longer be fetched is shown as missing and does not fail the stage.
 """
 
@@ -11,10 +11,12 @@ from importlib.metadata import version as version_of
 from typing import Any
 
 from samseg.errors import redact
+from samseg.features import SAM_COLUMN
 from samseg.output import Output
 from samseg.stages.report import exemplars
+from samseg.stages.report.counts import CLEAR, LakeCounts, count
 from samseg.stages.report.drawing import DrawnImages, Fetch, draw
-from samseg.stages.report.exemplars import LakeCounts, ShownMask
+from samseg.stages.report.exemplars import ShownMask
 from samseg.types import NOISE, Image
 from samseg.views import report as view
 from samseg.views.report import ClassCard, ExampleImage, FailedImage, Page, PageImage
@@ -55,9 +57,11 @@ def report(
     version = max(output.codebook_versions(), default=None)
     classes = _classes(output, version)
     medoids = [c["medoid_mask_id"] for c in classes.values() if c["medoid_mask_id"]]
-    counts = exemplars.count(output, version, medoids)
+    counts = count(output, version, medoids)
     images = exemplars.examples(counts, _SCENES)
-    by_class, by_image = exemplars.read(output, version, counts, images)
+    manifest = _manifest(output, version)
+    embedding = manifest.get("embedding", SAM_COLUMN)
+    by_class, by_image = exemplars.read(output, version, counts, images, embedding)
     ranked = [i for i, _ in counts.masks_of.most_common() if i != NOISE]
     chosen = {
         class_id: exemplars.spread(by_class.get(class_id, ()), medoid, limit)
@@ -74,9 +78,9 @@ def report(
             images=counts.images_of[class_id],
             crops=[_crop(mask, drawn) for mask in chosen.get(class_id, ())],
             born_in=classes.get(class_id, {}).get("born_in"),
+            clear=counts.clear_of.get(class_id),
         )
 
-    manifest = _manifest(output, version)
     quarantined = sorted(output.quarantined())
     given_up = [_given_up(output, shard) for shard in quarantined[:_QUARANTINED]]
     page = Page(
@@ -87,6 +91,7 @@ def report(
         masks=counts.masks,
         classes=[card(i) for i in ranked],
         noise=None if version is None else card(NOISE),
+        clear=CLEAR,
         scenes=[_scene(masks, drawn, classes) for masks in by_image.values()],
         failures=[*given_up, *(FailedImage(*row) for row in counts.failures)],
         failed=sum(counts.statuses.values()) - counts.images + len(quarantined),
