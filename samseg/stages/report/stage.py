@@ -25,6 +25,11 @@ _SCENES = 8
 _CROPS = ((24, 12), (100, 4))
 """(number of classes, ranked by size; crops of each). Further classes have no crops."""
 
+_LABELS = {
+    "efficientnet_lite0": "its network learned from ImageNet's labels; your images need none",
+}
+"""What to say of the labels that a kind of embedding depends on."""
+
 _NOISE_CROPS = 12
 _QUARANTINED = 10
 
@@ -97,7 +102,7 @@ def report(
         failed=sum(counts.statuses.values()) - counts.images + len(quarantined),
         stage_seconds=dict(seconds or {}),
         worker_seconds={step: spent for step, spent in counts.seconds.items() if spent},
-        codebook=_codebook_rows(manifest),
+        codebook=_codebook_rows(manifest, _embedding_row(output, manifest)),
         curve=manifest.get("curve") or (),
         eps=manifest.get("eps"),
         commands=_commands(redact(output.uri), version, classes, ranked, counts),
@@ -159,7 +164,15 @@ def _manifest(output: Output, version: int | None) -> dict[str, Any]:
     return output.codebook_manifest(version)
 
 
-def _codebook_rows(manifest: Mapping[str, Any]) -> dict[str, str]:
+def _embedding_row(output: Output, manifest: Mapping[str, Any]) -> str:
+    """Return the embedding of the codebook and the labels that it depends on."""
+    name = manifest.get("embedding", "")
+    recipe = output.recipe(name) if name not in ("", SAM_COLUMN) else None
+    labels = _LABELS.get((recipe or {}).get("kind", ""))
+    return f"{name}: {labels}" if labels else name
+
+
+def _codebook_rows(manifest: Mapping[str, Any], embedding: str) -> dict[str, str]:
     """Return the rows of the page's codebook table; values missing in the manifest are omitted."""
     if not manifest:
         return {}
@@ -171,7 +184,7 @@ def _codebook_rows(manifest: Mapping[str, Any]) -> dict[str, str]:
         "Fitted by": ", ".join(
             str(v) if k == "kind" else f"{k} {v}" for k, v in fit.items() if v is not None
         ),
-        "Embedding": manifest.get("embedding", ""),
+        "Embedding": embedding,
         "Cut": f"{manifest['cut']:.4g} mean cosine distance" if manifest.get("cut") else "",
         "Radius": _radius(manifest),
         "Fit sample": _ratio(manifest, "reference", "masks"),

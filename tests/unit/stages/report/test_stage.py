@@ -217,6 +217,23 @@ def test_exemplars_are_spread_by_the_embedding_of_the_codebook(small_output: Bui
     assert sorted(order) == apples and order[:2] == [first, farthest]
 
 
+@pytest.mark.parametrize(
+    ("recipe", "labels"),
+    [({"kind": "efficientnet_lite0"}, True), ({"kind": "timm"}, False), (None, False)],
+)
+def test_the_page_tells_the_labels_behind_an_embedding(
+    small_output: Build, recipe: dict | None, labels: bool
+) -> None:
+    made = small_output()
+    manifest = {"version": 1, "eps": 0.1, "embedding": "mine" if recipe else "sam"}
+    rewrite(made.output, "classes/v000001/codebook.json", json.dumps(manifest).encode())
+    if recipe is not None:
+        made.output.guard(recipe, made.output.embedding_recipe_key("mine"))
+    page = page_of(made)
+    assert f'<dd class="break">{manifest["embedding"]}' in page
+    assert ("learned from ImageNet&#39;s labels" in page) == labels
+
+
 def test_masks_without_the_embedding_of_the_codebook_have_no_vector(small_output: Build) -> None:
     made = small_output()
     first = made.shards[0]
