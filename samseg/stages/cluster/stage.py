@@ -230,6 +230,6 @@ def _commit(output: Output, codebook: Codebook) -> None:
     newest = max(output.codebook_versions(), default=None)
     if newest not in (codebook.parent, codebook.version) or not commit_codebook(output, codebook):
         raise CodebookError(
-            f"another run committed codebook v{newest} to {output.uri} while v{codebook.version} "
-            f"was being fitted with parent {codebook.parent}; run `samseg cluster` again"
+            f"another run committed a codebook to {output.uri} during this fit, so v"
+            f"{codebook.version} was not committed; run `samseg cluster` again"
         )
