@@ -193,21 +193,9 @@ class Night:
             recipe_fingerprint=fingerprint(self.output.recipe() or self.recipe),
             on_progress=self.progress.update,
         )
-        noise = clustered.noise / clustered.masks if clustered.masks else 0.0
-        if clustered.refitted:
-            text = (
-                f"codebook v{clustered.version} fitted ({clustered.reason}), "
-                f"{clustered.masks} masks assigned: {clustered.classes} classes, "
-                f"{clustered.born} of them new, {noise:.0%} noise"
-            )
-        else:
-            text = (
-                f"{clustered.masks} new masks assigned to the {clustered.classes} classes of "
-                f"codebook v{clustered.version}, {noise:.0%} noise"
-            )
         counts = {k: v for k, v in asdict(clustered).items() if k != "curve"}
-        self._finish("cluster", started, counts, text)
-        for note in _notes(clustered):
+        self._finish("cluster", started, counts, str(clustered))
+        for note in clustered.notes():
             self.progress.note(note)
         return clustered
 
@@ -282,16 +270,3 @@ class Night:
         self.summary.seconds[stage] = round(seconds, 3)
         self.summary.counts[stage] = counts
         self.progress.finish(f"{text} in {duration(seconds)}")
-
-
-def _notes(clustered: ClusterReport) -> list[str]:
-    """Return what became of earlier classes, and what else the user should know of a fit."""
-    notes = [clustered.remark] if clustered.remark else []
-    if clustered.retired_ids:
-        ended = ", ".join(map(str, clustered.retired_ids))
-        notes.append(f"retired, no class continues them: {ended}")
-    notes += [
-        f"class {old} was split into {', '.join(map(str, new))}"
-        for old, new in clustered.split.items()
-    ]
-    return notes

@@ -76,6 +76,37 @@ class ClusterReport:
     seconds: float
     curve: tuple[dict[str, Any], ...]
 
+    def __str__(self) -> str:
+        if self.refitted:
+            text = (
+                f"codebook v{self.version} fitted ({self.reason}), {self.masks} masks assigned: "
+                f"{self.classes} classes, {self.born} of them new, "
+            )
+        else:
+            text = (
+                f"{self.masks} new masks assigned to the {self.classes} classes of codebook "
+                f"v{self.version}, "
+            )
+        text += f"{self.noise / self.masks if self.masks else 0:.0%} noise"
+        return text + (f", {self.invalid} masks without a usable embedding" if self.invalid else "")
+
+    def notes(self) -> list[str]:
+        """Return what became of earlier classes, and what else the user should know of a fit."""
+        notes = [self.remark] if self.remark else []
+        if not self.classes:
+            notes.append(
+                "there are no classes: no group of similar masks is large enough (cluster.fit sets "
+                "the smallest); a night with more masks fits again"
+            )
+        if self.retired_ids:
+            notes.append(
+                f"retired, no class continues them: {', '.join(map(str, self.retired_ids))}"
+            )
+        return notes + [
+            f"class {old} was split into {', '.join(map(str, new))}"
+            for old, new in self.split.items()
+        ]
+
 
 def cluster(
     output: Output,

@@ -356,6 +356,7 @@ def test_nonfinite_and_zero_embeddings_are_noise_and_counted_as_invalid(lake):
     lake.add_shard("d", images=1, embeddings=bad)
     report = lake.night()
     assert report.invalid == 18 + 3
+    assert "21 masks without a usable embedding" in str(report)
     part = lake.read(lake.assignments_key(1, "d"))
     assert part["class_id"].to_pylist() == [-1, -1, -1]
     assert part["distance"].null_count == 3
