@@ -15,7 +15,8 @@ from typing import Any
 import samseg
 from samseg import schema
 from samseg.config import Config, recipe_of
-from samseg.errors import ConfigError, LakeError, redact
+from samseg.errors import CheckpointError, ConfigError, LakeError, redact
+from samseg.features import NamedEmbedding
 from samseg.output import Output, fingerprint
 from samseg.progress import Meter, Progress, Silent, duration
 from samseg.resume import completed, completed_embedding, resumed
@@ -253,13 +254,25 @@ class Night:
         if self._guarded:
             return
         for spec in self.config.embeddings:
-            recipe = {"schema": schema.VERSION} | spec.recipe()
+            recipe = {"schema": schema.VERSION} | self._recipe_of(spec)
             key = self.output.embedding_recipe_key(spec.name)
             self.output.guard(recipe, key, completed_embedding)
             if (notice := spec.notice()) is not None:
                 self.progress.note(notice)
         self.output.guard(self.recipe, completed=completed)
         self._guarded = True
+
+    def _recipe_of(self, spec: NamedEmbedding) -> dict[str, Any]:
+        try:
+            return spec.recipe()
+        except CheckpointError as e:
+            stored = self.output.recipe(spec.name)
+            if stored is None:
+                raise
+            raise CheckpointError(
+                f"{e}. The embedding {spec.name} of {self.output.uri} was made with weights of "
+                f"sha256 {stored['weights_sha256']}; list it under `embeddings` with these"
+            ) from e
 
     def _start(self, stage: str, total: int | None, unit: str) -> float:
         self.progress.start(stage, total, unit)

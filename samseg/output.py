@@ -144,9 +144,11 @@ class Output:
             )
             folder = self.storage.uri_of(key).removesuffix(f"/{self.recipe_key}")
             other = "Write to a new output folder" if folder == self.uri else "Use another name"
+            weights = any(key == "weights_sha256" for key, *_ in differing)
             raise RecipeError(
                 f"{folder} was written with another recipe, and a folder has only one:\n{lines}\n"
                 f"{other}, or restore these values in the config."
+                + (" weights_sha256 identifies the weights: use the same." if weights else "")
             )
 
     def recipe(self, embedding: str | None = None) -> dict[str, Any] | None:
@@ -291,4 +293,4 @@ def _differences(found: Any, wanted: Any, at: str = "") -> Iterator[tuple[str, A
 
 def _short(value: Any) -> str:
     text = json.dumps(value)
-    return text if len(text) <= 60 else text[:59] + "…"
+    return text if len(text) <= 70 else text[:69] + "…"
