@@ -168,11 +168,19 @@ def cluster(
         retired=len(before - after),
         retired_ids=tuple(sorted(before - after)),
         split=_split(codebook) if reason else {},
-        remark=codebook.notes.get("remark", "") if reason else "",
+        remark=_remark(newest, codebook) if reason else "",
         eps=codebook.eps,
         seconds=round(time.perf_counter() - started, 3),
         curve=codebook.curve,
     )
+
+
+def _remark(newest: Codebook | None, codebook: Codebook) -> str:
+    """Return the remark of a fit, and whether a radius that is chosen automatically has moved."""
+    remarks = [codebook.notes.get("remark", "")]
+    if newest is not None and newest.curve and codebook.curve and newest.eps != codebook.eps:
+        remarks.append(f"eps: auto moved from {newest.eps:g} to {codebook.eps:g}")
+    return "; ".join(filter(None, remarks))
 
 
 def _parent(output: Output, newest: Codebook | None, sam_recipe: str) -> Parent | None:

@@ -59,6 +59,17 @@ def test_where_eps_falls_back_it_is_said(empty_lake):
     assert load_codebook(empty_lake).notes["remark"] == report.remark
 
 
+def test_a_radius_that_moves_in_a_refit_is_said(empty_lake):
+    settings = ClusterSettings(fit=DBSCAN())
+    empty_lake.add_shard("a", images=1)
+    assert empty_lake.night(settings).eps == 0.1
+    for shard in "bcd":
+        empty_lake.add_shard(shard)
+    report = empty_lake.night(settings)
+    assert report.notes() == [f"eps: auto moved from 0.1 to {report.eps:g}"]
+    assert empty_lake.night(settings, refit=True).remark == ""
+
+
 def test_counts_add_up(lake):
     calls = []
     report = lake.night(on_progress=calls.append)
