@@ -106,7 +106,10 @@ def read(
 
 
 def spread(candidates: Sequence[ShownMask], first: str | None, limit: int) -> list[ShownMask]:
-    """Choose masks that show the variation of a class, by farthest-point sampling.
+    """Choose masks that show what a class is and how it varies.
+
+    The first half is chosen among the half of the candidates that is nearest to their mean, the
+    rest among all, both by farthest-point sampling.
 
     Args:
         candidates: masks of one class.
@@ -119,15 +122,16 @@ def spread(candidates: Sequence[ShownMask], first: str | None, limit: int) -> li
         return list(candidates[:limit])
     points = np.stack([c.embedding for c in usable if c.embedding is not None])
     points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
-    start = next((i for i, c in enumerate(usable) if c.mask_id == first), None)
-    if start is None:
-        start = int((points @ points.mean(axis=0)).argmax())
+    to_mean = points @ points.mean(axis=0)
+    start = next((i for i, c in enumerate(usable) if c.mask_id == first), int(to_mean.argmax()))
     chosen = [start]
     nearest = points @ points[start]
-    while len(chosen) < min(limit, len(usable)):
-        nearest[chosen] = np.inf
-        chosen.append(int(nearest.argmin()))
-        nearest = np.maximum(nearest, points @ points[chosen[-1]])
+    typical = to_mean >= np.median(to_mean)
+    for among, count in ((typical, limit // 2), (np.ones_like(typical), limit)):
+        while len(chosen) < min(count, int(among.sum())):
+            nearest[chosen] = np.inf
+            chosen.append(int(np.where(among, nearest, np.inf).argmin()))
+            nearest = np.maximum(nearest, points @ points[chosen[-1]])
     return [usable[i] for i in chosen]
 
 
