@@ -268,7 +268,10 @@ class Output:
         remedy = "restore it from a copy of the folder"
         if key.startswith("classes/"):
             codebook = "/".join(key.split("/")[:2])
-            remedy += f", or delete {codebook} and run `samseg cluster`, which fits classes again"
+            remedy += (
+                f", or delete {codebook} and run `samseg cluster`: it continues from the codebook "
+                "before, and may use ids of classes again that were new in this one"
+            )
         return decoding(self.storage.uri_of(key), remedy)
 
     def _stems(self, folder: str, start: str, end: str) -> set[str]:
