@@ -15,7 +15,8 @@ from typing import Any
 import samseg
 from samseg import schema
 from samseg.config import Config, recipe_of
-from samseg.errors import ConfigError, LakeError, redact
+from samseg.errors import CheckpointError, ConfigError, LakeError, redact
+from samseg.features import NamedEmbedding
 from samseg.output import Output, fingerprint
 from samseg.progress import Meter, Progress, Silent, duration
 from samseg.resume import completed, completed_embedding, resumed
@@ -193,21 +194,9 @@ class Night:
             recipe_fingerprint=fingerprint(self.output.recipe() or self.recipe),
             on_progress=self.progress.update,
         )
-        noise = clustered.noise / clustered.masks if clustered.masks else 0.0
-        if clustered.refitted:
-            text = (
-                f"codebook v{clustered.version} fitted ({clustered.reason}), "
-                f"{clustered.masks} masks assigned: {clustered.classes} classes, "
-                f"{clustered.born} of them new, {noise:.0%} noise"
-            )
-        else:
-            text = (
-                f"{clustered.masks} new masks assigned to the {clustered.classes} classes of "
-                f"codebook v{clustered.version}, {noise:.0%} noise"
-            )
         counts = {k: v for k, v in asdict(clustered).items() if k != "curve"}
-        self._finish("cluster", started, counts, text)
-        for note in _notes(clustered):
+        self._finish("cluster", started, counts, str(clustered))
+        for note in clustered.notes():
             self.progress.note(note)
         return clustered
 
@@ -265,13 +254,25 @@ class Night:
         if self._guarded:
             return
         for spec in self.config.embeddings:
-            recipe = {"schema": schema.VERSION} | spec.recipe()
+            recipe = {"schema": schema.VERSION} | self._recipe_of(spec)
             key = self.output.embedding_recipe_key(spec.name)
             self.output.guard(recipe, key, completed_embedding)
             if (notice := spec.notice()) is not None:
                 self.progress.note(notice)
         self.output.guard(self.recipe, completed=completed)
         self._guarded = True
+
+    def _recipe_of(self, spec: NamedEmbedding) -> dict[str, Any]:
+        try:
+            return spec.recipe()
+        except CheckpointError as e:
+            stored = self.output.recipe(spec.name)
+            if stored is None:
+                raise
+            raise CheckpointError(
+                f"{e}. The embedding {spec.name} of {self.output.uri} was made with weights of "
+                f"sha256 {stored['weights_sha256']}; list it under `embeddings` with these"
+            ) from e
 
     def _start(self, stage: str, total: int | None, unit: str) -> float:
         self.progress.start(stage, total, unit)
@@ -282,16 +283,3 @@ class Night:
         self.summary.seconds[stage] = round(seconds, 3)
         self.summary.counts[stage] = counts
         self.progress.finish(f"{text} in {duration(seconds)}")
-
-
-def _notes(clustered: ClusterReport) -> list[str]:
-    """Return what became of earlier classes, and what else the user should know of a fit."""
-    notes = [clustered.remark] if clustered.remark else []
-    if clustered.retired_ids:
-        ended = ", ".join(map(str, clustered.retired_ids))
-        notes.append(f"retired, no class continues them: {ended}")
-    notes += [
-        f"class {old} was split into {', '.join(map(str, new))}"
-        for old, new in clustered.split.items()
-    ]
-    return notes

@@ -7,6 +7,7 @@ The folder is the only state shared between nights. Every object is created once
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pyarrow as pa
 
 from samseg import schema
 from samseg.errors import ConfigError, RecipeError, redact
-from samseg.storage import ObjectStorage, open_output
+from samseg.storage import ObjectStorage, decoding, open_output
 from samseg.types import Shard, Source
 
 
@@ -128,7 +129,7 @@ class Output:
         wanted = json.loads(json.dumps(recipe))
         if self.storage.put_new(key, json.dumps(wanted, indent=2).encode()):
             return
-        stored = json.loads(self.storage.get(key))
+        stored = self.read_json(key)
         if stored.get("schema", 1) > schema.VERSION:
             raise RecipeError(
                 f"{self.uri} was written by a later version of samseg (format {stored['schema']}, "
@@ -143,15 +144,17 @@ class Output:
             )
             folder = self.storage.uri_of(key).removesuffix(f"/{self.recipe_key}")
             other = "Write to a new output folder" if folder == self.uri else "Use another name"
+            weights = any(key == "weights_sha256" for key, *_ in differing)
             raise RecipeError(
                 f"{folder} was written with another recipe, and a folder has only one:\n{lines}\n"
                 f"{other}, or restore these values in the config."
+                + (" weights_sha256 identifies the weights: use the same." if weights else "")
             )
 
     def recipe(self, embedding: str | None = None) -> dict[str, Any] | None:
         """Return the recipe of this folder or of a named embedding, None if it has none yet."""
         key = self.recipe_key if embedding is None else self.embedding_recipe_key(embedding)
-        return dict(json.loads(self.storage.get(key))) if self.storage.exists(key) else None
+        return self.read_json(key) if self.storage.exists(key) else None
 
     def embeddings(self) -> list[str]:
         """Names of the named embeddings, sorted."""
@@ -170,9 +173,7 @@ class Output:
 
     def plan_table(self, columns: list[str] | None = None) -> pa.Table:
         """Return all plans as one table, in planning order."""
-        parts = [
-            schema.decode(self.storage.get(self.plan_key(n)), columns) for n in self.plan_numbers()
-        ]
+        parts = [self.read(self.plan_key(n), columns) for n in self.plan_numbers()]
         wanted = (
             schema.PLAN if columns is None else pa.schema([schema.PLAN.field(c) for c in columns])
         )
@@ -202,7 +203,7 @@ class Output:
     def planned(self) -> Iterator[Shard]:
         """Yield all planned shards in planning order, one plan in memory at a time."""
         for n in self.plan_numbers():
-            rows = schema.decode(self.storage.get(self.plan_key(n))).to_pylist()
+            rows = self.read(self.plan_key(n)).to_pylist()
             start = 0
             for end in range(1, len(rows) + 1):
                 if end == len(rows) or rows[end]["shard_id"] != rows[start]["shard_id"]:
@@ -237,7 +238,7 @@ class Output:
 
     def codebook_manifest(self, version: int) -> dict[str, Any]:
         """Return `codebook.json` of a committed codebook."""
-        return dict(json.loads(self.storage.get(self.codebook_key(version, "codebook.json"))))
+        return self.read_json(self.codebook_key(version, "codebook.json"))
 
     def assigned(self, version: int) -> set[str]:
         """Return the ids of shards that have assignments under a codebook."""
@@ -250,9 +251,28 @@ class Output:
     def read(self, key: str, columns: list[str] | None = None) -> pa.Table:
         """Read one Parquet object; with `columns`, only the bytes of those columns."""
         if columns is None:
-            return schema.decode(self.storage.get(key))
-        with self.storage.stream(key) as stream:
+            payload = self.storage.get(key)
+            with self.decoding(key):
+                return schema.decode(payload)
+        with self.storage.stream(key) as stream, self.decoding(key):
             return schema.decode(stream, columns)
+
+    def read_json(self, key: str) -> dict[str, Any]:
+        """Read one JSON object."""
+        payload = self.storage.get(key)
+        with self.decoding(key):
+            return dict(json.loads(payload))
+
+    def decoding(self, key: str) -> AbstractContextManager[None]:
+        """Raise what damaged contents of an object cause as a StorageError that names it."""
+        remedy = "restore it from a copy of the folder"
+        if key.startswith("classes/"):
+            codebook = "/".join(key.split("/")[:2])
+            remedy += (
+                f", or delete {codebook} and run `samseg cluster`: it continues from the codebook "
+                "before, and may use ids of classes again that were new in this one"
+            )
+        return decoding(self.storage.uri_of(key), remedy)
 
     def _stems(self, folder: str, start: str, end: str) -> set[str]:
         names = (s.key[len(folder) :] for s in self.storage.list(folder))
@@ -276,4 +296,4 @@ def _differences(found: Any, wanted: Any, at: str = "") -> Iterator[tuple[str, A
 
 def _short(value: Any) -> str:
     text = json.dumps(value)
-    return text if len(text) <= 60 else text[:59] + "…"
+    return text if len(text) <= 70 else text[:69] + "…"

@@ -186,6 +186,11 @@ class Tables:
             used = [name for name in names if re.search(rf"\b{name}\b", sql, re.IGNORECASE)]
             columns = [f"{name}: {', '.join(self._columns(name))}" for name in used]
             return ConfigError("\n".join([f"query: {text}", *columns]))
+        if "Parquet input source" in text:
+            return StorageError(
+                f"query over {redact(self.uri)}: an object is damaged: {redact(text)}\n"
+                "Restore it from a copy of the folder."
+            )
         if isinstance(error, duckdb.OperationalError) or "IOError" in text or "OSError" in text:
             return StorageError(f"query over {redact(self.uri)} failed: {redact(text)}")
         return ConfigError(f"query: {text}")
@@ -218,7 +223,7 @@ def _embedding_of_codebook(output: Output, version: int | None) -> str:
 
 def _columns_of(output: Output, key: str) -> pa.Schema:
     """Read the schema of a part: embeddings differ in length."""
-    with output.storage.stream(key) as stream:
+    with output.storage.stream(key) as stream, output.decoding(key):
         return pq.read_schema(stream)
 
 

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from samseg.clustering.settings import ClusterSettings
 from samseg.config import Config
 from samseg.errors import CodebookError, ConfigError, RecipeError
-from samseg.features import NamedEmbedding
+from samseg.features import SAM_COLUMN, NamedEmbedding
 from samseg.output import Output
 from samseg.pooling import Pooling
 from samseg.readers.decode import DecodePolicy
@@ -40,12 +40,16 @@ def resumed(config: Config, output: Output) -> Config:
     `cluster` is filled in new folders, too: classes are fitted to the first named embedding.
 
     Raises:
-        RecipeError: a recipe was written by a later version of samseg, or is damaged.
+        RecipeError: a recipe was written by a later version of samseg.
         CodebookError: the newest codebook has settings that this config or version cannot continue.
-        ConfigError: a set value does not go with a stored one.
+        ConfigError: a set value does not go with a stored one, or new masks would lack the
+            embedding that classes are fitted to.
+        StorageError: a recipe or the manifest of the codebook is damaged.
     """
     config = _with_stored_recipes(config, output)
-    return config.model_copy(update={"cluster": _clustering(config, output)})
+    cluster = _clustering(config, output)
+    _check_embedding(cluster.embedding, config, output)
+    return config.model_copy(update={"cluster": cluster})
 
 
 def completed(recipe: dict[str, Any]) -> dict[str, Any]:
@@ -84,17 +88,45 @@ def _clustering(config: Config, output: Output) -> ClusterSettings:
     """Return how classes are fitted: what is not set is as in the newest codebook, if any."""
     settings = config.cluster
     if versions := output.codebook_versions():
-        try:
-            return settings.resumed(output.codebook_manifest(versions[-1])["settings"])
-        except ValidationError as e:
-            raise CodebookError(
-                f"codebook v{versions[-1]} of {output.uri} does not go with the settings of this "
-                f"config or version of samseg: {_told(e)}. Set these keys of `cluster` in the "
-                "config, or use the version of samseg that fitted it"
-            ) from e
+        manifest = output.codebook_manifest(versions[-1])
+        with output.decoding(output.codebook_key(versions[-1], "codebook.json")):
+            try:
+                return settings.resumed(manifest["settings"])
+            except ValidationError as e:
+                raise CodebookError(
+                    f"codebook v{versions[-1]} of {output.uri} does not go with the settings of "
+                    f"this config or version of samseg: {_told(e)}. Set these keys of `cluster` in "
+                    "the config, or use the version of samseg that fitted it"
+                ) from e
     if "embedding" in settings.model_fields_set or not config.embeddings:
         return settings
     return settings.model_copy(update={"embedding": config.embeddings[0].name})
+
+
+def _check_embedding(name: str, config: Config, output: Output) -> None:
+    """Check that new masks will have the embedding that classes are fitted to.
+
+    Raises:
+        ConfigError: they will not, so they would have no class.
+    """
+    have = [SAM_COLUMN, *(e.name for e in config.embeddings)]
+    if name in have:
+        return
+    known = {SAM_COLUMN, *output.embeddings()}
+    if "embedding" in config.cluster.model_fields_set:
+        wanted = f"cluster.embedding is {name!r}"
+    else:
+        wanted = f"the classes of {output.uri} are fitted to the embedding {name!r}"
+    if name in known:
+        raise ConfigError(
+            f"{wanted}, but the config has embeddings: [{', '.join(have[1:])}], so new masks would "
+            f"lack {name!r} and have no class. Add it to `embeddings`, leave `embeddings` out to "
+            f"keep those of the folder, or set cluster.embedding to {' or '.join(have)}"
+        )
+    raise ConfigError(
+        f"{wanted}, which neither the config nor {output.uri} has; set cluster.embedding to one "
+        f"of: {', '.join(sorted(known | {*have}))}; or list it under `embeddings`"
+    )
 
 
 def _embeddings(config: Config, output: Output) -> list[dict[str, Any]]:

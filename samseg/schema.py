@@ -96,7 +96,7 @@ ASSIGNMENTS = _table(
     [
         ("mask_id", pa.string()),
         ("class_id", pa.int32()),  # -1: noise
-        ("distance", pa.float32()),  # cosine distance to the nearest core mask; null if unknown
+        ("distance", pa.float32()),  # cosine distance to the nearest prototype; null if unknown
         ("margin", pa.float32()),  # distance to the nearest other class minus `distance`
         ("codebook", pa.int32()),
         ("cell", pa.int32()),  # leaf of the codebook's tree; null for noise. Absent without a tree

@@ -70,7 +70,10 @@ class TimmEmbedding(EmbeddingSpec):
 
     def digests(self) -> dict[str, str]:
         """See `EmbeddingSpec.digests`; weights that `timm` fetches are identified by content."""
-        return {"weights_sha256": self.sha256 or _content_digest(self._created().model)}
+        if self.sha256 is not None:
+            self._verified_file()
+            return {"weights_sha256": self.sha256}
+        return {"weights_sha256": _content_digest(self._created().model)}
 
     def notice(self) -> str | None:
         """See `EmbeddingSpec.notice`."""
@@ -85,13 +88,8 @@ class TimmEmbedding(EmbeddingSpec):
         """See `EmbeddingSpec.load`."""
         import torch
 
-        from samseg.sam.weights.digest import sha256_of
-
-        if self.weights is not None and (found := sha256_of(self._file())) != self.sha256:
-            raise CheckpointError(
-                f"{self.weights} has sha256 {found}, wanted {self.sha256}; give the right file, "
-                f"or the right `sha256` of the embedding {self.name}"
-            )
+        if self.sha256 is not None:
+            self._verified_file()
         return self._network(torch.device(device))
 
     def _network(self, device: Any) -> "DenseNetwork":
@@ -140,6 +138,7 @@ class TimmEmbedding(EmbeddingSpec):
             source = self.weights or "the weights that timm fetches for it"
             raise CheckpointError(
                 f"embedding {self.name}: {self.model} cannot be made with {source}: {one_line(e)}"
+                + ("" if self.weights else "; for weights in a file set `weights` and `sha256`")
             ) from e
         layers = self._positions(len(model.feature_info))
 
@@ -168,10 +167,24 @@ class TimmEmbedding(EmbeddingSpec):
             )
         return sorted({i % count for i in self.layers})
 
+    def _verified_file(self) -> Path:
+        from samseg.sam.weights.digest import sha256_of
+
+        path = self._file()
+        if (found := sha256_of(path)) != self.sha256:
+            raise CheckpointError(
+                f"{self.weights} has sha256 {found}, wanted {self.sha256}; give the right file, "
+                f"or the right `sha256` of the embedding {self.name}"
+            )
+        return path
+
     def _file(self) -> Path:
         path = Path(str(self.weights)).expanduser()
         if not path.is_file():
-            raise CheckpointError(f"embedding {self.name}: there is no file {path.absolute()}")
+            raise CheckpointError(
+                f"embedding {self.name}: there is no file {path.absolute()}; set `weights` to "
+                f"where the file with sha256 {self.sha256} is now"
+            )
         return path
 
 

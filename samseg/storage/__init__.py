@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import fsspec
 
 from samseg.errors import ConfigError, LakeError, redact
+from samseg.storage.decoding import decoding
 from samseg.storage.files import FsspecStorage
 from samseg.storage.objects import ObjectStorage
 from samseg.storage.uri import CLOUDS, client_options, normal, transport_errors
@@ -26,6 +27,7 @@ __all__ = [
     "FsspecStorage",
     "ObjectStorage",
     "Storage",
+    "decoding",
     "filesystem",
     "open_lake",
     "open_output",

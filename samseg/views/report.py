@@ -45,6 +45,7 @@ class ClassCard:
         images: number of images with at least one of them.
         crops: exemplars, the most typical first.
         born_in: the codebook version that first contains the class.
+        clear: number of its masks that are clearly of this class; None if unknown.
     """
 
     class_id: int
@@ -53,6 +54,7 @@ class ClassCard:
     images: int
     crops: Sequence[PageImage] = ()
     born_in: int | None = None
+    clear: int | None = None
 
     @property
     def color(self) -> str:
@@ -96,6 +98,7 @@ class Page:
         masks: number of their masks.
         classes: largest first, without noise.
         noise: masks of no class; None before the first clustering.
+        clear: a mask is clearly of its class if the next one is at least this many times as far.
         scenes: example images.
         failures: the first failures.
         failed: number of images and shards that failed.
@@ -115,6 +118,7 @@ class Page:
     masks: int
     classes: Sequence[ClassCard] = ()
     noise: ClassCard | None = None
+    clear: float | None = None
     scenes: Sequence[ExampleImage] = ()
     failures: Sequence[FailedImage] = ()
     failed: int = 0

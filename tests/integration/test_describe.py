@@ -91,3 +91,40 @@ def test_mistakes_with_embeddings(run, tmp_path):
     two = [{"kind": NAME, "name": "large", "long_side": 1024}, {"kind": NAME}]
     assert run("plan", "out", embeddings=two)[0] == 0
     assert Output(str(tmp_path / "out")).embeddings() == [NAME, "large"]
+
+
+def test_weights_in_a_file_that_moved(run, tmp_path, monkeypatch):
+    import timm
+    from safetensors.torch import save_file
+
+    from samseg.sam.weights.digest import sha256_of
+
+    first, later = tmp_path / "first.safetensors", tmp_path / "later.safetensors"
+    save_file(timm.create_model("resnet18").state_dict(), first)
+    named = {"kind": "timm", "name": "res", "model": "resnet18", "long_side": 64}
+    named |= {"weights": str(first), "sha256": sha256_of(first)}
+    assert run("plan", "out", embeddings=[named])[0] == 0
+    before = objects(tmp_path / "out")
+
+    first.rename(later)
+    code, last, err = run("nightly", "out", embeddings=[named])
+    assert (code, last["error"]) == (3, "CheckpointError")
+    assert f"no file {first}" in err and f"made with weights of sha256 {named['sha256']}" in err
+    assert objects(tmp_path / "out") == before
+
+    assert run("plan", "out", embeddings=[named | {"weights": str(later)}])[0] == 0
+
+    other = tmp_path / "other.safetensors"
+    save_file(timm.create_model("resnet18").state_dict(), other)
+    changed = named | {"weights": str(other), "sha256": sha256_of(other)}
+    code, last, err = run("plan", "out", embeddings=[changed])
+    assert (code, last["error"]) == (2, "RecipeError")
+    assert f'the folder has "{named["sha256"]}", the config wants "{changed["sha256"]}"' in err
+
+    def offline(*arguments, **settings):
+        raise OSError("no network")
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    code, last, err = run("plan", "out")  # the folder has the embedding, and not where weights are
+    assert (code, last["error"]) == (3, "CheckpointError")
+    assert "no network" in err and f"made with weights of sha256 {named['sha256']}" in err

@@ -109,6 +109,18 @@ def test_a_query_prints_rows(capsys, small_output):
     assert len(lines) == 1 + len(set(made.class_of.values()))
 
 
+@pytest.mark.parametrize("masks", [True, False])
+def test_a_lake_with_too_few_masks_has_no_classes_and_says_so(
+    capsys, tmp_path, small_output, masks
+):
+    made = small_output(keys=("a.jpg",), codebook=False, masks=masks)
+    path = config(tmp_path, output=made.output.uri)
+    for _ in range(2):
+        code, last, err = run(capsys, "cluster", "-c", path)
+        assert (code, last["counts"]["cluster"]["classes"]) == (0, 0)
+        assert "there are no classes: no group of similar masks is large enough" in err
+
+
 def test_a_bug_exits_with_an_error_code(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(cli.configs, "load", lambda *a: 1 / 0)
     code, last, err = run(capsys, "plan", "-c", config(tmp_path))

@@ -1,6 +1,6 @@
 import pytest
 
-from samseg.errors import RecipeError
+from samseg.errors import RecipeError, StorageError
 from samseg.output import Output
 from samseg.types import Shard, Source
 
@@ -73,3 +73,23 @@ def test_a_codebook_is_committed_by_its_manifest(output):
     output.storage.put_new(output.codebook_key(1, "codebook.json"), b"{}")
     output.storage.put_new(output.codebook_key(2, "core.parquet"), b"")
     assert output.codebook_versions() == [1]
+
+
+@pytest.mark.parametrize(
+    ("key", "read"),
+    [
+        ("recipe.json", lambda o: o.recipe()),
+        ("recipe.json", lambda o: o.guard({"schema": 1})),
+        ("embeddings/lite/recipe.json", lambda o: o.recipe("lite")),
+        ("plan/000000.parquet", lambda o: list(o.planned())),
+        ("plan/000000.parquet", lambda o: o.plan_table(["key"])),
+        ("masks/part-a.parquet", lambda o: o.read(o.masks_key("a"))),
+        ("masks/part-a.parquet", lambda o: o.read(o.masks_key("a"), ["mask_id"])),
+        ("classes/v000002/codebook.json", lambda o: o.codebook_manifest(2)),
+    ],
+)
+@pytest.mark.parametrize("payload", [b"", b"[1, 2]", b"PAR1 and more \xff\xfe"])
+def test_a_damaged_object_is_named(output, key, read, payload):
+    output.storage.put_new(key, payload)
+    with pytest.raises(StorageError, match=rf"/{key} is damaged \(.*restore it from a copy"):
+        read(output)

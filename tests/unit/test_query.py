@@ -261,6 +261,19 @@ def test_mistakes_are_reported_with_a_hint(made: Any, sql: str, hint: str) -> No
         samseg.open(made.output).query(sql)
 
 
+@pytest.mark.parametrize("table", ["masks", "classes"])
+def test_a_damaged_part_is_a_storage_error(made: Any, table: str) -> None:
+    tables = samseg.open(made.output)
+    parts = {
+        "masks": made.output.masks_key(made.shards[0]),
+        "classes": made.output.codebook_key(1, "classes.parquet"),
+    }
+    path = Path(made.output.uri.removeprefix("file://"), parts[table])
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(StorageError, match=rf"(?s){parts[table]}.*Restore it from a copy"):
+        tables.query(f"select * from {table}")
+
+
 def test_a_missing_part_is_a_storage_error(made: Any) -> None:
     tables = samseg.open(made.output)
     Path(made.output.uri.removeprefix("file://"), made.output.masks_key(made.shards[0])).unlink()

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from samseg.config import parse, recipe_of
-from samseg.errors import CodebookError, ConfigError, RecipeError
+from samseg.errors import CodebookError, ConfigError, RecipeError, StorageError
 from samseg.output import Output, fingerprint
 from samseg.resume import completed, completed_embedding, resumed
 from samseg.sam.weights.registry import resolve
@@ -202,6 +202,76 @@ def test_settings_that_do_not_go_with_the_codebook_are_refused(output, settings,
     put(output, output.codebook_key(3, "codebook.json"), {"settings": settings})
     with pytest.raises(CodebookError, match=message):
         resumed(config(output, cluster=cluster), output)
+
+
+LITE0 = {"kind": "efficientnet_lite0"}
+NEW = {"kind": "efficientnet_lite0", "name": "new"}
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        (
+            {"embeddings": []},
+            r"classes of .* to the embedding 'mine', .* embeddings: \[\], .* to sam$",
+        ),
+        (
+            {"embeddings": [NEW]},
+            r"to the embedding 'mine', .* embeddings: \[new\], .* to sam or new$",
+        ),
+        (
+            {"embeddings": [NEW], "cluster": {"embedding": "mine"}},
+            r"cluster.embedding is 'mine', .* embeddings: \[new\], .* to sam or new$",
+        ),
+        (
+            {"cluster": {"embedding": "dino"}},
+            r"cluster.embedding is 'dino', which neither .* has; .* one of: mine, other, sam; ",
+        ),
+        (
+            {"embeddings": [NEW], "cluster": {"embedding": "dino"}},
+            r"cluster.embedding is 'dino', .* of: mine, new, other, sam; or list it",
+        ),
+    ],
+)
+def test_masks_that_would_have_no_class_are_refused(output, sections, message):
+    put(output, output.recipe_key, OLD)
+    for name in ("mine", "other"):
+        put(output, output.embedding_recipe_key(name), LITE)
+    manifest = {"settings": DBSCAN | {"embedding": "mine"}}
+    put(output, output.codebook_key(1, "codebook.json"), manifest)
+    with pytest.raises(ConfigError, match=message):
+        resumed(config(output, **sections), output)
+
+
+@pytest.mark.parametrize(
+    ("sections", "name"),
+    [
+        ({}, "mine"),
+        ({"embeddings": [], "cluster": {"embedding": "sam"}}, "sam"),
+        ({"embeddings": [NEW], "cluster": {"embedding": "new"}}, "new"),
+        ({"embeddings": [LITE0 | {"name": "mine"}, NEW]}, "mine"),
+    ],
+)
+def test_classes_continue_with_an_embedding_that_new_masks_will_have(output, sections, name):
+    put(output, output.recipe_key, OLD)
+    put(output, output.embedding_recipe_key("mine"), LITE)
+    manifest = {"settings": DBSCAN | {"embedding": "mine"}}
+    put(output, output.codebook_key(1, "codebook.json"), manifest)
+    assert resumed(config(output, **sections), output).cluster.embedding == name
+
+
+def test_an_unknown_embedding_is_refused_in_a_new_folder(output):
+    message = r"'dino', which neither .* one of: efficientnet_lite0, sam; or list it"
+    with pytest.raises(ConfigError, match=message):
+        resumed(config(output, cluster={"embedding": "dino"}), output)
+    assert not list(output.storage.list())
+
+
+@pytest.mark.parametrize("manifest", [{}, {"settings": None}, {"settings": {"fit": 3}}])
+def test_a_damaged_manifest_is_named(output, manifest):
+    put(output, output.codebook_key(3, "codebook.json"), manifest)
+    with pytest.raises(StorageError, match=r"v000003/codebook.json is damaged"):
+        resumed(config(output, cluster={"fit": {"kind": "linkage"}}), output)
 
 
 @pytest.mark.parametrize(

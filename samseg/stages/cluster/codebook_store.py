@@ -5,6 +5,8 @@ objects contain no times or host names, so writing the same codebook again produ
 """
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +19,7 @@ from samseg.clustering.transform import Transform
 from samseg.clustering.tree import Tree
 from samseg.errors import CodebookError
 from samseg.output import Output
+from samseg.types import Float32
 
 MANIFEST = "codebook.json"
 _FIELDS = {"version", "recipe", "parent", "embedding", "eps", "classes", "anchors", "cut"} | {
@@ -70,6 +73,7 @@ def load_codebook(output: Output, version: int | None = None) -> Codebook:
 
     Raises:
         CodebookError: it does not exist.
+        StorageError: one of its objects is damaged or cannot be read.
     """
     versions = output.codebook_versions()
     wanted = versions[-1] if version is None and versions else version
@@ -80,46 +84,55 @@ def load_codebook(output: Output, version: int | None = None) -> Codebook:
             f"{output.uri} has {what} (available: {available}); run `samseg cluster` to fit one"
         )
     manifest = output.codebook_manifest(wanted)
-    transform = output.storage.get(output.codebook_key(wanted, "transform.npz"))
-    classes = _classes_in(
-        output.read(output.codebook_key(wanted, "classes.parquet")), manifest["eps"]
-    )
-    core = output.read(output.codebook_key(wanted, "core.parquet"))
-    class_ids = core["class_id"].to_numpy().astype(np.int32)
-    radius = {c.class_id: c.radius for c in classes}
-    return Codebook(
-        version=wanted,
-        recipe=manifest["recipe"],
-        parent=manifest["parent"],
-        transform=Transform.from_bytes(transform),
-        eps=manifest["eps"],
-        prototypes=Prototypes(
+    with output.decoding(output.codebook_key(wanted, MANIFEST)):
+        classes = _classes(output, wanted, manifest["eps"])
+        return Codebook(
+            version=wanted,
+            recipe=manifest["recipe"],
+            parent=manifest["parent"],
+            transform=_transform(output, wanted),
+            eps=manifest["eps"],
+            prototypes=_prototypes(output, wanted, {c.class_id: c.radius for c in classes}),
+            classes=classes,
+            settings=manifest["settings"],
+            notes={key: manifest[key] for key in manifest if key not in _FIELDS},
+            curve=tuple(manifest["curve"]),
+            embedding=manifest.get("embedding", "sam"),
+            hierarchy=_hierarchy(output, wanted, manifest["cut"]) if "cut" in manifest else None,
+        )
+
+
+def _transform(output: Output, version: int) -> Transform:
+    key = output.codebook_key(version, "transform.npz")
+    payload = output.storage.get(key)
+    with output.decoding(key):
+        return Transform.from_bytes(payload)
+
+
+def _prototypes(output: Output, version: int, radius: Mapping[int, float]) -> Prototypes:
+    key = output.codebook_key(version, "core.parquet")
+    with output.decoding(key):
+        core = output.read(key)
+        class_ids = core["class_id"].to_numpy().astype(np.int32)
+        return Prototypes(
             tuple(core["mask_id"].to_pylist()),
             class_ids,
             schema.matrix_of(core["embedding"]),
             np.array([radius[i] for i in class_ids.tolist()]),
-        ),
-        classes=classes,
-        settings=manifest["settings"],
-        notes={key: manifest[key] for key in manifest if key not in _FIELDS},
-        curve=tuple(manifest["curve"]),
-        embedding=manifest.get("embedding", "sam"),
-        hierarchy=_hierarchy(output, wanted, manifest["cut"]) if "cut" in manifest else None,
-    )
+        )
 
 
 def _hierarchy(output: Output, version: int, cut: float) -> Hierarchy:
-    tree = output.read(output.codebook_key(version, "tree.parquet"))
-    cells = output.read(output.codebook_key(version, "cells.parquet"))
-    return Hierarchy(
-        Tree(
-            tree["parent"].fill_null(-1).to_numpy().astype(np.int64),
-            tree["height"].to_numpy().astype(np.float64),
-        ),
-        schema.matrix_of(cells["embedding"]),
-        cells["size"].to_numpy().astype(np.int64),
-        cut,
-    )
+    tree_key = output.codebook_key(version, "tree.parquet")
+    with output.decoding(tree_key):
+        table = output.read(tree_key)
+        parent = table["parent"].fill_null(-1).to_numpy().astype(np.int64)
+        tree = Tree(parent, table["height"].to_numpy().astype(np.float64))
+    cells_key = output.codebook_key(version, "cells.parquet")
+    with output.decoding(cells_key):
+        cells = output.read(cells_key)
+        sizes = cells["size"].to_numpy().astype(np.int64)
+        return Hierarchy(tree, schema.matrix_of(cells["embedding"]), sizes, cut)
 
 
 def _put(output: Output, version: int, name: str, payload: bytes) -> bool:
@@ -182,21 +195,26 @@ def _classes_table(codebook: Codebook) -> pa.Table:
     return schema.table_of(rows, _sized(schema.CLASSES, codebook))
 
 
-def _classes_in(table: pa.Table, eps: float) -> tuple[Class, ...]:
-    centroids = schema.matrix_of(table["centroid"])
-    return tuple(
-        Class(
-            class_id=row["class_id"],
-            status=row["status"],
-            size=row["size"],
-            # the column is float32; where all classes have one radius, the manifest has all of it
-            radius=eps if np.float32(eps) == np.float32(row["radius"]) else row["radius"],
-            medoid_mask_id=row["medoid_mask_id"],
-            centroid=centroid,
-            born_in=row["born_in"],
-            parents=tuple(row["parents"]),
-            node=row.get("node"),
-            neighbours=tuple(row.get("neighbours") or ()),
-        )
-        for row, centroid in zip(table.drop_columns("centroid").to_pylist(), centroids, strict=True)
+def _classes(output: Output, version: int, eps: float) -> tuple[Class, ...]:
+    key = output.codebook_key(version, "classes.parquet")
+    with output.decoding(key):
+        table = output.read(key)
+        centroids = schema.matrix_of(table["centroid"])
+        rows = table.drop_columns("centroid").to_pylist()
+        return tuple(_class(*of, eps) for of in zip(rows, centroids, strict=True))
+
+
+def _class(row: Mapping[str, Any], centroid: Float32, eps: float) -> Class:
+    return Class(
+        class_id=row["class_id"],
+        status=row["status"],
+        size=row["size"],
+        # the column is float32; where all classes have one radius, the manifest has all of it
+        radius=eps if np.float32(eps) == np.float32(row["radius"]) else row["radius"],
+        medoid_mask_id=row["medoid_mask_id"],
+        centroid=centroid,
+        born_in=row["born_in"],
+        parents=tuple(row["parents"]),
+        node=row.get("node"),
+        neighbours=tuple(row.get("neighbours") or ()),
     )

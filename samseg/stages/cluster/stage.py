@@ -76,6 +76,37 @@ class ClusterReport:
     seconds: float
     curve: tuple[dict[str, Any], ...]
 
+    def __str__(self) -> str:
+        if self.refitted:
+            text = (
+                f"codebook v{self.version} fitted ({self.reason}), {self.masks} masks assigned: "
+                f"{self.classes} classes, {self.born} of them new, "
+            )
+        else:
+            text = (
+                f"{self.masks} new masks assigned to the {self.classes} classes of codebook "
+                f"v{self.version}, "
+            )
+        text += f"{self.noise / self.masks if self.masks else 0:.0%} noise"
+        return text + (f", {self.invalid} masks without a usable embedding" if self.invalid else "")
+
+    def notes(self) -> list[str]:
+        """Return what became of earlier classes, and what else the user should know of a fit."""
+        notes = [self.remark] if self.remark else []
+        if not self.classes:
+            notes.append(
+                "there are no classes: no group of similar masks is large enough (cluster.fit sets "
+                "the smallest); a night with more masks fits again"
+            )
+        if self.retired_ids:
+            notes.append(
+                f"retired, no class continues them: {', '.join(map(str, self.retired_ids))}"
+            )
+        return notes + [
+            f"class {old} was split into {', '.join(map(str, new))}"
+            for old, new in self.split.items()
+        ]
+
 
 def cluster(
     output: Output,
@@ -137,11 +168,19 @@ def cluster(
         retired=len(before - after),
         retired_ids=tuple(sorted(before - after)),
         split=_split(codebook) if reason else {},
-        remark=codebook.notes.get("remark", "") if reason else "",
+        remark=_remark(newest, codebook) if reason else "",
         eps=codebook.eps,
         seconds=round(time.perf_counter() - started, 3),
         curve=codebook.curve,
     )
+
+
+def _remark(newest: Codebook | None, codebook: Codebook) -> str:
+    """Return the remark of a fit, and whether a radius that is chosen automatically has moved."""
+    remarks = [codebook.notes.get("remark", "")]
+    if newest is not None and newest.curve and codebook.curve and newest.eps != codebook.eps:
+        remarks.append(f"eps: auto moved from {newest.eps:g} to {codebook.eps:g}")
+    return "; ".join(filter(None, remarks))
 
 
 def _parent(output: Output, newest: Codebook | None, sam_recipe: str) -> Parent | None:
@@ -230,6 +269,6 @@ def _commit(output: Output, codebook: Codebook) -> None:
     newest = max(output.codebook_versions(), default=None)
     if newest not in (codebook.parent, codebook.version) or not commit_codebook(output, codebook):
         raise CodebookError(
-            f"another run committed codebook v{newest} to {output.uri} while v{codebook.version} "
-            f"was being fitted with parent {codebook.parent}; run `samseg cluster` again"
+            f"another run committed a codebook to {output.uri} during this fit, so v"
+            f"{codebook.version} was not committed; run `samseg cluster` again"
         )

@@ -1,10 +1,9 @@
 """The report stage: writes the report page of a night from the tables and a few hundred images.
 
-Reads are bounded except for the narrow columns that are counted (see `exemplars`). An image that
+Reads are bounded except for the narrow columns that are counted (see `counts`). An image that
 can no longer be fetched is shown as missing and does not fail the stage.
 """
 
-import json
 import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -12,10 +11,12 @@ from importlib.metadata import version as version_of
 from typing import Any
 
 from samseg.errors import redact
+from samseg.features import SAM_COLUMN
 from samseg.output import Output
 from samseg.stages.report import exemplars
+from samseg.stages.report.counts import CLEAR, LakeCounts, count
 from samseg.stages.report.drawing import DrawnImages, Fetch, draw
-from samseg.stages.report.exemplars import LakeCounts, ShownMask
+from samseg.stages.report.exemplars import ShownMask
 from samseg.types import NOISE, Image
 from samseg.views import report as view
 from samseg.views.report import ClassCard, ExampleImage, FailedImage, Page, PageImage
@@ -23,6 +24,11 @@ from samseg.views.report import ClassCard, ExampleImage, FailedImage, Page, Page
 _SCENES = 8
 _CROPS = ((24, 12), (100, 4))
 """(number of classes, ranked by size; crops of each). Further classes have no crops."""
+
+_LABELS = {
+    "efficientnet_lite0": "its network learned from ImageNet's labels; your images need none",
+}
+"""What to say of the labels that a kind of embedding depends on."""
 
 _NOISE_CROPS = 12
 _QUARANTINED = 10
@@ -56,9 +62,11 @@ def report(
     version = max(output.codebook_versions(), default=None)
     classes = _classes(output, version)
     medoids = [c["medoid_mask_id"] for c in classes.values() if c["medoid_mask_id"]]
-    counts = exemplars.count(output, version, medoids)
+    counts = count(output, version, medoids)
     images = exemplars.examples(counts, _SCENES)
-    by_class, by_image = exemplars.read(output, version, counts, images)
+    manifest = _manifest(output, version)
+    embedding = manifest.get("embedding", SAM_COLUMN)
+    by_class, by_image = exemplars.read(output, version, counts, images, embedding)
     ranked = [i for i, _ in counts.masks_of.most_common() if i != NOISE]
     chosen = {
         class_id: exemplars.spread(by_class.get(class_id, ()), medoid, limit)
@@ -75,9 +83,9 @@ def report(
             images=counts.images_of[class_id],
             crops=[_crop(mask, drawn) for mask in chosen.get(class_id, ())],
             born_in=classes.get(class_id, {}).get("born_in"),
+            clear=counts.clear_of.get(class_id),
         )
 
-    manifest = _manifest(output, version)
     quarantined = sorted(output.quarantined())
     given_up = [_given_up(output, shard) for shard in quarantined[:_QUARANTINED]]
     page = Page(
@@ -88,12 +96,13 @@ def report(
         masks=counts.masks,
         classes=[card(i) for i in ranked],
         noise=None if version is None else card(NOISE),
+        clear=CLEAR,
         scenes=[_scene(masks, drawn, classes) for masks in by_image.values()],
         failures=[*given_up, *(FailedImage(*row) for row in counts.failures)],
         failed=sum(counts.statuses.values()) - counts.images + len(quarantined),
         stage_seconds=dict(seconds or {}),
         worker_seconds={step: spent for step, spent in counts.seconds.items() if spent},
-        codebook=_codebook_rows(manifest),
+        codebook=_codebook_rows(manifest, _embedding_row(output, manifest)),
         curve=manifest.get("curve") or (),
         eps=manifest.get("eps"),
         commands=_commands(redact(output.uri), version, classes, ranked, counts),
@@ -155,7 +164,15 @@ def _manifest(output: Output, version: int | None) -> dict[str, Any]:
     return output.codebook_manifest(version)
 
 
-def _codebook_rows(manifest: Mapping[str, Any]) -> dict[str, str]:
+def _embedding_row(output: Output, manifest: Mapping[str, Any]) -> str:
+    """Return the embedding of the codebook and the labels that it depends on."""
+    name = manifest.get("embedding", "")
+    recipe = output.recipe(name) if name not in ("", SAM_COLUMN) else None
+    labels = _LABELS.get((recipe or {}).get("kind", ""))
+    return f"{name}: {labels}" if labels else name
+
+
+def _codebook_rows(manifest: Mapping[str, Any], embedding: str) -> dict[str, str]:
     """Return the rows of the page's codebook table; values missing in the manifest are omitted."""
     if not manifest:
         return {}
@@ -167,7 +184,7 @@ def _codebook_rows(manifest: Mapping[str, Any]) -> dict[str, str]:
         "Fitted by": ", ".join(
             str(v) if k == "kind" else f"{k} {v}" for k, v in fit.items() if v is not None
         ),
-        "Embedding": manifest.get("embedding", ""),
+        "Embedding": embedding,
         "Cut": f"{manifest['cut']:.4g} mean cosine distance" if manifest.get("cut") else "",
         "Radius": _radius(manifest),
         "Fit sample": _ratio(manifest, "reference", "masks"),
@@ -203,7 +220,7 @@ def _ratio(manifest: Mapping[str, Any], part: str, whole: str) -> str:
 
 
 def _given_up(output: Output, shard: str) -> FailedImage:
-    record = json.loads(output.storage.get(output.quarantine_key(shard)))
+    record = output.read_json(output.quarantine_key(shard))
     sources, failures = record.get("sources") or [shard], record.get("failures") or [""]
     more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
     return FailedImage("shard given up", f"{sources[0]}{more}", failures[-1])

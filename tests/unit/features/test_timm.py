@@ -46,16 +46,33 @@ def test_what_cannot_be_loaded_is_named(weights, settings, error, message):
         spec(weights, **settings).load("cpu")
 
 
-def test_another_file_is_refused(weights):
+NEEDS_THE_FILE = pytest.mark.parametrize(
+    "use", [TimmEmbedding.recipe, lambda e: e.load("cpu")], ids=["recipe", "load"]
+)
+
+
+@NEEDS_THE_FILE
+def test_another_file_is_refused(weights, use):
     wrong = spec(weights).model_copy(update={"sha256": "0" * 64})
     with pytest.raises(CheckpointError, match="wanted 0000"):
-        wrong.load("cpu")
+        use(wrong)
 
 
-def test_a_file_that_is_not_there(weights):
+@NEEDS_THE_FILE
+def test_a_file_that_is_not_there(weights, use):
     gone = spec(weights).model_copy(update={"weights": "nowhere.pth"})
-    with pytest.raises(CheckpointError, match=r"no file .*nowhere\.pth"):
-        gone.load("cpu")
+    message = rf"no file .*nowhere\.pth; set `weights` to where .* {gone.sha256} is now"
+    with pytest.raises(CheckpointError, match=message):
+        use(gone)
+
+
+def test_weights_that_cannot_be_fetched(monkeypatch):
+    def offline(*arguments, **settings):
+        raise OSError("no network")
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    with pytest.raises(CheckpointError, match=r"no network; for weights in a file set `weights`"):
+        TimmEmbedding(model="resnet18").recipe()
 
 
 def test_a_file_that_would_run_code_is_not_run(tmp_path):

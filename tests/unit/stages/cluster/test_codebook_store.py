@@ -1,7 +1,11 @@
+import io
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from samseg.clustering import DBSCAN, KMeans
@@ -10,7 +14,7 @@ from samseg.clustering.codebook import Codebook
 from samseg.clustering.found import find
 from samseg.clustering.sample import FitSample
 from samseg.clustering.settings import ClusterSettings
-from samseg.errors import CodebookError
+from samseg.errors import CodebookError, StorageError
 from samseg.output import Output
 from samseg.stages.cluster.codebook_store import (
     commit_codebook,
@@ -129,3 +133,43 @@ def test_the_manifest_is_plain_json(output):
     assert manifest["classes"] == 3
     assert manifest["settings"]["fit"] == {"kind": "dbscan", "eps": "auto", "min_samples": 5}
     assert len(manifest["curve"]) > 10
+
+
+OBJECTS = ["codebook.json", "transform.npz"] + [
+    f"{name}.parquet" for name in ("core", "classes", "tree", "cells")
+]
+
+
+def of_another_kind(name):
+    """Return a valid object of the same format with other contents."""
+    sink = io.BytesIO()
+    if name.endswith(".json"):
+        return b'{"version": 1}'
+    if name.endswith(".npz"):
+        np.savez(sink, other=np.zeros(3))
+    else:
+        pq.write_table(pa.table({"other": [1, 2]}), sink)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+@pytest.mark.parametrize("damage", ["empty", "cut", "garbage", "another"])
+def test_a_damaged_object_is_named_with_what_to_do(output, name, damage):
+    written = codebook(ClusterSettings())
+    write_codebook(output, written)
+    commit_codebook(output, written)
+    path = Path(output.uri.removeprefix("file://")) / "classes" / "v000001" / name
+    whole = path.read_bytes()
+    contents = {
+        "empty": b"",
+        "cut": whole[: len(whole) // 2],
+        "garbage": b"\x80\x04" + whole[::-1],
+        "another": of_another_kind(name),
+    }
+    path.write_bytes(contents[damage])
+    with pytest.raises(StorageError) as caught:
+        load_codebook(output)
+    message = str(caught.value)
+    assert f"classes/v000001/{name} is damaged" in message
+    assert "delete classes/v000001 and run `samseg cluster`" in message
+    assert "\n" not in message

@@ -20,11 +20,6 @@ BOTH = pytest.mark.parametrize(
 )
 
 
-BOTH = pytest.mark.parametrize(
-    "settings", [ClusterSettings(fit=DEFAULT_FIT), ClusterSettings()], ids=["dbscan", "linkage"]
-)
-
-
 # ---------------------------------------------------------------------- assigning nights
 
 
@@ -62,6 +57,17 @@ def test_where_eps_falls_back_it_is_said(empty_lake):
     report = empty_lake.night(ClusterSettings(fit=DBSCAN()))
     assert "eps: auto fell back to 0.1" in report.remark
     assert load_codebook(empty_lake).notes["remark"] == report.remark
+
+
+def test_a_radius_that_moves_in_a_refit_is_said(empty_lake):
+    settings = ClusterSettings(fit=DBSCAN())
+    empty_lake.add_shard("a", images=1)
+    assert empty_lake.night(settings).eps == 0.1
+    for shard in "bcd":
+        empty_lake.add_shard(shard)
+    report = empty_lake.night(settings)
+    assert report.notes() == [f"eps: auto moved from 0.1 to {report.eps:g}"]
+    assert empty_lake.night(settings, refit=True).remark == ""
 
 
 def test_counts_add_up(lake):
@@ -361,6 +367,7 @@ def test_nonfinite_and_zero_embeddings_are_noise_and_counted_as_invalid(lake):
     lake.add_shard("d", images=1, embeddings=bad)
     report = lake.night()
     assert report.invalid == 18 + 3
+    assert "21 masks without a usable embedding" in str(report)
     part = lake.read(lake.assignments_key(1, "d"))
     assert part["class_id"].to_pylist() == [-1, -1, -1]
     assert part["distance"].null_count == 3

@@ -1,17 +1,25 @@
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from samseg import schema
 from samseg.errors import ImageError
+from samseg.features import MaskEmbeddings
 from samseg.output import Output
 from samseg.readers.decode import DecodePolicy
+from samseg.stages.embed.named_rows import NamedRows
+from samseg.stages.report import counts as counting
+from samseg.stages.report import exemplars
 from samseg.stages.report.exemplars import ShownMask
-from samseg.stages.report.stage import exemplars, report
+from samseg.stages.report.stage import report
 from samseg.types import NOISE, image_id_of
+from samseg.views.report import percent
 
 Build = Callable[..., Any]
 decode = DecodePolicy().decode
@@ -39,7 +47,7 @@ def test_shows_every_class_with_crops(small_output: Build) -> None:
     counts = Counter(made.class_of.values())
     for class_id, name in ((0, "apples"), (1, "crates"), (2, "class 2")):
         assert f'id="class-{class_id}"' in page and name in page
-        assert f"<b>{counts[class_id]}</b> masks · <b>4</b> images" in page
+        assert f"<b>{counts[class_id]}</b> masks · <b>4</b> images · 100 % clear" in page
     shown = min(12, counts[0]) + counts[1] + counts[2] + counts[NOISE] + 2 * 4
     assert page.count("data:image/webp;base64,") == shown
     assert "not available" not in page
@@ -103,7 +111,7 @@ def test_an_existing_page_is_kept(small_output: Build) -> None:
 
 def test_counts_equal_a_direct_count(small_output: Build) -> None:
     made = small_output(keys=tuple(f"{i}.jpg" for i in range(9)))
-    counts = exemplars.count(made.output, 1, [])
+    counts = counting.count(made.output, 1, [])
     assert counts.masks_of == Counter(made.class_of.values())
     images_of: dict[int, set[str]] = {}
     for mask_id, class_id in made.class_of.items():
@@ -118,37 +126,124 @@ def test_counts_equal_a_direct_count(small_output: Build) -> None:
 def test_candidates_are_bounded_and_include_the_medoid(
     small_output: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exemplars, "_CANDIDATES", 5)
+    monkeypatch.setattr(counting, "_CANDIDATES", 5)
     made = small_output(keys=tuple(f"{i}.jpg" for i in range(12)))
-    candidates = exemplars.count(made.output, 1, []).candidates[0]
+    candidates = counting.count(made.output, 1, []).candidates[0]
     found = [m for _, m, _ in candidates]
     assert {shard for _, _, shard in candidates} == set(made.shards), "only the first shard"
     assert len(found) == len({m[:20] for m in found}) == 5, "several candidates of one image"
     apples = sorted(m for m, c in made.class_of.items() if c == 0)
     far = next(m for m in apples if m[:20] == image_id_of("11.jpg"))
-    candidates = exemplars.count(made.output, 1, [far]).candidates[0]
+    candidates = counting.count(made.output, 1, [far]).candidates[0]
     assert candidates[0][1] == far and len(candidates) == 5
 
 
 def test_classes_with_few_candidates_take_more_from_later_shards(
     small_output: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exemplars, "_SHARDS", 1)
+    monkeypatch.setattr(counting, "SHARDS", 1)
     made = small_output(keys=tuple(f"{i}.jpg" for i in range(12)))
     first = {m for m in made.class_of if m[:20] in {image_id_of(f"{i}.jpg") for i in range(6)}}
-    found = exemplars.count(made.output, 1, []).candidates
+    found = counting.count(made.output, 1, []).candidates
     assert {m for _, m, _ in found[0]} <= first, "three per image: the first shard suffices"
     assert not {m for _, m, _ in found[2]} <= first, "one per image: too few in the first shard"
 
 
 def test_examples_maximise_the_classes_covered() -> None:
-    counts = exemplars.LakeCounts()
+    counts = counting.LakeCounts()
     counts.examples = [
         ((2, 50), "a", "s", frozenset({0, 1})),
         ((2, 40), "b", "s", frozenset({0, 1})),
         ((1, 1), "c", "t", frozenset({2})),
     ]
     assert exemplars.examples(counts, 2) == {"a": "s", "c": "t"}
+
+
+def rewrite(output: Output, key: str, payload: bytes) -> None:
+    Path(output.uri.removeprefix("file://"), key).write_bytes(payload)
+
+
+@pytest.mark.parametrize(
+    ("distance", "margin", "clear"),
+    [
+        ([0.2] * 12, [0.1] * 12, 12),  # 1.5 times as far
+        ([0.2] * 12, [0.09] * 12, 0),
+        ([0.2] * 12, [0.3] * 5 + [0.0] * 7, 5),
+        ([0.0] * 12, [0.0] * 6 + [0.1] * 6, 12),
+        ([0.2] * 12, [None] * 12, None),  # there is no other class
+    ],
+)
+def test_clear_masks_are_counted(
+    small_output: Build, distance: list, margin: list, clear: int | None
+) -> None:
+    made = small_output()
+    (apples,) = [sorted(m for m, c in made.class_of.items() if c == 0)]
+    for shard in made.shards:
+        key = made.output.assignments_key(1, shard)
+        rows = [r for r in made.output.read(key).to_pylist() if r["class_id"] == 0]
+        for row in rows:
+            at = apples.index(row["mask_id"])
+            row |= {"distance": distance[at], "margin": margin[at]}
+        rewrite(made.output, key, schema.encode(schema.table_of(rows, schema.ASSIGNMENTS)))
+    counts = counting.count(made.output, 1, [])
+    assert counts.masks_of[0] == 12
+    assert counts.clear_of.get(0) == clear
+    page = page_of(made)
+    if clear is None:
+        assert "12</b> masks · <b>4</b> images</span>" in page
+    else:
+        assert f"12</b> masks · <b>4</b> images · {percent(clear / 12)} clear" in page
+
+
+def test_exemplars_are_spread_by_the_embedding_of_the_codebook(small_output: Build) -> None:
+    made = small_output()
+    apples = sorted(m for m, c in made.class_of.items() if c == 0)
+    angle = {m: 0.1 * (i * 5 % 12) for i, m in enumerate(apples)}  # in another order than the ids
+    for shard in made.shards:
+        masks = made.output.read(made.output.masks_key(shard), ["mask_id"])["mask_id"].to_pylist()
+        rows = NamedRows("turned", 2)
+        angles = np.array([angle.get(m, 0.0) for m in masks])
+        vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+        rows.add(masks, MaskEmbeddings(vectors, ("ok",) * len(masks)))
+        rows.put(made.output, shard)
+    manifest = {"version": 1, "eps": 0.1, "embedding": "turned"}
+    rewrite(made.output, "classes/v000001/codebook.json", json.dumps(manifest).encode())
+    page = page_of(made)
+    card = page[page.index('id="class-0"') : page.index('id="class-1"')]
+    order = re.findall(r'alt="mask ([0-9a-f]+-[0-9]+)"', card)
+    classes = made.output.read("classes/v000001/classes.parquet").to_pylist()
+    assert sorted(order) == apples and order[0] == classes[0]["medoid_mask_id"]
+    assert all(0.3 <= round(angle[m], 1) <= 0.8 for m in order[1:6])  # around the mean
+
+
+@pytest.mark.parametrize(
+    ("recipe", "labels"),
+    [({"kind": "efficientnet_lite0"}, True), ({"kind": "timm"}, False), (None, False)],
+)
+def test_the_page_tells_the_labels_behind_an_embedding(
+    small_output: Build, recipe: dict | None, labels: bool
+) -> None:
+    made = small_output()
+    manifest = {"version": 1, "eps": 0.1, "embedding": "mine" if recipe else "sam"}
+    rewrite(made.output, "classes/v000001/codebook.json", json.dumps(manifest).encode())
+    if recipe is not None:
+        made.output.guard(recipe, made.output.embedding_recipe_key("mine"))
+    page = page_of(made)
+    assert f'<dd class="break">{manifest["embedding"]}' in page
+    assert ("learned from ImageNet&#39;s labels" in page) == labels
+
+
+def test_masks_without_the_embedding_of_the_codebook_have_no_vector(small_output: Build) -> None:
+    made = small_output()
+    first = made.shards[0]
+    masks = made.output.read(made.output.masks_key(first), ["mask_id"])["mask_id"].to_pylist()
+    rows = NamedRows("first", 2)
+    rows.add(masks, MaskEmbeddings(np.ones((len(masks), 2), np.float32), ("ok",) * len(masks)))
+    rows.put(made.output, first)
+    counts = counting.count(made.output, 1, [])
+    by_class, _ = exemplars.read(made.output, 1, counts, {}, "first")
+    read = {m.mask_id: m.embedding is not None for shown in by_class.values() for m in shown}
+    assert read == {m: m in masks for m in made.class_of}
 
 
 def shown(name: str, angle: float | None) -> ShownMask:
@@ -163,6 +258,9 @@ def shown(name: str, angle: float | None) -> ShownMask:
 def test_spread_starts_at_the_medoid_and_takes_the_farthest() -> None:
     masks = [shown(f"m{i}", 0.1 * i) for i in range(11)]
     assert [m.mask_id for m in exemplars.spread(masks, "m5", 3)] == ["m5", "m0", "m10"]
+    half = [m.mask_id for m in exemplars.spread(masks, "m5", 6)]
+    assert half[0] == "m5" and set(half[1:3]) <= {"m2", "m3", "m4", "m6", "m7", "m8"}
+    assert set(half[3:5]) == {"m0", "m10"}
     assert exemplars.spread(masks, "missing", 1)[0].mask_id == "m5"
     assert len({m.mask_id for m in exemplars.spread(masks, "m5", 99)}) == 11
 

@@ -1,0 +1,36 @@
+"""What damaged contents of a stored object are raised as."""
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from samseg.errors import SamsegError, StorageError, redact
+
+_DAMAGE = (
+    *(ValueError, TypeError, LookupError, OSError, EOFError, NotImplementedError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+"""What decoders of JSON, Parquet and NumPy raise on damaged bytes; pyarrow's errors derive from
+these."""
+
+
+@contextmanager
+def decoding(uri: str, remedy: str) -> Iterator[None]:
+    """Decode an object: what its contents cause is raised as an error that names it.
+
+    Args:
+        uri: of the object.
+        remedy: what to do if it is damaged.
+
+    Raises:
+        StorageError: it is damaged.
+    """
+    try:
+        yield
+    except SamsegError:
+        raise
+    except _DAMAGE as e:
+        cause = f"it lacks {e}" if isinstance(e, KeyError) else str(e).strip()
+        first = (cause.splitlines() or [type(e).__name__])[0]
+        raise StorageError(f"{redact(uri)} is damaged ({redact(first)}); {remedy}") from e
