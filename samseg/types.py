@@ -6,7 +6,7 @@ imports no other samseg module.
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -159,6 +159,16 @@ class Image:
 
 # --------------------------------------------------------------------------- masks
 
+_MASK_ARRAYS = (
+    "boxes",
+    "areas",
+    "predicted_iou",
+    "stability_score",
+    "points",
+    "crops",
+    "prompt_ids",
+)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Masks:
@@ -196,34 +206,16 @@ class Masks:
     def __getitem__(self, index: Sequence[int] | slice | NDArray[Any]) -> "Masks":
         """Select masks by a slice, a list of positions or a boolean array."""
         order = np.arange(len(self))[index]
-        return Masks(
-            size=self.size,
-            boxes=self.boxes[order],
-            areas=self.areas[order],
-            predicted_iou=self.predicted_iou[order],
-            stability_score=self.stability_score[order],
-            points=self.points[order],
-            crops=self.crops[order],
-            rles=tuple(self.rles[i] for i in order),
-            prompt_kind=self.prompt_kind,
-            prompt_ids=self.prompt_ids[order],
-        )
+        arrays: dict[str, Any] = {name: getattr(self, name)[order] for name in _MASK_ARRAYS}
+        return replace(self, rles=tuple(self.rles[i] for i in order), **arrays)
 
     @classmethod
     def join(cls, parts: Sequence["Masks"]) -> "Masks":
         """Concatenate the masks of one image, in order; at least one part."""
-        return cls(
-            size=parts[0].size,
-            boxes=np.concatenate([p.boxes for p in parts]),
-            areas=np.concatenate([p.areas for p in parts]),
-            predicted_iou=np.concatenate([p.predicted_iou for p in parts]),
-            stability_score=np.concatenate([p.stability_score for p in parts]),
-            points=np.concatenate([p.points for p in parts]),
-            crops=np.concatenate([p.crops for p in parts]),
-            rles=tuple(rle for p in parts for rle in p.rles),
-            prompt_kind=parts[0].prompt_kind,
-            prompt_ids=np.concatenate([p.prompt_ids for p in parts]),
-        )
+        arrays: dict[str, Any] = {
+            name: np.concatenate([getattr(p, name) for p in parts]) for name in _MASK_ARRAYS
+        }
+        return replace(parts[0], rles=tuple(rle for p in parts for rle in p.rles), **arrays)
 
     def to_dense(self) -> Bool:
         """Decode to (n, h, w) bool. Takes n x h x w bytes of memory."""
