@@ -9,6 +9,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 # Under `uv run`, Ray would build an environment for every worker, and without `ray` in it where the
 # tests are started with `--no-sync`. The environment is there already.
 os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
+os.environ["RAY_worker_niceness"] = "0"  # 15 by default: tests would wait for whatever else runs
 
 import io
 import json
