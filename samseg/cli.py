@@ -193,7 +193,7 @@ def pretrain(
 
 
 evaluations = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(evaluations, name="eval", help="Measure checkpoints on labelled photos.")
+app.add_typer(evaluations, name="eval", help="Measure checkpoints and classes on labelled photos.")
 
 
 @evaluations.command()
@@ -233,9 +233,9 @@ def masks(
     """Compare checkpoints: clicks, boxes, automatic masks, predicted IoU, classes, speed."""
     from rich.console import Console
 
-    from samseg.lab.evaluation import report
-    from samseg.lab.evaluation.measure import evaluate
-    from samseg.lab.evaluation.record import Protocol
+    from samseg.lab.evaluation.masks import report
+    from samseg.lab.evaluation.masks.measure import evaluate
+    from samseg.lab.evaluation.masks.record import Protocol
     from samseg.lab.labelled import LabelledSet
 
     protocol = Protocol(
@@ -255,6 +255,115 @@ def masks(
     Console(stderr=True).print(*report.tables(record), sep="\n")
     best = {m.model: {s.name: s.best for s in m.sets} for m in record.models}
     typer.echo(json.dumps({"samseg": "eval masks", "exit": 0, "one_click_best": best}))
+    return 0
+
+
+@evaluations.command()
+def classes(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="Labelled sets (see samseg/lab/labelled.py), or one output folder with --truth."
+        ),
+    ],
+    truth: Annotated[
+        Path | None,
+        typer.Option(help="Labels of the output folder's images: a COCO file or a labelled set."),
+    ] = None,
+    codebook: Annotated[
+        int | None, typer.Option(help="Codebook of the output folder; the newest by default.")
+    ] = None,
+    embedding: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Another embedding of labelled sets, as a kind or as in a config: "
+            "'{kind: timm, name: ..., model: ...}'; may be repeated."
+        ),
+    ] = None,
+    fit: Annotated[
+        str | None,
+        typer.Option(help="How classes are found, likewise: hdbscan, '{kind: linkage, ...}'."),
+    ] = None,
+    oracle: Annotated[
+        bool, typer.Option(help="The true segments as masks, or automatic masks of tiny.")
+    ] = True,
+    work: Annotated[
+        Path, typer.Option(help="Where automatic masks are written, and found by later runs.")
+    ] = Path("samseg-eval"),
+    photos: Annotated[
+        int | None, typer.Option(help="Photos per set, the first by name.", min=1)
+    ] = None,
+    segments: Annotated[
+        int, typer.Option(help="True segments per photo, the largest ones.", min=1)
+    ] = 12,
+    min_area: Annotated[
+        float, typer.Option(help="Fraction of the photo that they cover.", min=0, max=1)
+    ] = 0.002,
+    min_segments: Annotated[
+        int, typer.Option(help="True segments that a category needs.", min=1)
+    ] = 8,
+    draws: Annotated[
+        int, typer.Option(help="Fits to 70 % of the photos, for stability and new photos.", min=0)
+    ] = 10,
+    resamples: Annotated[
+        int, typer.Option(help="Bootstrap resamples of the photos.", min=0)
+    ] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of draws and resamples.", min=0)] = 0,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write everything to this file.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw the classes of the last row against the categories.")
+    ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print Markdown tables instead.")
+    ] = False,
+) -> int:
+    """Compare classes found without labels with the labels: embeddings, fits, whole folders."""
+    import yaml
+    from rich.console import Console
+
+    from samseg.lab.evaluation.classes import report
+    from samseg.lab.evaluation.classes.evaluate import evaluate, evaluate_output
+    from samseg.lab.evaluation.classes.record import Protocol
+    from samseg.lab.evaluation.classes.rows import Compared
+
+    def settings(text: str) -> Any:
+        try:
+            found = yaml.safe_load(text)
+        except yaml.YAMLError as e:
+            raise ConfigError(f"{text!r} is not valid YAML: {e}") from e
+        return {"kind": found} if isinstance(found, str) else found
+
+    tree: dict[str, Any] = {"embeddings": [settings(e) for e in embedding or ()]}
+    compared = configs.parse_as(
+        Compared, tree if fit is None else tree | {"fit": settings(fit)}, (), "command line"
+    )
+    protocol = Protocol(
+        photos=photos,
+        segments=segments,
+        min_area=min_area,
+        min_segments=min_segments,
+        draws=draws,
+        resamples=resamples,
+        seed=seed,
+    )
+    progress = for_terminal()
+    if truth is None:
+        kept = None if oracle else work
+        record = evaluate([Path(s) for s in sources], compared, protocol, progress, kept, picture)
+    elif len(sources) == 1:
+        record = evaluate_output(sources[0], truth, codebook, compared, protocol, progress, picture)
+    else:
+        raise ConfigError(f"--truth has the labels of one output folder, got {len(sources)}")
+    if json_file is not None:
+        json_file.write_text(record.model_dump_json(indent=2), encoding="utf-8")
+    if markdown:
+        typer.echo(report.markdown(record))
+        return 0
+    Console(stderr=True).print(*report.tables(record), sep="\n")
+    ami = {s.name: {row.name: row.free.ami for row in s.rows} for s in record.sets}
+    typer.echo(json.dumps({"samseg": "eval classes", "exit": 0, "ami": ami}))
     return 0
 
 
