@@ -349,13 +349,18 @@ def classes(
         seed=seed,
     )
     progress = for_terminal()
+    if truth is not None and len(sources) != 1:
+        raise ConfigError(f"--truth has the labels of one output folder, got {len(sources)}")
+    if truth is not None and embedding:
+        raise ConfigError(
+            "--embedding is for labelled sets; of an output folder, all embeddings that it has are "
+            "compared, and `samseg describe` adds others"
+        )
     if truth is None:
         kept = None if oracle else work
         record = evaluate([Path(s) for s in sources], compared, protocol, progress, kept, picture)
-    elif len(sources) == 1:
-        record = evaluate_output(sources[0], truth, codebook, compared, protocol, progress, picture)
     else:
-        raise ConfigError(f"--truth has the labels of one output folder, got {len(sources)}")
+        record = evaluate_output(sources[0], truth, codebook, compared, protocol, progress, picture)
     if json_file is not None:
         json_file.write_text(record.model_dump_json(indent=2), encoding="utf-8")
     if markdown:

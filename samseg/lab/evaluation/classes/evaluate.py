@@ -104,8 +104,9 @@ def _of_output(
     if found.missing:
         first = ", ".join(found.missing[:5])
         progress.note(
-            f"{len(found.missing)} of {len(truth.photos)} photos of {truth.name} are no images of "
-            f"{output.uri} and are left out: {first}{', ...' if len(found.missing) > 5 else ''}"
+            f"{len(found.missing)} of {len(truth.photos)} photos of {truth.name} are left out, "
+            f"because {output.uri} has no such image, or no classes for it yet: {first}"
+            + (", ..." if len(found.missing) > 5 else "")
         )
     return of_output(found, truth, compared, progress)
 

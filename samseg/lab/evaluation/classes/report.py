@@ -68,9 +68,10 @@ def _protocol(record: Evaluation) -> str:
     return (
         f"Categories with {used.min_segments} true segments or more, of the {used.segments} "
         f"largest over {used.min_area:.1%} of each photo. Noise is one class in AMI, ARI and "
-        f"V-measure. In brackets 95 % intervals: 1.96 standard errors of {used.resamples} "
-        f"bootstrap resamples of the photos, classes unchanged. Mean ± standard deviation of {used.draws} "
-        f"fits to random {used.share:.0%} of the photos; new photos are the others. Seed {used.seed}."
+        "V-measure. In brackets 95 % intervals: 1.96 standard errors of "
+        f"{used.resamples} bootstrap resamples of the photos, classes unchanged. Mean ± standard "
+        f"deviation of {used.draws} fits to random {used.share:.0%} of the photos; new photos are "
+        f"the others. Seed {used.seed}."
     )
 
 
