@@ -7,16 +7,18 @@ AMI and ARI are 0 for chance, and all are 1 for perfect agreement.
 import numpy as np
 from numpy.typing import NDArray
 
+from samseg.lab.evaluation.classes import semantic
 from samseg.lab.evaluation.classes.record import Agreement
-from samseg.types import NOISE
+from samseg.types import NOISE, Int64
 
 
-def agreement(codes: NDArray[np.integer], labels: NDArray[np.integer]) -> Agreement:
+def agreement(codes: NDArray[np.integer], labels: NDArray[np.integer], pixels: Int64) -> Agreement:
     """Compare the classes of n masks with their categories.
 
     Args:
         codes: (n,) the category of each mask, n > 0.
         labels: (n,) the class of each mask, or -1 for noise.
+        pixels: (k + 1, categories) int64; see `semantic.pixel_tables`.
     """
     from sklearn.metrics import adjusted_rand_score, v_measure_score
     from sklearn.metrics.cluster import contingency_matrix
@@ -34,6 +36,8 @@ def agreement(codes: NDArray[np.integer], labels: NDArray[np.integer]) -> Agreem
         v_measure=float(v_measure_score(codes, labels)),
         purity=purity,
         accuracy=accuracy(codes, labels),
+        miou=semantic.mean_iou(pixels),
+        miou_shared=semantic.shared(pixels),
     )
 
 

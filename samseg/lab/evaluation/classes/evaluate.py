@@ -6,8 +6,9 @@ from pathlib import Path
 from samseg.errors import ConfigError
 from samseg.lab.evaluation.classes.automatic import segmented
 from samseg.lab.evaluation.classes.coco_truth import CocoTruth
+from samseg.lab.evaluation.classes.evaluated import Evaluated
 from samseg.lab.evaluation.classes.measure import fitted, score
-from samseg.lab.evaluation.classes.oracle import Evaluated, true_masks, with_oracle
+from samseg.lab.evaluation.classes.oracle import true_masks, with_oracle
 from samseg.lab.evaluation.classes.output_masks import of_output, read_masks
 from samseg.lab.evaluation.classes.picture import write_picture
 from samseg.lab.evaluation.classes.record import Evaluation, Protocol, SetScores

@@ -1,21 +1,22 @@
 """Scores of rows on the masks of one set or output folder."""
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from samseg.clustering.transform import Transform
 from samseg.lab.evaluation.classes import semantic
 from samseg.lab.evaluation.classes.agreement import accuracy, agreement, ami
+from samseg.lab.evaluation.classes.evaluated import Evaluated
 from samseg.lab.evaluation.classes.labelled_masks import RARE, UNMATCHED, LabelledMasks
-from samseg.lab.evaluation.classes.oracle import Evaluated
 from samseg.lab.evaluation.classes.record import (
     Interval,
     Protocol,
     Redrawn,
     RowScores,
-    Semantic,
     SetScores,
 )
 from samseg.lab.evaluation.classes.resampling import interval, parts
@@ -23,6 +24,13 @@ from samseg.lab.evaluation.classes.rows import Row
 from samseg.lab.evaluation.neighbours import neighbour_hits
 from samseg.progress import Progress, duration
 from samseg.types import NOISE, Bool, Int32, Int64
+
+
+class Labelings(NamedTuple):
+    """The same of the classes that a fit finds, and of k-means at the true number of classes."""
+
+    free: Int64
+    true_k: Int64
 
 
 def score(
@@ -40,11 +48,16 @@ def score(
     masks, rows = evaluated.masks, evaluated.rows
     progress.start(evaluated.name, len(rows), "rows")
     true = np.maximum(masks.codes, NOISE)
-    *tables, best = semantic.pixel_tables(masks, [*map(numbered, class_ids), true])
+    labelings = [
+        Labelings(numbered(ids), numbered(row.of_true_k(masks)))
+        for row, ids in zip(rows, class_ids, strict=True)
+    ]
+    *tables, best = semantic.pixel_tables(masks, [*itertools.chain(*labelings), true])
     scored = []
-    for done, (row, ids, table) in enumerate(zip(rows, class_ids, tables, strict=True)):
+    for done, (row, labels) in enumerate(zip(rows, labelings, strict=True)):
         progress.update(done, row.name)
-        scored.append(_score_row(masks, row, ids, table, protocol))
+        pixels = Labelings(*tables[2 * done : 2 * done + 2])
+        scored.append(_score_row(masks, row, labels, pixels, protocol))
     seconds = time.perf_counter() - began
     progress.finish(f"{len(rows)} rows, {masks.known.sum()} masks, {duration(seconds)}")
     return SetScores(
@@ -79,25 +92,26 @@ def numbered(class_ids: Int32) -> Int64:
 
 
 def _score_row(
-    masks: LabelledMasks, row: Row, class_ids: Int32, table: Int64, protocol: Protocol
+    masks: LabelledMasks, row: Row, labels: Labelings, pixels: Labelings, protocol: Protocol
 ) -> RowScores:
     known = masks.known
     codes, photos = masks.codes[known], masks.photos[known]
-    labels = class_ids[known].astype(np.int64)
     hits = None
     if len(np.unique(photos)) > 1:
         points, _ = Transform.fit(row.vectors, row.clusters.center).apply(row.vectors)
         hits = neighbour_hits(points[known], codes, photos)
-    summed = table.sum(axis=0)
+    free, true_k = (
+        agreement(codes, each[known], table.sum(axis=0))
+        for each, table in zip(labels, pixels, strict=True)
+    )
     return RowScores(
         name=row.name,
         fit=row.clusters.of_fit(),
-        free=agreement(codes, labels),
-        true_k=agreement(codes, row.of_true_k(masks)[known]),
-        semantic=Semantic(one_to_one=semantic.mean_iou(summed), shared=semantic.shared(summed)),
+        free=free,
+        true_k=true_k,
         neighbours=None if hits is None else float(hits.mean()),
         redrawn=_redrawn(masks, row, protocol),
-        intervals=_intervals(codes, labels, photos, hits, table, protocol),
+        intervals=_intervals(codes, labels.free[known], photos, hits, pixels.free, protocol),
     )
 
 

@@ -1,52 +1,19 @@
 """True segments of a labelled set and their embeddings: evaluation with a mask oracle."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
-
 import numpy as np
 
 from samseg.features import Embedder, FeatureNetwork, SamEmbedding
-from samseg.lab.evaluation.classes.colour_box import NUMBERS, colour_box, standardised
+from samseg.lab.evaluation.classes.colour_box import NUMBERS, colour_box
+from samseg.lab.evaluation.classes.evaluated import Evaluated
 from samseg.lab.evaluation.classes.labelled_masks import LabelledMasks, PhotoMasks
 from samseg.lab.evaluation.classes.record import Protocol
-from samseg.lab.evaluation.classes.rows import (
-    COLOUR_BOX,
-    SEED,
-    SEED_CLUSTERS,
-    SEED_EMBEDDING,
-    Compared,
-    Row,
-)
+from samseg.lab.evaluation.classes.rows import SEED, SEED_EMBEDDING, Compared, rows_of
 from samseg.lab.evaluation.classes.truth import LabelledTruth, common_categories
 from samseg.lab.labelled import LabelledSet
 from samseg.masks.painting import dense
 from samseg.pooling import Coverage
 from samseg.progress import Progress
 from samseg.types import Features, Float32, Pixels
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Evaluated:
-    """Masks with categories, and what is compared on them.
-
-    Attributes:
-        name: of the set, or address of the output folder.
-        kind: where the masks come from.
-        masks: the masks.
-        rows: what is compared.
-        pixels: reads a photo by its name.
-        merged: groups of categories that count as one.
-        missing: photos of the labels that the output folder lacks.
-    """
-
-    name: str
-    kind: Literal["true segments", "automatic masks"]
-    masks: LabelledMasks
-    rows: tuple[Row, ...]
-    pixels: Callable[[str], Pixels]
-    merged: tuple[tuple[str, ...], ...] = ()
-    missing: tuple[str, ...] = ()
 
 
 def true_masks(labelled: LabelledSet, protocol: Protocol, progress: Progress) -> LabelledMasks:
@@ -111,25 +78,6 @@ def with_oracle(
         pixels=lambda photo: labelled.read(photo).pixels,
         merged=LabelledTruth(labelled).merged,
     )
-
-
-def rows_of(
-    vectors: dict[str, Float32], numbers: Float32 | None, compared: Compared
-) -> tuple[Row, ...]:
-    """Return the rows to compare: the seed's recipe and the baseline first, then embeddings.
-
-    Args:
-        vectors: embeddings by name; the one named `SEED` is clustered by its settings.
-        numbers: (n, 13) float32 of `colour_box`, or None without pixels.
-        compared: the fit.
-    """
-    rows = []
-    if SEED in vectors:
-        rows.append(Row(SEED, SEED_CLUSTERS, vectors[SEED]))
-    if numbers is not None:
-        rows.append(Row(COLOUR_BOX, compared.clusters, standardised(numbers)))
-    rows += [Row(n, compared.clusters, found) for n, found in vectors.items() if n != SEED]
-    return tuple(rows)
 
 
 class LastFeatures:

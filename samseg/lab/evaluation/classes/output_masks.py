@@ -15,10 +15,10 @@ from samseg.clustering.settings import ClusterSettings
 from samseg.errors import CodebookError, ConfigError, ImageError
 from samseg.features import SAM_COLUMN
 from samseg.lab.evaluation.classes.colour_box import NUMBERS, colour_box
+from samseg.lab.evaluation.classes.evaluated import Evaluated
 from samseg.lab.evaluation.classes.labelled_masks import LabelledMasks, PhotoMasks
-from samseg.lab.evaluation.classes.oracle import Evaluated, rows_of
 from samseg.lab.evaluation.classes.record import Protocol
-from samseg.lab.evaluation.classes.rows import SEED, SEED_EMBEDDING, Compared, Row
+from samseg.lab.evaluation.classes.rows import SEED, SEED_EMBEDDING, Compared, Row, rows_of
 from samseg.lab.evaluation.classes.truth import TrueSegments, Truth, common_categories
 from samseg.output import Output
 from samseg.progress import Progress

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from samseg.clustering.transform import Transform
-from samseg.lab.evaluation.classes.oracle import Evaluated
+from samseg.lab.evaluation.classes.evaluated import Evaluated
 from samseg.lab.evaluation.classes.rows import Row
 from samseg.types import NOISE, Float32, Int32, Int64, Pixels
 from samseg.views.crops import exemplar

@@ -44,6 +44,10 @@ class Agreement(Spec):
             there is no class.
         accuracy: fraction of the masks that are right if each class is given at most one category
             and each category one class, in the best way. Noise is wrong.
+        miou: mean intersection over union of label maps drawn from the masks, over the categories,
+            where classes are given categories in the same way, by pixels.
+        miou_shared: the same where each class is given the category of most of its pixels, so that
+            several classes can share one.
     """
 
     classes: int
@@ -53,18 +57,8 @@ class Agreement(Spec):
     v_measure: float
     purity: float | None
     accuracy: float
-
-
-class Semantic(Spec):
-    """Mean intersection over union of label maps drawn from masks, over the categories.
-
-    Attributes:
-        one_to_one: each class is given at most one category and each category one class.
-        shared: each class is given the category that most of its pixels have.
-    """
-
-    one_to_one: float
-    shared: float
+    miou: float
+    miou_shared: float
 
 
 class Redrawn(Spec):
@@ -100,18 +94,16 @@ class RowScores(Spec):
         fit: settings of the fit, as stored in a codebook.
         free: agreement of the classes that the fit finds.
         true_k: agreement of k-means with as many classes as there are categories.
-        semantic: label maps of the classes that the fit finds.
         neighbours: fraction of the masks whose category is the majority among the 5 nearest masks
             of other photos; None with a single photo.
         redrawn: classes fitted to some of the photos; None without draws.
-        intervals: by measure: `ami`, `accuracy`, `miou` (one to one) and `neighbours`.
+        intervals: by measure: `ami`, `accuracy`, `miou` and `neighbours`.
     """
 
     name: str
     fit: dict[str, Any]
     free: Agreement
     true_k: Agreement
-    semantic: Semantic
     neighbours: float | None
     redrawn: Redrawn | None
     intervals: dict[str, Interval]

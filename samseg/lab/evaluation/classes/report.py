@@ -96,14 +96,16 @@ _MEASURES: dict[str, Callable[[RowScores], str]] = {
     "V-measure": lambda r: _number(r.free.v_measure),
     "purity": lambda r: _number(r.free.purity),
     "accuracy, one to one": lambda r: _with_interval(r.free.accuracy, r.intervals.get("accuracy")),
-    "mIoU, one to one": lambda r: _with_interval(r.semantic.one_to_one, r.intervals.get("miou")),
-    "mIoU, categories shared by classes": lambda r: _number(r.semantic.shared),
-    "k-means at the true k: AMI / accuracy": lambda r: (
-        f"{_number(r.true_k.ami)} / {_number(r.true_k.accuracy)}"
-    ),
+    "mIoU, one to one": lambda r: _with_interval(r.free.miou, r.intervals.get("miou")),
+    "mIoU, categories shared by classes": lambda r: _number(r.free.miou_shared),
     "5 neighbours of other photos": lambda r: _with_interval(
         r.neighbours, r.intervals.get("neighbours")
     ),
+    "k-means, true k: AMI / ARI": lambda r: f"{r.true_k.ami:.3f} / {r.true_k.ari:.3f}",
+    "k-means, true k: V-measure / purity": lambda r: (
+        f"{r.true_k.v_measure:.3f} / {_number(r.true_k.purity)}"
+    ),
+    "k-means, true k: accuracy / mIoU": lambda r: f"{r.true_k.accuracy:.3f} / {r.true_k.miou:.3f}",
     "part of the photos: AMI": _redrawn(lambda d: f"{d.ami:.3f} ± {d.ami_sd:.3f}"),
     "new photos: AMI": _redrawn(lambda d: f"{d.new_ami:.3f} ± {d.new_ami_sd:.3f}"),
     "new photos: coverage": _redrawn(lambda d: _number(d.new_coverage)),

@@ -16,6 +16,7 @@ from samseg.clustering.levels import LeftOut
 from samseg.clustering.sample import FitSample
 from samseg.clustering.settings import ClusterSettings
 from samseg.features import EfficientNetLite0Embedding, NamedEmbedding, SamEmbedding
+from samseg.lab.evaluation.classes.colour_box import standardised
 from samseg.lab.evaluation.classes.labelled_masks import LabelledMasks
 from samseg.pooling import MaskMean
 from samseg.spec import Spec
@@ -85,6 +86,25 @@ class Row:
         clusters = ClusterSettings(fit=means, center=self.clusters.center)
         codebook = fit_codebook(masks, np.arange(len(masks)), self.vectors, clusters)
         return codebook.assign(self.vectors).class_ids
+
+
+def rows_of(
+    vectors: dict[str, Float32], numbers: Float32 | None, compared: Compared
+) -> tuple[Row, ...]:
+    """Return the rows to compare: the seed's recipe and the baseline first, then embeddings.
+
+    Args:
+        vectors: embeddings by name; the one named `SEED` is clustered by its settings.
+        numbers: (n, 13) float32 of `colour_box`, or None without pixels.
+        compared: the fit.
+    """
+    rows = []
+    if SEED in vectors:
+        rows.append(Row(SEED, SEED_CLUSTERS, vectors[SEED]))
+    if numbers is not None:
+        rows.append(Row(COLOUR_BOX, compared.clusters, standardised(numbers)))
+    rows += [Row(n, compared.clusters, found) for n, found in vectors.items() if n != SEED]
+    return tuple(rows)
 
 
 def fit_codebook(
