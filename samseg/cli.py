@@ -297,7 +297,7 @@ def classes(
         int, typer.Option(help="True segments per photo, the largest ones.", min=1)
     ] = 12,
     min_area: Annotated[
-        float, typer.Option(help="Fraction of the photo that they cover.", min=0, max=1)
+        float, typer.Option(help="Fraction of the photo that they cover.", min=0, max=0.999)
     ] = 0.002,
     min_segments: Annotated[
         int, typer.Option(help="True segments that a category needs.", min=1)

@@ -10,7 +10,7 @@ from samseg.lab.evaluation.classes.evaluated import Evaluated
 from samseg.lab.evaluation.classes.measure import fitted, score
 from samseg.lab.evaluation.classes.oracle import true_masks, with_oracle
 from samseg.lab.evaluation.classes.output_masks import of_output, read_masks
-from samseg.lab.evaluation.classes.picture import write_picture
+from samseg.lab.evaluation.classes.picture import check_format, write_picture
 from samseg.lab.evaluation.classes.record import Evaluation, Protocol, SetScores
 from samseg.lab.evaluation.classes.rows import Compared
 from samseg.lab.evaluation.classes.truth import LabelledTruth, Truth
@@ -42,6 +42,8 @@ def evaluate(
         ConfigError: a set is invalid, or has fewer than two categories with enough segments;
             raised before any network runs.
     """
+    if picture is not None:
+        check_format(picture)
     for folder in folders:
         if (folder / "recipe.json").is_file():
             raise ConfigError(
@@ -87,6 +89,8 @@ def evaluate_output(
         CodebookError: there is no such codebook.
         ConfigError: the labels are invalid, or do not match the images.
     """
+    if picture is not None:
+        check_format(picture)
     output = Output.existing(uri)
     labels: Truth = LabelledTruth(LabelledSet(truth)) if truth.is_dir() else CocoTruth(truth)
     found = _of_output(output, labels, codebook, compared, protocol, progress)

@@ -7,7 +7,7 @@ from samseg.lab.evaluation.classes.colour_box import NUMBERS, colour_box
 from samseg.lab.evaluation.classes.evaluated import Evaluated
 from samseg.lab.evaluation.classes.labelled_masks import LabelledMasks, PhotoMasks
 from samseg.lab.evaluation.classes.record import Protocol
-from samseg.lab.evaluation.classes.rows import SEED, SEED_EMBEDDING, Compared, rows_of
+from samseg.lab.evaluation.classes.rows import SEED, SEED_EMBEDDING, Compared, compared_rows
 from samseg.lab.evaluation.classes.truth import LabelledTruth, common_categories
 from samseg.lab.labelled import LabelledSet
 from samseg.masks.painting import dense
@@ -74,7 +74,7 @@ def with_oracle(
         name=labelled.name,
         kind="true segments",
         masks=masks,
-        rows=rows_of(vectors, numbers, compared),
+        rows=compared_rows(vectors, numbers, compared),
         pixels=lambda photo: labelled.read(photo).pixels,
         merged=LabelledTruth(labelled).merged,
     )

@@ -18,7 +18,7 @@ from samseg.lab.evaluation.classes.colour_box import NUMBERS, colour_box
 from samseg.lab.evaluation.classes.evaluated import Evaluated
 from samseg.lab.evaluation.classes.labelled_masks import LabelledMasks, PhotoMasks
 from samseg.lab.evaluation.classes.record import Protocol
-from samseg.lab.evaluation.classes.rows import SEED, SEED_EMBEDDING, Compared, Row, rows_of
+from samseg.lab.evaluation.classes.rows import SEED, SEED_EMBEDDING, Compared, Row, compared_rows
 from samseg.lab.evaluation.classes.truth import TrueSegments, Truth, common_categories
 from samseg.output import Output
 from samseg.progress import Progress
@@ -111,12 +111,11 @@ def of_output(
     """Read the embeddings of all masks, and the classes that the folder gives them."""
     output, masks = found.output, found.masks
     vectors: dict[str, Float32] = {}
-    for name in [SEED_EMBEDDING.name, SAM_COLUMN, *output.embeddings()]:
-        recipe = output.recipe(name) if name != SAM_COLUMN else {}
-        if recipe is not None:
-            is_seed = recipe.items() >= SEED_EMBEDDING.recipe().items()
-            vectors.setdefault(SEED if is_seed else name, _vectors(found, name))
-    rows = rows_of(vectors, _numbers(found, progress), compared)
+    for name in [SAM_COLUMN, *output.embeddings()]:
+        recipe = output.recipe(name) if name != SAM_COLUMN else None
+        is_seed = recipe is not None and recipe.items() >= SEED_EMBEDDING.recipe().items()
+        vectors[SEED if is_seed else name] = _vectors(found, name)
+    rows = compared_rows(vectors, _numbers(found, progress), compared)
     if found.codebook is not None:
         manifest = output.codebook_manifest(found.codebook)
         fitted_to = str(manifest.get("embedding", SAM_COLUMN))

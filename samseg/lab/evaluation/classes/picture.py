@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from samseg.clustering.transform import Transform
+from samseg.errors import ConfigError
 from samseg.lab.evaluation.classes.evaluated import Evaluated
 from samseg.lab.evaluation.classes.rows import Row
 from samseg.types import NOISE, Float32, Int32, Int64, Pixels
@@ -57,6 +58,18 @@ class Confusion:
         drawn = np.append(drawn, np.flatnonzero(ids == NOISE))
         left_out = len(found) - len(largest)
         return cls(ids[drawn].astype(np.int64), order, counts[drawn], left_out)
+
+
+def check_format(path: Path) -> None:
+    """Check that an image can be written to a path.
+
+    Raises:
+        ConfigError: its suffix is of no image format, or its folder does not exist.
+    """
+    if path.suffix.lower() not in Image.registered_extensions():
+        raise ConfigError(f"--picture {path} has no suffix of an image format; use .png or .jpg")
+    if not path.parent.is_dir():
+        raise ConfigError(f"--picture {path}: there is no folder {path.parent}; create it first")
 
 
 def write_picture(evaluated: Evaluated, row: Row, class_ids: Int32, path: Path) -> None:

@@ -88,7 +88,7 @@ class Row:
         return codebook.assign(self.vectors).class_ids
 
 
-def rows_of(
+def compared_rows(
     vectors: dict[str, Float32], numbers: Float32 | None, compared: Compared
 ) -> tuple[Row, ...]:
     """Return the rows to compare: the seed's recipe and the baseline first, then embeddings.

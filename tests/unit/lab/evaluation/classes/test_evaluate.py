@@ -158,6 +158,8 @@ def test_mistakes_with_an_output_folder(capsys, drawn, work, tmp_path, options, 
         ("--fit", "{kind: linkage, treshold: 1}", "did you mean 'threshold'"),
         ("--embedding", "{kind: [", "is not valid YAML"),
         ("--min-segments", "7", "two categories or more"),
+        ("--picture", "classes.txt", "has no suffix of an image format"),
+        ("--picture", "no/such/classes.png", "there is no folder no/such"),
     ],
 )
 def test_mistakes_with_a_set(capsys, drawn, option, value, message):
