@@ -1,4 +1,4 @@
-"""Agreement of classes with true categories, from their contingency table.
+"""ClassAgreement of classes with true categories, from their contingency table.
 
 AMI: Vinh, Epps, Bailey, 2010; ARI: Hubert, Arabie, 1985; V-measure: Rosenberg, Hirschberg, 2007.
 AMI and ARI are 0 for chance, and all are 1 for perfect agreement.
@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samseg.lab.evaluation.classes import semantic
-from samseg.lab.evaluation.classes.record import Agreement
+from samseg.lab.evaluation.classes.record import ClassAgreement
 from samseg.types import NOISE, Int64
 
 
-def agreement(codes: NDArray[np.integer], labels: NDArray[np.integer], pixels: Int64) -> Agreement:
+def agreement(
+    codes: NDArray[np.integer], labels: NDArray[np.integer], pixels: Int64
+) -> ClassAgreement:
     """Compare the classes of n masks with their categories.
 
     Args:
@@ -28,7 +30,7 @@ def agreement(codes: NDArray[np.integer], labels: NDArray[np.integer], pixels: I
     if inside.any():
         table = contingency_matrix(labels[inside], codes[inside], sparse=True)
         purity = float(table.max(axis=1).sum() / table.sum())
-    return Agreement(
+    return ClassAgreement(
         classes=len(np.unique(labels[inside])),
         coverage=float(inside.mean()),
         ami=ami(codes, labels),

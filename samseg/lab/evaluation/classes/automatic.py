@@ -7,7 +7,7 @@ import torch
 
 from samseg.config import Config
 from samseg.engine import Local
-from samseg.lab.evaluation.classes.record import Protocol
+from samseg.lab.evaluation.classes.record import ClassProtocol
 from samseg.lab.evaluation.classes.rows import SEED_EMBEDDING, Compared
 from samseg.lab.labelled import LabelledSet
 from samseg.nightly import Night
@@ -20,7 +20,11 @@ POINTS_PER_SIDE = 16
 
 
 def segmented(
-    labelled: LabelledSet, compared: Compared, work: Path, protocol: Protocol, progress: Progress
+    labelled: LabelledSet,
+    compared: Compared,
+    work: Path,
+    protocol: ClassProtocol,
+    progress: Progress,
 ) -> Output:
     """Segment and embed the photos of a set with the shipped model, `tiny`.
 

@@ -45,7 +45,7 @@ class CocoTruth:
         self.photos = sorted(self._ids)
 
     def read(self, photo: str) -> TrueSegments:
-        """See `Truth.read`."""
+        """See `LabelSource.read`."""
         image = self._images[self._ids[photo]]
         try:
             size = (int(image["height"]), int(image["width"]))

@@ -11,9 +11,9 @@ from samseg.lab.evaluation.classes.measure import fitted, score
 from samseg.lab.evaluation.classes.oracle import true_masks, with_oracle
 from samseg.lab.evaluation.classes.output_masks import of_output, read_masks
 from samseg.lab.evaluation.classes.picture import check_format, write_picture
-from samseg.lab.evaluation.classes.record import Evaluation, Protocol, SetScores
+from samseg.lab.evaluation.classes.record import ClassEvaluation, ClassProtocol, ClassScores
 from samseg.lab.evaluation.classes.rows import Compared
-from samseg.lab.evaluation.classes.truth import LabelledTruth, Truth
+from samseg.lab.evaluation.classes.truth import LabelledTruth, LabelSource
 from samseg.lab.labelled import LabelledSet
 from samseg.output import Output
 from samseg.progress import Progress
@@ -22,11 +22,11 @@ from samseg.progress import Progress
 def evaluate(
     folders: Sequence[Path],
     compared: Compared,
-    protocol: Protocol,
+    protocol: ClassProtocol,
     progress: Progress,
     work: Path | None = None,
     picture: Path | None = None,
-) -> Evaluation:
+) -> ClassEvaluation:
     """Evaluate classes on labelled sets.
 
     Args:
@@ -62,7 +62,7 @@ def evaluate(
         if picture is not None and len(sets) > 1:
             path = picture.with_stem(f"{picture.stem}-{labelled.folder.resolve().name}")
         scores.append(_scored(found, protocol, progress, path))
-    return Evaluation(protocol=protocol, sets=tuple(scores))
+    return ClassEvaluation(protocol=protocol, sets=tuple(scores))
 
 
 def evaluate_output(
@@ -70,10 +70,10 @@ def evaluate_output(
     truth: Path,
     codebook: int | None,
     compared: Compared,
-    protocol: Protocol,
+    protocol: ClassProtocol,
     progress: Progress,
     picture: Path | None = None,
-) -> Evaluation:
+) -> ClassEvaluation:
     """Evaluate the classes and embeddings of an output folder.
 
     Args:
@@ -92,17 +92,17 @@ def evaluate_output(
     if picture is not None:
         check_format(picture)
     output = Output.existing(uri)
-    labels: Truth = LabelledTruth(LabelledSet(truth)) if truth.is_dir() else CocoTruth(truth)
+    labels: LabelSource = LabelledTruth(LabelledSet(truth)) if truth.is_dir() else CocoTruth(truth)
     found = _of_output(output, labels, codebook, compared, protocol, progress)
-    return Evaluation(protocol=protocol, sets=(_scored(found, protocol, progress, picture),))
+    return ClassEvaluation(protocol=protocol, sets=(_scored(found, protocol, progress, picture),))
 
 
 def _of_output(
     output: Output,
-    truth: Truth,
+    truth: LabelSource,
     codebook: int | None,
     compared: Compared,
-    protocol: Protocol,
+    protocol: ClassProtocol,
     progress: Progress,
 ) -> Evaluated:
     found = read_masks(output, truth, codebook, protocol)
@@ -117,8 +117,8 @@ def _of_output(
 
 
 def _scored(
-    found: Evaluated, protocol: Protocol, progress: Progress, picture: Path | None
-) -> SetScores:
+    found: Evaluated, protocol: ClassProtocol, progress: Progress, picture: Path | None
+) -> ClassScores:
     class_ids = [fitted(found.masks, row) for row in found.rows]
     scores = score(found, class_ids, protocol, progress)
     if picture is not None:

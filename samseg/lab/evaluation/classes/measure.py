@@ -13,11 +13,11 @@ from samseg.lab.evaluation.classes.agreement import accuracy, agreement, ami
 from samseg.lab.evaluation.classes.evaluated import Evaluated
 from samseg.lab.evaluation.classes.labelled_masks import RARE, UNMATCHED, LabelledMasks
 from samseg.lab.evaluation.classes.record import (
+    ClassProtocol,
+    ClassScores,
     Interval,
-    Protocol,
     Redrawn,
     RowScores,
-    SetScores,
 )
 from samseg.lab.evaluation.classes.resampling import interval, parts
 from samseg.lab.evaluation.classes.rows import Row
@@ -34,8 +34,8 @@ class Labelings(NamedTuple):
 
 
 def score(
-    evaluated: Evaluated, class_ids: Sequence[Int32], protocol: Protocol, progress: Progress
-) -> SetScores:
+    evaluated: Evaluated, class_ids: Sequence[Int32], protocol: ClassProtocol, progress: Progress
+) -> ClassScores:
     """Score every row of a set or an output folder.
 
     Args:
@@ -60,7 +60,7 @@ def score(
         scored.append(_score_row(masks, row, labels, pixels, protocol))
     seconds = time.perf_counter() - began
     progress.finish(f"{len(rows)} rows, {masks.known.sum()} masks, {duration(seconds)}")
-    return SetScores(
+    return ClassScores(
         name=evaluated.name,
         masks=evaluated.kind,
         photos=len(masks.rows_of),
@@ -92,7 +92,7 @@ def numbered(class_ids: Int32) -> Int64:
 
 
 def _score_row(
-    masks: LabelledMasks, row: Row, labels: Labelings, pixels: Labelings, protocol: Protocol
+    masks: LabelledMasks, row: Row, labels: Labelings, pixels: Labelings, protocol: ClassProtocol
 ) -> RowScores:
     known = masks.known
     codes, photos = masks.codes[known], masks.photos[known]
@@ -121,7 +121,7 @@ def _intervals(
     photos: np.ndarray,
     hits: Bool | None,
     table: Int64,
-    protocol: Protocol,
+    protocol: ClassProtocol,
 ) -> dict[str, Interval]:
     names, group = np.unique(photos, return_inverse=True)
     rows_of = [np.flatnonzero(group == number) for number in range(len(names))]
@@ -140,7 +140,7 @@ def _intervals(
     return {name: each for name, each in found.items() if each is not None}
 
 
-def _redrawn(masks: LabelledMasks, row: Row, protocol: Protocol) -> Redrawn | None:
+def _redrawn(masks: LabelledMasks, row: Row, protocol: ClassProtocol) -> Redrawn | None:
     photos = list(masks.rows_of)
     if len(photos) < 2 or not protocol.draws:
         return None

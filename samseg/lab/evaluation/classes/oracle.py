@@ -6,7 +6,7 @@ from samseg.features import Embedder, FeatureNetwork, SamEmbedding
 from samseg.lab.evaluation.classes.colour_box import NUMBERS, colour_box
 from samseg.lab.evaluation.classes.evaluated import Evaluated
 from samseg.lab.evaluation.classes.labelled_masks import LabelledMasks, PhotoMasks
-from samseg.lab.evaluation.classes.record import Protocol
+from samseg.lab.evaluation.classes.record import ClassProtocol
 from samseg.lab.evaluation.classes.rows import SEED, SEED_EMBEDDING, Compared, compared_rows
 from samseg.lab.evaluation.classes.truth import LabelledTruth, common_categories
 from samseg.lab.labelled import LabelledSet
@@ -16,7 +16,7 @@ from samseg.progress import Progress
 from samseg.types import Features, Float32, Pixels
 
 
-def true_masks(labelled: LabelledSet, protocol: Protocol, progress: Progress) -> LabelledMasks:
+def true_masks(labelled: LabelledSet, protocol: ClassProtocol, progress: Progress) -> LabelledMasks:
     """Choose the true segments of a set.
 
     Raises:
@@ -46,7 +46,7 @@ def with_oracle(
     labelled: LabelledSet, masks: LabelledMasks, compared: Compared, progress: Progress
 ) -> Evaluated:
     """Embed true segments, as the embed stage does with the masks of a shard."""
-    sam = LastFeatures(SamEmbedding().load("cpu"))
+    sam = EncodedOnce(SamEmbedding().load("cpu"))
     embedders = {
         SEED: Embedder(SEED, sam, SEED_EMBEDDING.pooling),
         "sam": Embedder("sam", sam, Coverage()),
@@ -80,7 +80,7 @@ def with_oracle(
     )
 
 
-class LastFeatures:
+class EncodedOnce:
     """A network that encodes an image once, however many poolings follow."""
 
     def __init__(self, network: FeatureNetwork):

@@ -17,9 +17,9 @@ from samseg.features import SAM_COLUMN
 from samseg.lab.evaluation.classes.colour_box import NUMBERS, colour_box
 from samseg.lab.evaluation.classes.evaluated import Evaluated
 from samseg.lab.evaluation.classes.labelled_masks import LabelledMasks, PhotoMasks
-from samseg.lab.evaluation.classes.record import Protocol
+from samseg.lab.evaluation.classes.record import ClassProtocol
 from samseg.lab.evaluation.classes.rows import SEED, SEED_EMBEDDING, Compared, Row, compared_rows
-from samseg.lab.evaluation.classes.truth import TrueSegments, Truth, common_categories
+from samseg.lab.evaluation.classes.truth import LabelSource, TrueSegments, common_categories
 from samseg.output import Output
 from samseg.progress import Progress
 from samseg.readers import fetch
@@ -50,7 +50,7 @@ class OutputMasks:
 
 
 def read_masks(
-    output: Output, truth: Truth, codebook: int | None, protocol: Protocol
+    output: Output, truth: LabelSource, codebook: int | None, protocol: ClassProtocol
 ) -> OutputMasks:
     """Read the masks of the images that have labels, and match them with the true segments.
 
@@ -106,7 +106,7 @@ def read_masks(
 
 
 def of_output(
-    found: OutputMasks, truth: Truth, compared: Compared, progress: Progress
+    found: OutputMasks, truth: LabelSource, compared: Compared, progress: Progress
 ) -> Evaluated:
     """Read the embeddings of all masks, and the classes that the folder gives them."""
     output, masks = found.output, found.masks

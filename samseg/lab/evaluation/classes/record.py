@@ -7,7 +7,7 @@ from pydantic import Field
 from samseg.spec import Spec
 
 
-class Protocol(Spec):
+class ClassProtocol(Spec):
     """What is evaluated, and how often.
 
     Attributes:
@@ -31,8 +31,8 @@ class Protocol(Spec):
     seed: int = Field(default=0, ge=0)
 
 
-class Agreement(Spec):
-    """Agreement of classes with true categories, over the masks that have a category.
+class ClassAgreement(Spec):
+    """ClassAgreement of classes with true categories, over the masks that have a category.
 
     Attributes:
         classes: number of classes found.
@@ -102,14 +102,14 @@ class RowScores(Spec):
 
     name: str
     fit: dict[str, Any]
-    free: Agreement
-    true_k: Agreement
+    free: ClassAgreement
+    true_k: ClassAgreement
     neighbours: float | None
     redrawn: Redrawn | None
     intervals: dict[str, Interval]
 
 
-class SetScores(Spec):
+class ClassScores(Spec):
     """Scores on one labelled set or output folder.
 
     Attributes:
@@ -141,7 +141,7 @@ class SetScores(Spec):
     seconds: float
 
 
-class Evaluation(Spec):
+class ClassEvaluation(Spec):
     """One run of `samseg eval classes`.
 
     Attributes:
@@ -151,5 +151,5 @@ class Evaluation(Spec):
     """
 
     version: Literal[1] = 1
-    protocol: Protocol
-    sets: tuple[SetScores, ...]
+    protocol: ClassProtocol
+    sets: tuple[ClassScores, ...]

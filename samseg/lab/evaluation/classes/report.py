@@ -5,12 +5,18 @@ from collections.abc import Callable, Iterator
 from rich.console import RenderableType
 from rich.table import Table
 
-from samseg.lab.evaluation.classes.record import Evaluation, Interval, Redrawn, RowScores, SetScores
+from samseg.lab.evaluation.classes.record import (
+    ClassEvaluation,
+    ClassScores,
+    Interval,
+    Redrawn,
+    RowScores,
+)
 
 _NONE = "-"
 
 
-def tables(record: Evaluation) -> Iterator[RenderableType]:
+def tables(record: ClassEvaluation) -> Iterator[RenderableType]:
     """Yield a table per set, with a column per row of the record, and notes."""
     for scores in record.sets:
         table = Table(title=_title(scores), title_justify="left")
@@ -24,7 +30,7 @@ def tables(record: Evaluation) -> Iterator[RenderableType]:
     yield _protocol(record)
 
 
-def markdown(record: Evaluation) -> str:
+def markdown(record: ClassEvaluation) -> str:
     """Return the same as Markdown."""
     blocks = []
     for scores in record.sets:
@@ -35,21 +41,21 @@ def markdown(record: Evaluation) -> str:
     return "\n\n".join([*blocks, _protocol(record)])
 
 
-def _lines(scores: SetScores) -> Iterator[tuple[str, list[str]]]:
+def _lines(scores: ClassScores) -> Iterator[tuple[str, list[str]]]:
     for measure, show in _MEASURES.items():
         cells = [show(row) for row in scores.rows]
         if set(cells) != {_NONE}:
             yield measure, cells
 
 
-def _title(scores: SetScores) -> str:
+def _title(scores: ClassScores) -> str:
     return (
         f"{scores.name}, {scores.masks}: {scores.evaluated} masks of {scores.photos} photos, "
         f"{len(scores.categories)} categories"
     )
 
 
-def _notes(scores: SetScores) -> Iterator[str]:
+def _notes(scores: ClassScores) -> Iterator[str]:
     yield f"Ceiling of mIoU, every mask with its true category: {scores.ceiling:.3f}."
     if scores.masks == "automatic masks":
         yield (
@@ -63,7 +69,7 @@ def _notes(scores: SetScores) -> Iterator[str]:
         yield f"{len(scores.missing)} photos of the labels are not in the output folder."
 
 
-def _protocol(record: Evaluation) -> str:
+def _protocol(record: ClassEvaluation) -> str:
     used = record.protocol
     return (
         f"Categories with {used.min_segments} true segments or more, of the {used.segments} "

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from samseg.lab.evaluation.classes.record import Interval, Protocol
+from samseg.lab.evaluation.classes.record import ClassProtocol, Interval
 from samseg.types import Bool, Int64
 
 
 def interval(
-    photos: int, statistic: Callable[[Int64], float], protocol: Protocol
+    photos: int, statistic: Callable[[Int64], float], protocol: ClassProtocol
 ) -> Interval | None:
     """Return the value of a statistic ± 1.96 bootstrap standard errors; None without resamples.
 
@@ -30,7 +30,7 @@ def interval(
     return Interval(low=value - error, high=value + error)
 
 
-def parts(photos: int, protocol: Protocol) -> Iterator[Bool]:
+def parts(photos: int, protocol: ClassProtocol) -> Iterator[Bool]:
     """Yield the photos of each draw, (photos,) bool; at least one is drawn and one is not."""
     rng = np.random.default_rng(protocol.seed)
     count = min(max(round(protocol.share * photos), 1), photos - 1)

@@ -56,7 +56,7 @@ class TrueSegments:
         return np.sort(order[large])
 
 
-class Truth(Protocol):
+class LabelSource(Protocol):
     """Photos with true segments."""
 
     @property
@@ -98,7 +98,7 @@ class LabelledTruth:
         return tuple(tuple(group) for group in found)
 
     def read(self, photo: str) -> TrueSegments:
-        """See `Truth.read`."""
+        """See `LabelSource.read`."""
         found = self.labelled.read(photo)
         first = {name: group[0] for group in self.merged for name in group}
         segments = [s for s in found.segments() if s in found.categories]

@@ -11,7 +11,7 @@ from samseg import cli
 from samseg.clustering.settings import ClusterSettings
 from samseg.errors import ImageError
 from samseg.lab.evaluation.classes import automatic, output_masks
-from samseg.lab.evaluation.classes.record import Evaluation
+from samseg.lab.evaluation.classes.record import ClassEvaluation
 from samseg.output import Output, fingerprint
 from samseg.stages.cluster.stage import cluster
 
@@ -66,7 +66,7 @@ def test_true_segments(capsys, drawn, tmp_path):
     file, picture = tmp_path / "scores.json", tmp_path / "picture.png"
     assert run(drawn.folder, *FEW, "--json", file, "--picture", picture) == 0
     out, err = capsys.readouterr()
-    (scores,) = Evaluation.model_validate_json(file.read_text()).sets
+    (scores,) = ClassEvaluation.model_validate_json(file.read_text()).sets
     assert (scores.masks, scores.photos, scores.evaluated) == ("true segments", 2, 12)
     assert (scores.rare, scores.unmatched, scores.categories) == (0, 0, ("1", "2"))
     assert scores.ceiling == pytest.approx(1)
@@ -109,7 +109,7 @@ def test_an_output_folder(capsys, drawn, work, tmp_path):
     options = ("--truth", truth, "--json", file, "--picture", picture)
     assert run(folder, *options, *FEW) == 0
     _, err = capsys.readouterr()
-    (scores,) = Evaluation.model_validate_json(file.read_text()).sets
+    (scores,) = ClassEvaluation.model_validate_json(file.read_text()).sets
     assert scores.missing == ("gone.jpg",) and "1 of 3 photos of truth are left out" in err
     assert "gone.jpg" in err
     assert scores.categories == ("blue", "red")
@@ -118,7 +118,7 @@ def test_an_output_folder(capsys, drawn, work, tmp_path):
     assert picture.stat().st_size > 10_000
     # the same labels as a set
     assert run(folder, "--truth", drawn.folder, "--json", file, *FEW) == 0
-    (again,) = Evaluation.model_validate_json(file.read_text()).sets
+    (again,) = ClassEvaluation.model_validate_json(file.read_text()).sets
     assert [row.free for row in again.rows] == [row.free for row in scores.rows]
 
 
