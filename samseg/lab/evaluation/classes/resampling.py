@@ -11,7 +11,7 @@ from samseg.types import Bool, Int64
 def interval(
     photos: int, statistic: Callable[[Int64], float], protocol: ClassProtocol
 ) -> Interval | None:
-    """Return the value of a statistic ± 1.96 bootstrap standard errors; None without resamples.
+    """Return value ± 1.96 bootstrap standard errors of a statistic; None without resamples.
 
     Percentiles would lie too high: masks that are drawn twice agree with themselves, and categories
     that are not drawn cannot be confused. (Efron, Tibshirani, "An Introduction to the Bootstrap",
@@ -19,7 +19,7 @@ def interval(
 
     Args:
         photos: number of photos.
-        statistic: of photos, (m,) int64 numbers, drawn with replacement.
+        statistic: of photos, (m,) int64 numbers, drawn with replacement; it never exceeds 1.
         protocol: number of resamples, and the seed.
     """
     if not protocol.resamples:
@@ -27,7 +27,7 @@ def interval(
     rng = np.random.default_rng(protocol.seed)
     found = [statistic(rng.integers(0, photos, photos)) for _ in range(protocol.resamples)]
     value, error = statistic(np.arange(photos)), 1.96 * float(np.std(found))
-    return Interval(low=value - error, high=value + error)
+    return Interval(low=value - error, high=min(value + error, 1.0))
 
 
 def parts(photos: int, protocol: ClassProtocol) -> Iterator[Bool]:
