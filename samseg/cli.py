@@ -17,6 +17,7 @@ import typer
 from samseg import config as configs
 from samseg.errors import ConfigError, SamsegError, redact
 from samseg.exit_codes import ExitCodes
+from samseg.lab.evaluation.commands import evaluations
 from samseg.progress import for_terminal
 
 app = typer.Typer(
@@ -192,70 +193,7 @@ def pretrain(
     return 0
 
 
-evaluations = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(evaluations, name="eval", help="Measure checkpoints on labelled photos.")
-
-
-@evaluations.command()
-def masks(
-    sets: Annotated[list[Path], typer.Argument(help="Labelled sets; see samseg/lab/labelled.py.")],
-    model: Annotated[
-        list[str], typer.Option(help="tiny, vit_b, vit_l, vit_h, a path or a URL; may be repeated.")
-    ] = ["tiny"],  # noqa: B006
-    held_out: Annotated[
-        float | None,
-        typer.Option(
-            help="Only photos that a training run with this `held_out` did not use.",
-            min=0.001,
-            max=0.999,
-        ),
-    ] = None,
-    photos: Annotated[
-        int | None, typer.Option(help="Photos per set, the first by name.", min=1)
-    ] = None,
-    segments: Annotated[
-        int, typer.Option(help="Prompted segments per photo, at most.", min=1)
-    ] = 12,
-    seed: Annotated[int, typer.Option(help="Seed of the choice of segments.", min=0)] = 0,
-    points_per_side: Annotated[
-        int, typer.Option(help="Point grid of automatic masks.", min=1)
-    ] = 16,
-    automatic_photos: Annotated[
-        int, typer.Option(help="Photos per set for automatic masks, at most.", min=0)
-    ] = 6,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write everything to this file.")
-    ] = None,
-    markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print a Markdown table instead.")
-    ] = False,
-) -> int:
-    """Compare checkpoints: clicks, boxes, automatic masks, predicted IoU, classes, speed."""
-    from rich.console import Console
-
-    from samseg.lab.evaluation import report
-    from samseg.lab.evaluation.measure import evaluate
-    from samseg.lab.evaluation.record import Protocol
-    from samseg.lab.labelled import LabelledSet
-
-    protocol = Protocol(
-        held_out=held_out,
-        photos=photos,
-        segments=segments,
-        seed=seed,
-        points_per_side=points_per_side,
-        automatic_photos=automatic_photos,
-    )
-    record = evaluate([LabelledSet(s) for s in sets], model, protocol, for_terminal())
-    if json_file is not None:
-        json_file.write_text(record.model_dump_json(indent=2), encoding="utf-8")
-    if markdown:
-        typer.echo(report.markdown(record))
-        return 0
-    Console(stderr=True).print(*report.tables(record), sep="\n")
-    best = {m.model: {s.name: s.best for s in m.sets} for m in record.models}
-    typer.echo(json.dumps({"samseg": "eval masks", "exit": 0, "one_click_best": best}))
-    return 0
+app.add_typer(evaluations, name="eval", help="Measure checkpoints and classes on labelled photos.")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -126,17 +126,22 @@ def load_as(model: type[AnySpec], path: str | Path, overrides: Sequence[str] = (
         raise ConfigError(f"{path} is not valid YAML: {e}") from e
     if not isinstance(tree, dict):
         raise ConfigError(f"{path} contains {type(tree).__name__}, wanted `key: value` lines")
-    return _parse_as(model, tree, overrides, source=str(path))
+    return parse_as(model, tree, overrides, source=str(path))
 
 
 def parse(tree: dict[str, Any], overrides: Sequence[str] = (), source: str = "config") -> Config:
     """Validate the config of a night given as nested dicts; see `load`."""
-    return _parse_as(Config, tree, overrides, source)
+    return parse_as(Config, tree, overrides, source)
 
 
-def _parse_as(
+def parse_as(
     model: type[AnySpec], tree: dict[str, Any], overrides: Sequence[str], source: str
 ) -> AnySpec:
+    """Validate settings of any model, given as nested dicts; see `load`.
+
+    Raises:
+        ConfigError: they contain mistakes; all of them are listed.
+    """
     for text in overrides:
         tree = _override(tree, text)
     try:

@@ -43,7 +43,7 @@ def test_imports_load_neither_torch_nor_ray(statement):
 def test_the_check_of_a_gpu_needs_neither_ray_nor_object_stores():
     """It runs where only PyTorch and its kin are installed."""
     modules = "samseg.lab.benchmark.gpu.check, samseg.lab.benchmark.gpu.table"
-    lab = "samseg.lab.evaluation.measure, samseg.lab.pretraining.objective"
+    lab = "samseg.lab.evaluation.masks.measure, samseg.lab.pretraining.objective"
     code = f"import {modules}, {lab}, sys; print({{'ray', 'duckdb', 'obstore'}} & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "set()"

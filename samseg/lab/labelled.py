@@ -104,6 +104,15 @@ class LabelledSet:
     def __len__(self) -> int:
         return len(self.stems)
 
+    @property
+    def files(self) -> list[Path]:
+        """The files of the photos, in the order of `stems`."""
+        return [self._images[stem] for stem in self.stems]
+
+    def class_name(self, category: int | str) -> str:
+        """Return the name of a category in `meta.json`, or the category itself as text."""
+        return str(self._meta.get("classes", {}).get(str(category), category))
+
     def read(self, stem: str) -> LabelledPhoto:
         """Read one photo and its segments.
 

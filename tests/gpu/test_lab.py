@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from samseg.demo.scenes import draw_scene
-from samseg.lab.evaluation.clicks import boxes, corrected, one_click
-from samseg.lab.evaluation.truth import Truth
+from samseg.lab.evaluation.masks.clicks import boxes, corrected, one_click
+from samseg.lab.evaluation.masks.truth import Truth
 from samseg.lab.labelled import LabelledPhoto
 from samseg.lab.pretraining.examples import Shape, example
 from samseg.lab.pretraining.loss_weights import Weights

@@ -1,12 +1,6 @@
-"""Evaluation of checkpoints on labelled photos: `samseg eval masks`.
+"""Evaluation on labelled photos: `samseg eval masks` and `samseg eval classes`.
 
-    truth         true segments, with a click and a box for each
-    clicks        IoU of masks from clicks and boxes, with corrective clicks
-    calibration   predicted IoU against true IoU
-    automatic     automatic masks against the true segments
-    structure     how well embeddings of the true segments separate their categories
-    measure       all of these, with each photo encoded once per checkpoint (encoding)
-    record        the protocol and the scores; report: the same as tables
-
-To compare samseg with `segment_anything`, use `samseg.lab.benchmark`.
+masks         masks from prompts and automatic masks against true segments
+classes       classes found without labels against the labels
+neighbours    nearest neighbours across photos, for both
 """

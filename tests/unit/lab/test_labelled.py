@@ -82,6 +82,7 @@ def test_a_class_map_is_split_into_connected_components(tmp_path):
     found = LabelledSet(tmp_path)
     photo = found.read("a")
     assert found.name == "streets"
+    assert [found.class_name(category) for category in (2, 1, "pear")] == ["tree", "1", "pear"]
     assert photo.categories == {1: 1, 2: 1, 3: 2, 4: 2}
     areas = {i: int(photo.mask(i).sum()) for i in photo.segments()}
     assert areas == {1: 25, 2: 5, 3: 25, 4: 25}

@@ -8,10 +8,10 @@ import torch
 
 from samseg import cli
 from samseg.errors import CheckpointError, ConfigError
-from samseg.lab.evaluation import report
-from samseg.lab.evaluation.encoding import LastFeatures, encode_seconds
-from samseg.lab.evaluation.measure import evaluate
-from samseg.lab.evaluation.record import Evaluation, Protocol
+from samseg.lab.evaluation.masks import report
+from samseg.lab.evaluation.masks.encoding import LastFeatures, encode_seconds
+from samseg.lab.evaluation.masks.measure import evaluate
+from samseg.lab.evaluation.masks.record import Evaluation, Protocol
 from samseg.lab.labelled import LabelledSet, is_held_out
 from samseg.progress import Silent
 from samseg.sam.network.encoder import ImageEncoder
@@ -76,7 +76,7 @@ def test_every_timed_encoding_runs_the_backbone(segmenter):
 
 
 def test_missing_checkpoints_are_refused_before_any_is_evaluated(drawn, monkeypatch):
-    monkeypatch.setattr("samseg.lab.evaluation.measure.Segmenter.load", lambda *a, **k: 1 / 0)
+    monkeypatch.setattr("samseg.lab.evaluation.masks.measure.Segmenter.load", lambda *a, **k: 1 / 0)
     with pytest.raises(CheckpointError, match="/no/such"):
         evaluate([drawn.labelled], ["tiny", "/no/such.safetensors"], PROTOCOL, Silent())
 

@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from samseg.lab.evaluation.automatic import AutomaticScores
-from samseg.lab.evaluation.calibration import Calibration
-from samseg.lab.evaluation.structure import Structure
+from samseg.lab.evaluation.masks.automatic import AutomaticScores
+from samseg.lab.evaluation.masks.calibration import Calibration
+from samseg.lab.evaluation.masks.structure import Structure
 from samseg.spec import Spec
 
 

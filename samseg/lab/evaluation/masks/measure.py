@@ -8,13 +8,13 @@ import numpy as np
 import torch
 
 from samseg.errors import ConfigError
-from samseg.lab.evaluation.automatic import AutomaticScores, Hits
-from samseg.lab.evaluation.calibration import Calibration
-from samseg.lab.evaluation.clicks import ClickScores, Float64, boxes, corrected, one_click
-from samseg.lab.evaluation.encoding import LastFeatures, encode_seconds
-from samseg.lab.evaluation.record import Evaluation, ModelScores, Protocol, SetScores
-from samseg.lab.evaluation.structure import Structure
-from samseg.lab.evaluation.truth import MIN_AREA, Truth
+from samseg.lab.evaluation.masks.automatic import AutomaticScores, Hits
+from samseg.lab.evaluation.masks.calibration import Calibration
+from samseg.lab.evaluation.masks.clicks import ClickScores, Float64, boxes, corrected, one_click
+from samseg.lab.evaluation.masks.encoding import LastFeatures, encode_seconds
+from samseg.lab.evaluation.masks.record import Evaluation, ModelScores, Protocol, SetScores
+from samseg.lab.evaluation.masks.structure import Structure
+from samseg.lab.evaluation.masks.truth import MIN_AREA, Truth
 from samseg.lab.labelled import LabelledPhoto, LabelledSet, is_held_out
 from samseg.pooling import pool
 from samseg.progress import Progress, duration

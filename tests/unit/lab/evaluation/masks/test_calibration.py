@@ -3,7 +3,7 @@ import warnings
 import numpy as np
 import pytest
 
-from samseg.lab.evaluation.calibration import Calibration
+from samseg.lab.evaluation.masks.calibration import Calibration
 
 
 def test_perfect_predictions():

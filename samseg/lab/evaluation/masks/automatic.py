@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from samseg.lab.evaluation.truth import MIN_AREA
+from samseg.lab.evaluation.masks.truth import MIN_AREA
 from samseg.lab.labelled import LabelledPhoto
 from samseg.spec import Spec
 from samseg.types import Bool, Masks

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from segment_anything import SamPredictor
 
-from samseg.lab.evaluation.clicks import boxes, corrected, correction, iou, one_click
-from samseg.lab.evaluation.truth import Truth
+from samseg.lab.evaluation.masks.clicks import boxes, corrected, correction, iou, one_click
+from samseg.lab.evaluation.masks.truth import Truth
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from rich.console import RenderableType
 from rich.table import Table
 
-from samseg.lab.evaluation.automatic import AutomaticScores
-from samseg.lab.evaluation.record import Evaluation, ModelScores, SetScores
-from samseg.lab.evaluation.structure import Structure
+from samseg.lab.evaluation.masks.automatic import AutomaticScores
+from samseg.lab.evaluation.masks.record import Evaluation, ModelScores, SetScores
+from samseg.lab.evaluation.masks.structure import Structure
 
 _NONE = "-"
 

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from samseg.lab.evaluation.truth import Truth, deepest_point
+from samseg.lab.evaluation.masks.truth import Truth, deepest_point
 from samseg.lab.labelled import LabelledPhoto
 
 SIZE = (60, 70)

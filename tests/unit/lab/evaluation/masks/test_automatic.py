@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from samseg.lab.evaluation.automatic import AutomaticScores, Hits
+from samseg.lab.evaluation.masks.automatic import AutomaticScores, Hits
 from samseg.lab.labelled import LabelledPhoto
 
 SIZE = (50, 60)

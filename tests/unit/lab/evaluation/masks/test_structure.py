@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from samseg.lab.evaluation.structure import Structure, neighbour_accuracy
+from samseg.lab.evaluation.masks.structure import Structure
 
 
 def embeddings(codes, rng, spread):
@@ -53,29 +53,3 @@ def test_rare_categories_are_excluded():
 def test_without_several_categories_and_photos(codes, photos):
     points = np.ones((len(codes), 256), np.float32)
     assert Structure.of(points, codes, photos_of(len(codes), photos)) is None
-
-
-def test_neighbours_of_the_same_photo_are_excluded():
-    """Each photo has its own directions per category: separable within it, not across photos."""
-    rng = np.random.default_rng(0)
-    codes = np.arange(48) % 2
-    photos = np.repeat(np.arange(6), 8)
-    points = rng.normal(size=(6, 2, 32))[photos, codes] + 0.01 * rng.normal(size=(48, 32))
-    unit = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
-    nearest = np.argsort(-(unit @ unit.T), axis=1)[:, 1]
-    assert (codes[nearest] == codes).all()
-    assert neighbour_accuracy(unit, codes, photos) < 0.8
-
-
-@pytest.mark.parametrize(
-    ("others", "correct"),
-    [([1, 1, 0, 0, 2], True), ([0, 0, 1, 1, 2], False), ([0, 0, 1, 1, 1], True)],
-    ids=["tie, nearer", "tie, farther", "majority, farther"],
-)
-def test_the_majority_decides_and_ties_go_to_the_nearer(others, correct):
-    angles = np.deg2rad([0, 1, 2, 10, 11, 40])
-    points = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
-    codes = np.array([1, *others])
-    accuracy = neighbour_accuracy(points, codes, np.array([0, 1, 1, 1, 1, 1]))
-    matching = others.count(1)  # the only neighbour of each other point is the first
-    assert accuracy * 6 == pytest.approx(matching + correct)

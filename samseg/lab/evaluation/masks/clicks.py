@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samseg.lab.evaluation.truth import Truth, deepest_point
+from samseg.lab.evaluation.masks.truth import Truth, deepest_point
 from samseg.sam.network.encoder import EncodedImage
 from samseg.sam.network.tf32 import float32_convolutions
 from samseg.sam.segmenter import Segmenter

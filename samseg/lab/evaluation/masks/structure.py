@@ -5,20 +5,18 @@ Embeddings are prepared as for clustering in a night: `coverage` pooling, centre
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from samseg.clustering import DBSCAN, KMeans
 from samseg.clustering.transform import Transform
+from samseg.lab.evaluation.neighbours import neighbour_hits
 from samseg.spec import Spec
-from samseg.types import Float32, Int64
+from samseg.types import Float32
 
 MIN_SEGMENTS = 8
 """Categories with fewer segments are excluded."""
 
-NEIGHBOURS = 5
 RADII = (0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 """Cosine distances that are tried as DBSCAN's radius."""
 
@@ -74,29 +72,7 @@ class Structure(Spec):
             segments=len(codes),
             categories=len(known),
             kmeans_ami=float(ami(codes, KMeans(classes=len(known)).fit(points).labels)),
-            neighbour_accuracy=neighbour_accuracy(points, codes, groups),
+            neighbour_accuracy=float(neighbour_hits(points, codes, groups).mean()),
             dbscan_ami=scores[eps],
             dbscan_eps=eps,
         )
-
-
-def neighbour_accuracy(points: Float32, codes: NDArray[np.integer], groups: NDArray[Any]) -> float:
-    """Return how often the majority code of the 5 nearest points is a point's own code.
-
-    Neighbours are points of other groups, nearest by cosine. Ties go to the nearer neighbours.
-
-    Args:
-        points: (n, d) float32 unit rows.
-        codes: (n,) category codes, numbered from 0.
-        groups: (n,) group of each point; at least two different ones.
-    """
-    weights = 1 - np.arange(NEIGHBOURS) / NEIGHBOURS**3  # differ by too little to change a majority
-    correct = 0
-    for group in np.unique(groups):
-        own = groups == group
-        similarity = points[own] @ points[~own].T
-        nearest: Int64 = np.argsort(-similarity, axis=1, kind="stable")[:, :NEIGHBOURS]
-        near = codes[~own][nearest]
-        votes = (near[..., None] == np.arange(codes.max() + 1)) * weights[: near.shape[1], None]
-        correct += int((votes.sum(axis=1).argmax(axis=1) == codes[own]).sum())
-    return correct / len(points)

@@ -1,0 +1,192 @@
+"""The commands `samseg eval masks` and `samseg eval classes`.
+
+Importing this module loads neither torch nor the evaluations.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from samseg import config as configs
+from samseg.errors import ConfigError
+from samseg.progress import for_terminal
+
+evaluations = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+@evaluations.command()
+def masks(
+    sets: Annotated[list[Path], typer.Argument(help="Labelled sets; see samseg/lab/labelled.py.")],
+    model: Annotated[
+        list[str], typer.Option(help="tiny, vit_b, vit_l, vit_h, a path or a URL; may be repeated.")
+    ] = ["tiny"],  # noqa: B006
+    held_out: Annotated[
+        float | None,
+        typer.Option(
+            help="Only photos that a training run with this `held_out` did not use.",
+            min=0.001,
+            max=0.999,
+        ),
+    ] = None,
+    photos: Annotated[
+        int | None, typer.Option(help="Photos per set, the first by name.", min=1)
+    ] = None,
+    segments: Annotated[
+        int, typer.Option(help="Prompted segments per photo, at most.", min=1)
+    ] = 12,
+    seed: Annotated[int, typer.Option(help="Seed of the choice of segments.", min=0)] = 0,
+    points_per_side: Annotated[
+        int, typer.Option(help="Point grid of automatic masks.", min=1)
+    ] = 16,
+    automatic_photos: Annotated[
+        int, typer.Option(help="Photos per set for automatic masks, at most.", min=0)
+    ] = 6,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write everything to this file.")
+    ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print a Markdown table instead.")
+    ] = False,
+) -> int:
+    """Compare checkpoints: clicks, boxes, automatic masks, predicted IoU, classes, speed."""
+    from rich.console import Console
+
+    from samseg.lab.evaluation.masks import report
+    from samseg.lab.evaluation.masks.measure import evaluate
+    from samseg.lab.evaluation.masks.record import Protocol
+    from samseg.lab.labelled import LabelledSet
+
+    protocol = Protocol(
+        held_out=held_out,
+        photos=photos,
+        segments=segments,
+        seed=seed,
+        points_per_side=points_per_side,
+        automatic_photos=automatic_photos,
+    )
+    record = evaluate([LabelledSet(s) for s in sets], model, protocol, for_terminal())
+    if json_file is not None:
+        json_file.write_text(record.model_dump_json(indent=2), encoding="utf-8")
+    if markdown:
+        typer.echo(report.markdown(record))
+        return 0
+    Console(stderr=True).print(*report.tables(record), sep="\n")
+    best = {m.model: {s.name: s.best for s in m.sets} for m in record.models}
+    typer.echo(json.dumps({"samseg": "eval masks", "exit": 0, "one_click_best": best}))
+    return 0
+
+
+@evaluations.command()
+def classes(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="Labelled sets (see samseg/lab/labelled.py), or one output folder with --truth."
+        ),
+    ],
+    truth: Annotated[
+        Path | None,
+        typer.Option(help="Labels of the output folder's images: a COCO file or a labelled set."),
+    ] = None,
+    codebook: Annotated[
+        int | None, typer.Option(help="Codebook of the output folder; the newest by default.")
+    ] = None,
+    embedding: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Another embedding of labelled sets, as a kind or as in a config: "
+            "'{kind: timm, name: ..., model: ...}'; may be repeated."
+        ),
+    ] = None,
+    fit: Annotated[
+        str | None,
+        typer.Option(help="How classes are found, likewise: hdbscan, '{kind: linkage, ...}'."),
+    ] = None,
+    oracle: Annotated[
+        bool, typer.Option(help="The true segments as masks, or automatic masks of tiny.")
+    ] = True,
+    work: Annotated[
+        Path, typer.Option(help="Where automatic masks are written, and found by later runs.")
+    ] = Path("samseg-eval"),
+    photos: Annotated[
+        int | None, typer.Option(help="Photos per set, the first by name.", min=1)
+    ] = None,
+    segments: Annotated[
+        int, typer.Option(help="True segments per photo, the largest ones.", min=1)
+    ] = 12,
+    min_area: Annotated[
+        float, typer.Option(help="Fraction of the photo that they cover.", min=0, max=0.999)
+    ] = 0.002,
+    min_segments: Annotated[
+        int, typer.Option(help="True segments that a category needs.", min=1)
+    ] = 8,
+    draws: Annotated[
+        int, typer.Option(help="Fits to 70 % of the photos, for stability and new photos.", min=0)
+    ] = 10,
+    resamples: Annotated[
+        int, typer.Option(help="Bootstrap resamples of the photos.", min=0)
+    ] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of draws and resamples.", min=0)] = 0,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write everything to this file.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw the classes of the last row against the categories.")
+    ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print Markdown tables instead.")
+    ] = False,
+) -> int:
+    """Compare classes found without labels with the labels: embeddings, fits, whole folders."""
+    import yaml
+    from rich.console import Console
+
+    from samseg.lab.evaluation.classes import report
+    from samseg.lab.evaluation.classes.evaluate import evaluate, evaluate_output
+    from samseg.lab.evaluation.classes.record import ClassProtocol
+    from samseg.lab.evaluation.classes.rows import Compared
+
+    def settings(text: str) -> Any:
+        try:
+            found = yaml.safe_load(text)
+        except yaml.YAMLError as e:
+            raise ConfigError(f"{text!r} is not valid YAML: {e}") from e
+        return {"kind": found} if isinstance(found, str) else found
+
+    tree: dict[str, Any] = {"embeddings": [settings(e) for e in embedding or ()]}
+    compared = configs.parse_as(
+        Compared, tree if fit is None else tree | {"fit": settings(fit)}, (), "command line"
+    )
+    protocol = ClassProtocol(
+        photos=photos,
+        segments=segments,
+        min_area=min_area,
+        min_segments=min_segments,
+        draws=draws,
+        resamples=resamples,
+        seed=seed,
+    )
+    progress = for_terminal()
+    if truth is not None and len(sources) != 1:
+        raise ConfigError(f"--truth has the labels of one output folder, got {len(sources)}")
+    if truth is not None and embedding:
+        raise ConfigError(
+            "--embedding is for labelled sets; of an output folder, all embeddings that it has are "
+            "compared, and `samseg describe` adds others"
+        )
+    if truth is None:
+        kept = None if oracle else work
+        record = evaluate([Path(s) for s in sources], compared, protocol, progress, kept, picture)
+    else:
+        record = evaluate_output(sources[0], truth, codebook, compared, protocol, progress, picture)
+    if json_file is not None:
+        json_file.write_text(record.model_dump_json(indent=2), encoding="utf-8")
+    if markdown:
+        typer.echo(report.markdown(record))
+        return 0
+    Console(stderr=True).print(*report.tables(record), sep="\n")
+    ami = {s.name: {row.name: row.free.ami for row in s.rows} for s in record.sets}
+    typer.echo(json.dumps({"samseg": "eval classes", "exit": 0, "ami": ami}))
+    return 0
