@@ -2,7 +2,8 @@
 
     {set}/images/{stem}.*         the photos
     {set}/instances/{stem}.png    8 or 16 bit: the segment id of each pixel, 0 for none
-    {set}/instances.json          optional categories: {stem: [{"id": ..., "category": ...}]}
+    {set}/instances.json          optional categories: {stem: [{"id": ..., "category": ...}]},
+                                  with COCO's `iscrowd` and `isthing` if known
     {set}/meta.json               optional: name, classes {value: name}, ignore_index
 
 Without `instances/`, segments are read from `labels/`:
@@ -21,7 +22,7 @@ small enough to list.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ class LabelledPhoto:
         pixels: (h, w, 3) uint8 RGB, upright.
         instances: (h, w) int32, the segment id of each pixel, 0 for none.
         categories: id -> category; empty if the set has none.
+        things: id -> whether the segment is a thing (countable) or stuff; empty if the set does
+            not say so.
         further: maps like `instances` of other annotators; no two maps share an id.
     """
 
@@ -55,6 +58,7 @@ class LabelledPhoto:
     instances: Int32
     categories: Mapping[int, int | str]
     further: tuple[Int32, ...] = ()
+    things: Mapping[int, bool] = field(default_factory=dict)
 
     def segments(self, above: float = 0.0) -> list[int]:
         """Return the ids of the segments that cover more than a fraction `above` of the photo."""
@@ -125,19 +129,22 @@ class LabelledSet:
         paths = self._maps[stem]
         maps = [_map(path, (pixels.shape[0], pixels.shape[1])) for path in paths]
         categories: dict[int, int | str] = {}
+        things: dict[int, bool] = {}
         if self._has_instances:
             for segment in self._categories.get(stem, ()):
                 if segment.get("iscrowd"):
                     maps[0][maps[0] == segment["id"]] = 0
                 else:
                     categories[int(segment["id"])] = segment["category"]
+                    if "isthing" in segment:
+                        things[int(segment["id"])] = bool(segment["isthing"])
         elif paths[0].stem == stem:
             maps[0], categories = _components(maps[0], self._ignored())
         last = 0
         for map_ in maps:  # every annotator numbers from 1
             map_[map_ > 0] += last
             last = max(last, int(map_.max()))
-        return LabelledPhoto(stem, pixels, maps[0], categories, tuple(maps[1:]))
+        return LabelledPhoto(stem, pixels, maps[0], categories, tuple(maps[1:]), things)
 
     def _ignored(self) -> set[int]:
         """Return the values of a class map that are not segments."""

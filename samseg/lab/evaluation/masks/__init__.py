@@ -2,6 +2,7 @@
 
     truth         true segments, with a click and a box for each
     clicks        IoU of masks from clicks and boxes, with corrective clicks
+    groups        means by kind and area of segment, with bootstrap intervals over photos
     calibration   predicted IoU against true IoU
     automatic     automatic masks against the true segments
     structure     how well embeddings of the true segments separate their categories

@@ -10,11 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from samseg.lab.evaluation.masks.truth import MIN_AREA
 from samseg.lab.labelled import LabelledPhoto
 from samseg.spec import Spec
 from samseg.types import Bool, Masks
+
+COUNTS = (20, 50, 100)
+"""Numbers of masks per photo at which checkpoints are compared."""
 
 
 class AutomaticScores(Spec):
@@ -25,6 +29,7 @@ class AutomaticScores(Spec):
         segments: number of true segments over 0.2 % of their photo.
         recall_50: fraction of these found at IoU 0.5; None if there are none.
         recall_75: the same at IoU 0.75.
+        recall_50_at: recall at IoU 0.5 of the masks of highest predicted IoU, by their number.
         precision_50: fraction of the masks that match a true segment of any size at IoU 0.5; None
             if there are no masks.
         masks_per_photo: mean number of masks.
@@ -34,6 +39,7 @@ class AutomaticScores(Spec):
     segments: int
     recall_50: float | None
     recall_75: float | None
+    recall_50_at: dict[int, float] = Field(default_factory=dict)
     precision_50: float | None
     masks_per_photo: float
 
@@ -44,11 +50,17 @@ class AutomaticScores(Spec):
             return None
         best = np.concatenate([p.of_segments for p in photos])
         masks = np.concatenate([p.of_masks for p in photos])
+        ranked = np.concatenate([p.of_ranked for p in photos], axis=1)
         return cls(
             photos=len(photos),
             segments=len(best),
             recall_50=float((best >= 0.5).mean()) if len(best) else None,
             recall_75=float((best >= 0.75).mean()) if len(best) else None,
+            recall_50_at={
+                n: float((found >= 0.5).mean())
+                for n, found in zip(COUNTS, ranked, strict=True)
+                if len(found)
+            },
             precision_50=float((masks >= 0.5).mean()) if len(masks) else None,
             masks_per_photo=len(masks) / len(photos),
         )
@@ -60,10 +72,12 @@ class Hits:
 
     Attributes:
         of_segments: (s,) float64, for each segment over 0.2 % the highest IoU of any mask.
+        of_ranked: (c, s) float64, of_segments with the first COUNTS masks by predicted IoU.
         of_masks: (m,) float64, for each mask the highest IoU of any segment.
     """
 
     of_segments: NDArray[np.float64]
+    of_ranked: NDArray[np.float64]
     of_masks: NDArray[np.float64]
 
     @classmethod
@@ -74,10 +88,13 @@ class Hits:
         segments = photo.segments()
         large = np.isin(segments, photo.segments(MIN_AREA))
         if not len(masks) or not segments:
-            return cls(np.zeros(large.sum()), np.zeros(len(masks)))
+            none = np.zeros(large.sum())
+            return cls(none, np.zeros((len(COUNTS), len(none))), np.zeros(len(masks)))
         true = [_rle(photo.mask(i)) for i in segments]
         iou = np.asarray(coco.iou(list(masks.rles), true, [0] * len(true)))
-        return cls(iou.max(axis=0)[large], iou.max(axis=1))
+        ranked = iou[np.argsort(-masks.predicted_iou, kind="stable")][:, large]
+        first = np.stack([ranked[:n].max(axis=0) for n in COUNTS])
+        return cls(iou.max(axis=0)[large], first, iou.max(axis=1))
 
 
 def _rle(mask: Bool) -> dict[str, object]:

@@ -31,22 +31,30 @@ class ClickScores(NamedTuple):
     Attributes:
         true_iou: (n, 3) float64, IoU of the three masks of each click with the segment.
         predicted_iou: (n, 3) float32, IoU predicted by the model.
+        stability: (n, 3) float32, stability scores.
+        boundary: (n,) float64, boundary IoU of the mask with the highest true IoU.
         features: (256, 64, 64) float32, SAM's image embedding of the photo.
     """
 
     true_iou: Float64
     predicted_iou: Float32
+    stability: Float32
+    boundary: Float64
     features: Float32
 
 
 def one_click(segmenter: Segmenter, pixels: Pixels, truth: Truth) -> ClickScores:
     """Predict three masks from a click at the deepest point of each segment."""
     masks, features = segmenter.prompt(pixels, points=truth.clicks, multimask_output=True)
-    true = [truth.masks[i] for i in masks.prompt_ids]
-    found = (masks[i : i + 1].to_dense()[0] for i in range(len(masks)))
-    overlap = [iou(*pair) for pair in zip(found, true, strict=True)]
+    overlap = np.zeros((len(truth), 3))
+    boundary = np.zeros(len(truth))
+    for i, true in enumerate(truth.masks):
+        found = masks[3 * i : 3 * i + 3].to_dense()
+        overlap[i] = [iou(mask, true) for mask in found]
+        boundary[i] = boundary_iou(found[overlap[i].argmax()], true)
+    predicted, stability = masks.predicted_iou, masks.stability_score
     return ClickScores(
-        np.array(overlap).reshape(-1, 3), masks.predicted_iou.reshape(-1, 3), features
+        overlap, predicted.reshape(-1, 3), stability.reshape(-1, 3), boundary, features
     )
 
 
@@ -105,6 +113,24 @@ def correction(found: Bool, wanted: Bool) -> tuple[int, int, int]:
 def iou(found: Bool, wanted: Bool) -> float:
     """Return the intersection over union of two masks, not both empty."""
     return float(np.count_nonzero(found & wanted) / np.count_nonzero(found | wanted))
+
+
+def boundary_iou(found: Bool, wanted: Bool) -> float:
+    """Return the IoU of the boundary bands of two masks, not both empty.
+
+    The band of a mask contains its pixels within 2 % of the image's diagonal from its outside,
+    which includes the image border (Cheng et al., "Boundary IoU", 2021).
+    """
+    width = 0.02 * float(np.hypot(*found.shape))
+    return iou(_band(found, width), _band(wanted, width))
+
+
+def _band(mask: Bool, width: float) -> Bool:
+    import cv2
+
+    padded = np.pad(mask, 1).astype(np.uint8)
+    depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    return mask & (depth <= width)
 
 
 def _corrected(

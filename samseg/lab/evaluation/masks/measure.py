@@ -12,6 +12,7 @@ from samseg.lab.evaluation.masks.automatic import AutomaticScores, Hits
 from samseg.lab.evaluation.masks.calibration import Calibration
 from samseg.lab.evaluation.masks.clicks import ClickScores, Float64, boxes, corrected, one_click
 from samseg.lab.evaluation.masks.encoding import LastFeatures, encode_seconds
+from samseg.lab.evaluation.masks.groups import SegmentScores
 from samseg.lab.evaluation.masks.record import Evaluation, ModelScores, Protocol, SetScores
 from samseg.lab.evaluation.masks.structure import Structure
 from samseg.lab.evaluation.masks.truth import MIN_AREA, Truth
@@ -93,15 +94,24 @@ def _evaluate_set(
         )
     true = np.concatenate([s.one_click.true_iou for s in scored])
     predicted = np.concatenate([s.one_click.predicted_iou for s in scored])
-    preferred = true[np.arange(len(true)), predicted.argmax(axis=1)]
+    groups = SegmentScores(
+        photos=np.repeat(np.arange(len(scored)), [len(s.box) for s in scored]),
+        areas=np.concatenate([s.areas for s in scored]),
+        things=np.concatenate([s.things for s in scored]),
+        true_iou=true,
+        predicted_iou=predicted,
+        stability=np.concatenate([s.one_click.stability for s in scored]),
+        boundary=np.concatenate([s.one_click.boundary for s in scored]),
+    ).groups(protocol.seed)
     scores = SetScores(
         name=labelled.name,
         photos=len(stems),
         segments=prompted,
         best=float(true.max(axis=1).mean()),
-        preferred=float(preferred.mean()),
+        preferred=groups[0].preferred.value,
         clicks=tuple(np.concatenate([s.clicks for s in scored], axis=1).mean(axis=1).tolist()),
         box=float(np.concatenate([s.box for s in scored]).mean()),
+        groups=groups,
         calibration=Calibration.of(predicted.ravel(), true.ravel()),
         automatic=AutomaticScores.of([s.hits for s in scored if s.hits is not None]),
         structure=Structure.of(
@@ -123,6 +133,8 @@ class _PhotoScores:
     one_click: ClickScores
     clicks: Float64
     box: Float64
+    areas: Float64
+    things: Float64
     hits: Hits | None
     embeddings: Float32
     categories: list[int | str]
@@ -140,6 +152,8 @@ def _score(
         one_click=clicked,
         clicks=corrected(segmenter, photo.pixels, truth),
         box=boxes(segmenter, photo.pixels, truth),
+        areas=truth.masks.mean(axis=(1, 2)),
+        things=np.array([photo.things.get(i, np.nan) for i in truth.ids], dtype=np.float64),
         hits=Hits.of(segmenter.segment(photo.pixels).masks, photo) if automatic else None,
         embeddings=np.concatenate([np.zeros((0, len(clicked.features)), np.float32), *embeddings]),
         categories=[photo.categories[i] for i in labelled],

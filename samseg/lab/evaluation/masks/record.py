@@ -6,6 +6,7 @@ from pydantic import Field
 
 from samseg.lab.evaluation.masks.automatic import AutomaticScores
 from samseg.lab.evaluation.masks.calibration import Calibration
+from samseg.lab.evaluation.masks.groups import GroupScores
 from samseg.lab.evaluation.masks.structure import Structure
 from samseg.spec import Spec
 
@@ -42,6 +43,7 @@ class SetScores(Spec):
         preferred: IoU of the mask, of these three, with the highest predicted IoU.
         clicks: IoU after the first, second and third click.
         box: IoU of the mask predicted from the true box.
+        groups: scores of one click with intervals: all segments, things, stuff, and by area.
         calibration: calibration over all three masks of one click.
         automatic: scores of automatic masks; None if not requested.
         structure: scores of embeddings; None if too few segments have categories.
@@ -55,6 +57,7 @@ class SetScores(Spec):
     preferred: float
     clicks: tuple[float, ...]
     box: float
+    groups: tuple[GroupScores, ...] = ()
     calibration: Calibration
     automatic: AutomaticScores | None
     structure: Structure | None

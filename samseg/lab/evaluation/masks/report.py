@@ -1,11 +1,12 @@
 """Evaluations as tables for a terminal and as one Markdown table for a model card."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import RenderableType
 from rich.table import Table
 
-from samseg.lab.evaluation.masks.automatic import AutomaticScores
+from samseg.lab.evaluation.masks.automatic import COUNTS, AutomaticScores
+from samseg.lab.evaluation.masks.groups import Mean
 from samseg.lab.evaluation.masks.record import Evaluation, ModelScores, SetScores
 from samseg.lab.evaluation.masks.structure import Structure
 
@@ -23,6 +24,7 @@ def tables(record: Evaluation) -> Iterator[RenderableType]:
             if set(cells) != {_NONE}:
                 table.add_row(measure, *cells)
         yield table
+        yield _groups(scores, names)
     table = _table("checkpoints", names)
     for measure, show in _FACTS.items():
         table.add_row(measure, *(show(m) for m in record.models))
@@ -38,9 +40,30 @@ def markdown(record: Evaluation) -> str:
             cells = [of(s) for s in scores]
             if set(cells) != {_NONE}:
                 rows.append([scores[0].name, measure, *cells])
+        for groups in zip(*(s.groups for s in scores), strict=True):
+            name, segments = groups[0].name, groups[0].segments
+            best, preferred = (
+                [_mean(getattr(g, column)) for g in groups] for column in ("best", "preferred")
+            )
+            rows.append([scores[0].name, f"one click, best, {name} ({segments})", *best])
+            rows.append([scores[0].name, f"one click, highest predicted IoU, {name}", *preferred])
     for fact, show in _FACTS.items():
         rows.append(["", fact, *(show(m) for m in record.models)])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+
+
+def _groups(scores: Sequence[SetScores], names: list[str]) -> Table:
+    """Return best / preferred / boundary of one click by group, each checkpoint in a column."""
+    title = f"{scores[0].name}: one click, best of three / highest predicted IoU / boundary of best"
+    table = _table(title, names)
+    for groups in zip(*(s.groups for s in scores), strict=True):
+        cells = (" / ".join(_mean(m) for m in (g.best, g.preferred, g.boundary)) for g in groups)
+        table.add_row(f"{groups[0].name}, {groups[0].segments} segments", *cells)
+    return table
+
+
+def _mean(mean: Mean) -> str:
+    return f"{mean.value:.3f} ({mean.low:.3f} to {mean.high:.3f})"
 
 
 def _table(title: str, models: list[str]) -> Table:
@@ -66,6 +89,10 @@ def _structure(of: Callable[[Structure], str]) -> Callable[[SetScores], str]:
 _MEASURES: dict[str, Callable[[SetScores], str]] = {
     "one click, best of three masks": lambda s: _number(s.best),
     "one click, mask of highest predicted IoU": lambda s: _number(s.preferred),
+    "one click, most stable mask / by product of the two": lambda s: (
+        f"{_number(s.groups[0].most_stable.value)} / {_number(s.groups[0].by_product.value)}"
+    ),
+    "one click, boundary IoU of the best": lambda s: _number(s.groups[0].boundary.value),
     "three clicks": lambda s: _number(s.clicks[-1]),
     "box": lambda s: _number(s.box),
     "predicted IoU: mean absolute error": lambda s: _number(s.calibration.error),
@@ -74,6 +101,9 @@ _MEASURES: dict[str, Callable[[SetScores], str]] = {
     ),
     "automatic: recall at IoU 0.5 / 0.75": _automatic(
         lambda a: f"{_number(a.recall_50)} / {_number(a.recall_75)}"
+    ),
+    "automatic: recall at IoU 0.5 of the first 20 / 50 / 100 masks": _automatic(
+        lambda a: " / ".join(_number(a.recall_50_at.get(n)) for n in COUNTS)
     ),
     "automatic: precision at IoU 0.5": _automatic(lambda a: _number(a.precision_50)),
     "automatic: masks per photo": _automatic(lambda a: f"{a.masks_per_photo:.1f}"),

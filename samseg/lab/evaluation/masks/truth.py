@@ -17,11 +17,13 @@ class Truth:
     """n true segments of one photo.
 
     Attributes:
+        ids: n ids of the segments in the photo.
         masks: (n, h, w) bool.
         clicks: (n, 2) float32, xy, px of the photo: the deepest point of each segment.
         boxes: (n, 4) float32, xyxy, px of the photo; both corners lie inside the segment.
     """
 
+    ids: tuple[int, ...]
     masks: Bool
     clicks: Float32
     boxes: Float32
@@ -43,6 +45,7 @@ class Truth:
         for mask, segment in zip(masks, ids, strict=True):
             mask[:] = photo.mask(segment)
         return cls(
+            tuple(ids),
             masks,
             np.array([deepest_point(m) for m in masks], dtype=np.float32).reshape(-1, 2),
             np.array([_box(m) for m in masks], dtype=np.float32).reshape(-1, 4),

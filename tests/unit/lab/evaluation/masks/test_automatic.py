@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,17 @@ def test_recall_and_precision(masks_of, photo):
     assert found.recall_75 == pytest.approx(1 / 3)
     assert found.precision_50 == pytest.approx(4 / 6)
     assert (found.photos, found.segments, found.masks_per_photo) == (1, 3, 6)
+
+
+def test_recall_by_number_of_masks(masks_of, photo):
+    """Thirty masks of nothing before the first segment, sixty before the second."""
+    nothing = [(30, 0, 35, 5)]
+    exact, second = (10, 0, 20, 10), (10, 15, 20, 25)
+    masks = rectangles(masks_of, second, *30 * nothing, exact, *30 * nothing)
+    ranks = np.array([0.1, *30 * [0.9], 0.5, *30 * [0.4]], dtype=np.float32)
+    masks = replace(masks, predicted_iou=ranks)
+    found = AutomaticScores.of([Hits.of(masks, photo)])
+    assert found.recall_50_at == {20: 0, 50: pytest.approx(1 / 3), 100: pytest.approx(2 / 3)}
 
 
 def test_segments_and_masks_of_all_photos_have_equal_weight(masks_of, photo):

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from segment_anything import SamPredictor
 
-from samseg.lab.evaluation.masks.clicks import boxes, corrected, correction, iou, one_click
+from samseg.lab.evaluation.masks.clicks import (
+    boundary_iou,
+    boxes,
+    corrected,
+    correction,
+    iou,
+    one_click,
+)
 from samseg.lab.evaluation.masks.truth import Truth
 
 
@@ -40,7 +47,7 @@ def test_boxes_equal_sam_predictor(segmenter, predictor, drawn, truth):
 
 
 def test_corrections_equal_sam_predictor(segmenter, predictor, drawn, truth):
-    truth = Truth(truth.masks[::2], truth.clicks[::2], truth.boxes[::2])
+    truth = Truth(truth.ids[::2], truth.masks[::2], truth.clicks[::2], truth.boxes[::2])
     found = corrected(segmenter, drawn.photo.pixels, truth, clicks=3)
     assert found.shape == (3, 3)
     for i, (wanted, click) in enumerate(zip(truth.masks, truth.clicks, strict=True)):
@@ -66,6 +73,7 @@ def test_the_first_click_gives_the_mask_of_highest_predicted_iou(segmenter, draw
 
 def test_without_segments(segmenter, drawn):
     none = Truth(
+        (),
         np.zeros((0, *drawn.photo.instances.shape), bool),
         np.zeros((0, 2), np.float32),
         np.zeros((0, 4), np.float32),
@@ -110,3 +118,18 @@ def test_iou():
     assert iou(left, right) == pytest.approx(2 / 10)
     assert iou(left, left) == 1
     assert iou(left, ~left) == 0
+
+
+def test_boundary_iou_compares_bands():
+    """In 300 x 400 px, whose diagonal is 500 px, the band is 10 px wide."""
+    wanted = np.zeros((300, 400), bool)
+    wanted[100:200, 100:200] = True
+    ring = wanted.copy()
+    ring[110:190, 110:190] = False
+    assert boundary_iou(wanted, wanted) == boundary_iou(ring, wanted) == 1
+    larger = np.zeros_like(wanted)
+    larger[90:210, 90:210] = True  # its band is just outside of the other
+    assert boundary_iou(larger, wanted) == 0 < iou(larger, wanted)
+    whole = np.ones_like(wanted)  # the border of the image is a boundary, too
+    assert boundary_iou(whole, whole) == 1 > boundary_iou(whole, wanted)
+    assert boundary_iou(np.zeros_like(wanted), wanted) == 0

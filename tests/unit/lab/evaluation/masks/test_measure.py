@@ -32,6 +32,8 @@ def test_scores(record):
     assert scores.best > 0.3  # plain discs
     assert scores.clicks[0] == pytest.approx(scores.preferred, abs=2e-3)
     assert scores.calibration.masks == 12
+    assert (scores.groups[0].name, scores.groups[0].segments) == ("all", 4)
+    assert scores.groups[0].best.value == pytest.approx(scores.best)
     assert (scores.automatic.photos, scores.automatic.segments) == (1, 6)
     assert scores.structure is None  # only six segments per category
     assert model.encode_seconds > 0 and len(model.sha256) == 64
