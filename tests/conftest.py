@@ -9,7 +9,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 # Under `uv run`, Ray would build an environment for every worker, and without `ray` in it where the
 # tests are started with `--no-sync`. The environment is there already.
 os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
-os.environ["RAY_worker_niceness"] = "0"  # 15 by default: tests would wait for whatever else runs
+# Ray's default of 15 lets tests wait for whatever else runs on the machine.
+os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  Ray's spelling
 
 import io
 import json
