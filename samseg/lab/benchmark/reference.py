@@ -60,12 +60,13 @@ def box_masks(
 
 @contextmanager
 def _perturbed(model: Sam, noise: float) -> Iterator[None]:
-    """Add Gaussian noise to the image encoder's input."""
+    """Add Gaussian noise to the image encoder's input; padding stays 0, by which it is known."""
     generator = torch.Generator().manual_seed(0)
 
     def perturb(module: torch.nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
-        drawn = torch.randn(inputs[0].shape, generator=generator).to(inputs[0].device)
-        return (inputs[0] + noise * drawn,)
+        x = inputs[0]
+        drawn = torch.randn(x.shape, generator=generator).to(x.device)
+        return (x + noise * drawn * (x != 0),)
 
     hook = model.image_encoder.register_forward_pre_hook(perturb) if noise else None
     try:
