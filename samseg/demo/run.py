@@ -27,6 +27,9 @@ model:
 masks:
   points_per_side: 12           # few prompts: two minutes on two CPU cores
 
+cluster:
+  granularity: 0.7              # finer than the default, as most photos show the same few things
+
 exports:
   - kind: coco                  # for annotation tools and training
   - kind: png                   # semantic label maps

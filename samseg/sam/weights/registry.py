@@ -29,7 +29,7 @@ _VERSIONS: Mapping[str, Path] = {  # of the small SAM; see its model card
     "tiny-1": _TINY / "weights.safetensors",
     "tiny-2": _TINY / "weights-2.safetensors",
 }
-_SHIPPED: Mapping[str, Path] = {LATEST: _VERSIONS["tiny-1"], **_VERSIONS}
+_SHIPPED: Mapping[str, Path] = {LATEST: _VERSIONS["tiny-2"], **_VERSIONS}
 
 
 _MAX_COPY_BYTES = 1 << 27

@@ -27,7 +27,7 @@ def test_reference_accepts_the_shipped_model(tiny, scene):
     SamAutomaticMaskGenerator(tiny, points_per_side=2).generate(scene(60, 80))
 
 
-@pytest.mark.parametrize(("name", "place"), [("tiny", 0), ("tiny-1", 0), ("tiny-2", 1)])
+@pytest.mark.parametrize(("name", "place"), [("tiny", 0), ("tiny-2", 0), ("tiny-1", 1)])
 def test_model_card_names_digest_and_recommended_settings(name, place):
     found = resolve(name)
     card = (found.path.parent / "MODEL_CARD.md").read_text()
