@@ -63,10 +63,10 @@ def groups(cosine: float, each: int = 20) -> np.ndarray:
     [
         (0.83, (-1, -1), 2),
         (0.83, (4, 4), 1),  # one class stays one
-        (0.95, (4, 4), 2),  # unless the masks are clearly apart
+        (1.0, (4, 4), 2),  # unless the masks are clearly apart
         (0.77, (-1, -1), 1),
         (0.77, (4, 9), 2),  # two classes stay two
-        (0.70, (4, 9), 1),  # unless they are clearly one
+        (0.65, (4, 9), 1),  # unless they are clearly one
         (0.77, (4, -1), 1),  # masks without a class join as in a first fit
         (0.83, (4, -1), 2),
     ],
