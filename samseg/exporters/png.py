@@ -14,16 +14,14 @@ from typing import Any, Literal
 import numpy as np
 
 from samseg.errors import ConfigError
+from samseg.exporters.names import is_safe
 from samseg.exporters.types import ClassRow, LabelledImage, Target, Written
 from samseg.masks.painting import painted
 from samseg.masks.palette import color_of, table_of
 from samseg.spec import Spec
 from samseg.types import NOISE, Int32
 
-_SEGMENT = r"\w[\w.+=@(), -]*"
-_FOLDER = rf"(?!_/|[^/]*\.png/){_SEGMENT}/"
-_SAFE_KEY = re.compile(rf"(?:{_FOLDER})*{_SEGMENT}", re.IGNORECASE)
-_LONGEST_SEGMENT, _LONGEST_KEY = 240, 700
+_FOLDER_LIKE_A_PNG = re.compile(r"\.png/", re.IGNORECASE)
 
 
 class Png(Spec):
@@ -70,9 +68,7 @@ class Png(Spec):
 
 def _name(image: LabelledImage) -> str:
     """Return the name of an image's PNG: unique, and a safe path for any key."""
-    segments = [len(segment.encode()) for segment in image.key.split("/")]
-    short = max(segments) <= _LONGEST_SEGMENT and sum(segments) <= _LONGEST_KEY
-    if short and _SAFE_KEY.fullmatch(image.key):
+    if is_safe(image.key) and not _FOLDER_LIKE_A_PNG.search(image.key):
         return f"images/{image.key}.png"
     return f"images/_/{image.image_id}.png"
 
