@@ -10,9 +10,10 @@ from typing import Annotated
 from pydantic import Field
 
 from samseg.exporters.coco import Coco
+from samseg.exporters.coco_panoptic import CocoPanoptic
 from samseg.exporters.png import Png
 
-Exporter = Annotated[Coco | Png, Field(discriminator="kind")]
+Exporter = Annotated[Coco | CocoPanoptic | Png, Field(discriminator="kind")]
 """Every exporter, discriminated by `kind`."""
 
-__all__ = ["Coco", "Exporter", "Png"]
+__all__ = ["Coco", "CocoPanoptic", "Exporter", "Png"]

@@ -8,6 +8,7 @@ from samseg.exporters.types import LabelledImage
 _SEGMENT = r"\w[\w.+=@(), -]*"
 _SAFE_KEY = re.compile(rf"(?:(?!_/){_SEGMENT}/)*{_SEGMENT}")
 _LONGEST_SEGMENT, _LONGEST_KEY = 240, 700
+_FOLDER_LIKE_A_PNG = re.compile(r"\.png/", re.IGNORECASE)
 _TAR = re.compile(r"\.(tar|tar\.gz|tgz)$", re.IGNORECASE)
 
 
@@ -32,6 +33,17 @@ def is_safe(path: str) -> bool:
     segments = [len(segment.encode()) for segment in path.split("/")]
     short = max(segments) <= _LONGEST_SEGMENT and sum(segments) <= _LONGEST_KEY
     return short and _SAFE_KEY.fullmatch(path) is not None
+
+
+def png_of(image: LabelledImage) -> str:
+    """Return the path of an image's PNG: unique, and safe for any key.
+
+    `a/b.jpg` gives `a/b.jpg.png`. Keys that could escape the folder, collide or be invalid on some
+    file system give `_/{image_id}.png`.
+    """
+    if is_safe(image.key) and not _FOLDER_LIKE_A_PNG.search(image.key):
+        return f"{image.key}.png"
+    return f"_/{image.image_id}.png"
 
 
 def number_of(name: str) -> int:

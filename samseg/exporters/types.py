@@ -69,7 +69,8 @@ class Written:
         uri: the folder of the export.
         images: images written.
         masks: masks written.
-        left_out: masks of noise or without a class, which were not written.
+        left_out: masks that were not written: noise, without a class, or without a visible pixel
+            in a format of one label per pixel.
         objects: objects in the folder.
     """
 
