@@ -12,8 +12,9 @@ from pydantic import Field
 from samseg.exporters.coco import Coco
 from samseg.exporters.coco_panoptic import CocoPanoptic
 from samseg.exporters.png import Png
+from samseg.exporters.yolo import Yolo
 
-Exporter = Annotated[Coco | CocoPanoptic | Png, Field(discriminator="kind")]
+Exporter = Annotated[Coco | CocoPanoptic | Png | Yolo, Field(discriminator="kind")]
 """Every exporter, discriminated by `kind`."""
 
-__all__ = ["Coco", "CocoPanoptic", "Exporter", "Png"]
+__all__ = ["Coco", "CocoPanoptic", "Exporter", "Png", "Yolo"]

@@ -5,6 +5,7 @@ it by a bridge of zero width: the ring runs along the bridge to the hole, around
 fill rules in use, even-odd and non-zero, both leave the hole empty.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -40,6 +41,26 @@ def polygons_of(mask: Bool) -> list[Int32]:
         edge = (int(owners[hit]), int(places[hit]))
         inserts.setdefault(edge, []).append([(x, top), *points, points[0], (x, top)])
     return polygons[::-1]
+
+
+def joined(rings: Sequence[Int32]) -> Int32:
+    """Join rings to one, for formats that give an object a single ring.
+
+    Bridges of zero width connect each ring to the nearest corner of those before it. Renderers
+    that also draw the outline show a bridge as a line.
+
+    Args:
+        rings: at least one, (n, 2) int32, px.
+    """
+    from scipy.spatial import cKDTree
+
+    whole = rings[0]
+    for ring in rings[1:]:
+        distances, nearest = cKDTree(whole).query(ring)
+        j = int(np.argmin(distances))
+        i = int(nearest[j])
+        whole = np.concatenate([whole[: i + 1], ring[j:], ring[: j + 1], whole[i:]])
+    return whole
 
 
 def _rings(mask: Bool) -> list[list[_Point]]:

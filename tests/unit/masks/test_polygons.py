@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco
 
-from samseg.masks.polygons import polygons_of
+from samseg.masks.polygons import joined, polygons_of
 
 SIZES = st.tuples(st.integers(1, 14), st.integers(1, 14))
 
@@ -68,6 +68,8 @@ def test_both_fill_rules_give_the_mask_again(mask: np.ndarray) -> None:
     numbers = np.array([winding(ring, mask.shape) for ring in rings] or [np.zeros(mask.shape, int)])
     assert np.array_equal(numbers.sum(axis=0), mask)
     assert set(np.unique(numbers)) <= {0, 1}
+    if rings:
+        assert np.array_equal(winding(joined(rings), mask.shape), mask)
     assert np.array_equal(filled(rings, mask.shape), mask)
 
 
@@ -95,3 +97,14 @@ def test_ellipses_with_holes_in_several_parts(
     rings = polygons_of(mask)
     assert len(rings) == cv2.connectedComponents(canvas, connectivity=8)[0] - 1
     assert np.array_equal(filled(rings, mask.shape), mask)
+
+
+def length(ring: np.ndarray) -> float:
+    return float(np.linalg.norm(ring - np.roll(ring, -1, axis=0), axis=1).sum())
+
+
+def test_bridges_lead_to_the_nearest_corner() -> None:
+    rings = polygons_of(pixels_of("#....#. ##.##.. #....#. ....... ...#..."))
+    assert len(rings) == 3
+    bridges = length(joined(rings)) - sum(map(length, rings))
+    assert bridges == pytest.approx(2 * (1 + np.hypot(1, 1)))
