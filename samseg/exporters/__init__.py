@@ -11,10 +11,11 @@ from pydantic import Field
 
 from samseg.exporters.coco import Coco
 from samseg.exporters.coco_panoptic import CocoPanoptic
+from samseg.exporters.label_studio import LabelStudio
 from samseg.exporters.png import Png
 from samseg.exporters.yolo import Yolo
 
-Exporter = Annotated[Coco | CocoPanoptic | Png | Yolo, Field(discriminator="kind")]
+Exporter = Annotated[Coco | CocoPanoptic | LabelStudio | Png | Yolo, Field(discriminator="kind")]
 """Every exporter, discriminated by `kind`."""
 
-__all__ = ["Coco", "CocoPanoptic", "Exporter", "Png", "Yolo"]
+__all__ = ["Coco", "CocoPanoptic", "Exporter", "LabelStudio", "Png", "Yolo"]

@@ -58,6 +58,7 @@ def image(key: str, *class_ids: int | None, image_id: str = "") -> LabelledImage
 CASES = {
     **{kind: spec() for kind, spec in KINDS.items()},
     "coco polygons": KINDS["coco"](segmentation="polygons"),
+    "label_studio polygons": KINDS["label_studio"](segmentation="polygons"),
 }
 
 
