@@ -10,9 +10,12 @@ from typing import Annotated
 from pydantic import Field
 
 from samseg.exporters.coco import Coco
+from samseg.exporters.coco_panoptic import CocoPanoptic
+from samseg.exporters.label_studio import LabelStudio
 from samseg.exporters.png import Png
+from samseg.exporters.yolo import Yolo
 
-Exporter = Annotated[Coco | Png, Field(discriminator="kind")]
+Exporter = Annotated[Coco | CocoPanoptic | LabelStudio | Png | Yolo, Field(discriminator="kind")]
 """Every exporter, discriminated by `kind`."""
 
-__all__ = ["Coco", "Exporter", "Png"]
+__all__ = ["Coco", "CocoPanoptic", "Exporter", "LabelStudio", "Png", "Yolo"]

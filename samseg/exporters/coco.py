@@ -1,17 +1,19 @@
-"""COCO instance annotations: one category per class, RLE segmentations, files of bounded size.
+"""COCO instance annotations: one category per class, RLEs or polygons, files of bounded size.
 
 Read by pycocotools, FiftyOne, Detectron2, CVAT and most training code. Masks may overlap. Not for
 training code that needs one class per pixel; use `png` for that.
 """
 
-import io
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from pydantic import Field
 
+from samseg.exporters.coco_file import CocoFile
+from samseg.exporters.names import number_of
 from samseg.exporters.types import ClassRow, LabelledImage, MaskRow, Target, Written
+from samseg.masks.painting import dense
+from samseg.masks.polygons import polygons_of
 from samseg.spec import Spec
 from samseg.types import NOISE
 
@@ -19,11 +21,17 @@ from samseg.types import NOISE
 class Coco(Spec):
     """COCO instance JSON in files `instances-00000.json`, `instances-00001.json` ...
 
-    Every file is complete and has the same categories. Ids of images and annotations count from 1
-    across all files, so files can be concatenated; each record also holds the `image_id` or
-    `mask_id` of the tables.
+    Every file is complete and has the same categories. Ids of images and annotations are hashes of
+    the `image_id` and `mask_id` of the tables, which each record also holds. So they stay the same
+    in later exports, and files can be concatenated.
+
+    `file_name` is the image's path below the root of the lake; a tar counts as the folder that it
+    is extracted to. `coco_url` is the image's address, which fsspec opens, also in a tar.
 
     Attributes:
+        segmentation: `rle`, or `polygons` for tools that edit outlines. A polygon per part, along
+            the edges of the pixels; holes are joined to their part. Both are exact. Polygons take
+            several times the space.
         images_per_file: maximum images in one file; bounds its size and the memory to write it.
             With a hundred masks per image, 5000 images make a file as large as COCO's own training
             set.
@@ -31,6 +39,7 @@ class Coco(Spec):
     """
 
     kind: Literal["coco"] = "coco"
+    segmentation: Literal["rle", "polygons"] = "rle"
     images_per_file: int = Field(5_000, ge=1)
     noise: bool = False
 
@@ -45,100 +54,45 @@ class Coco(Spec):
             {"id": class_id + 1, "name": name, "supercategory": "samseg"}
             for class_id, name in names
         ]
-        file = _File(number=0, first_image=1, first_annotation=1)
+        file, number = CocoFile(), 0
         count = kept = left_out = 0
 
         def finish() -> None:
             nonlocal count, kept, left_out
-            target.put(file.name, file.close(categories, target.stamp))
+            payload = file.close(
+                categories,
+                target.stamp,
+                "score = predicted IoU; masks_left_out counts masks of no class",
+            )
+            target.put(f"instances-{number:05d}.json", payload)
             count, kept = count + file.images, kept + file.annotations
             left_out += file.left_out
 
         for image in images:
             if file.images == self.images_per_file:
                 finish()
-                file = file.next()
-            file.add(image, self.noise)
+                file, number = CocoFile(), number + 1
+            image_number = file.add_image(image)
+            for mask in image.masks:
+                if mask.class_id is None or (mask.class_id == NOISE and not self.noise):
+                    file.left_out += 1
+                else:
+                    file.add_annotation(self._annotation(mask, mask.class_id, image_number))
         finish()
         return Written(self.kind, target.uri, count, kept, left_out, target.objects)
 
-
-class _File:
-    """One unfinished JSON file, kept as text, which takes far less memory than Python objects."""
-
-    def __init__(self, number: int, first_image: int, first_annotation: int):
-        self.number = number
-        self.images = self.annotations = self.left_out = 0
-        self._first_image = first_image
-        self._first_annotation = first_annotation
-        self._image_text = io.StringIO()
-        self._annotation_text = io.StringIO()
-
-    @property
-    def name(self) -> str:
-        return f"instances-{self.number:05d}.json"
-
-    def next(self) -> "_File":
-        return _File(
-            self.number + 1,
-            self._first_image + self.images,
-            self._first_annotation + self.annotations,
-        )
-
-    def add(self, image: LabelledImage, noise: bool) -> None:
-        image_number = self._first_image + self.images
-        _append(
-            self._image_text,
-            {
-                "id": image_number,
-                "file_name": image.key,
-                "width": image.width,
-                "height": image.height,
-                "image_id": image.image_id,
-            },
-        )
-        self.images += 1
-        for mask in image.masks:
-            if mask.class_id is None or (mask.class_id == NOISE and not noise):
-                self.left_out += 1
-                continue
-            annotation = _annotation(mask, self._first_annotation + self.annotations, image_number)
-            _append(self._annotation_text, annotation)
-            self.annotations += 1
-
-    def close(self, categories: list[dict[str, Any]], stamp: str) -> bytes:
-        info = {
-            "description": "Masks and classes by samseg",
-            "version": stamp,
-            "masks_left_out": self.left_out,
-            "note": (
-                "category id = class id + 1; score = predicted IoU; pixels refer to the upright "
-                "image (EXIF orientation applied); masks_left_out counts masks of no class"
-            ),
+    def _annotation(self, mask: MaskRow, class_id: int, image_number: int) -> dict[str, Any]:
+        shape: Any = {"size": list(mask.rle["size"]), "counts": mask.rle["counts"]}
+        if self.segmentation == "polygons":
+            shape = [polygon.ravel().tolist() for polygon in polygons_of(dense(mask.rle))]
+        return {
+            "id": number_of(mask.mask_id),
+            "image_id": image_number,
+            "category_id": class_id + 1,
+            "bbox": list(mask.bbox),
+            "area": mask.area,
+            "iscrowd": 0,
+            "score": round(mask.predicted_iou, 5),
+            "mask_id": mask.mask_id,
+            "segmentation": shape,
         }
-        head = json.dumps({"info": info, "licenses": [], "categories": categories})
-        body = (
-            f'{head[:-1]}, "images": [{self._image_text.getvalue()}\n], '
-            f'"annotations": [{self._annotation_text.getvalue()}\n]}}\n'
-        )
-        return body.encode()
-
-
-def _annotation(mask: MaskRow, number: int, image_number: int) -> dict[str, Any]:
-    class_id = NOISE if mask.class_id is None else mask.class_id
-    return {
-        "id": number,
-        "image_id": image_number,
-        "category_id": class_id + 1,
-        "bbox": list(mask.bbox),
-        "area": mask.area,
-        "iscrowd": 0,
-        "score": round(mask.predicted_iou, 5),
-        "mask_id": mask.mask_id,
-        "segmentation": {"size": list(mask.rle["size"]), "counts": mask.rle["counts"]},
-    }
-
-
-def _append(text: io.StringIO, row: dict[str, Any]) -> None:
-    text.write(",\n" if text.tell() else "\n")
-    text.write(json.dumps(row))

@@ -7,23 +7,18 @@ those.
 
 import io
 import json
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from samseg.errors import ConfigError
+from samseg.exporters.names import png_of
 from samseg.exporters.types import ClassRow, LabelledImage, Target, Written
 from samseg.masks.painting import painted
 from samseg.masks.palette import color_of, table_of
 from samseg.spec import Spec
 from samseg.types import NOISE, Int32
-
-_SEGMENT = r"\w[\w.+=@(), -]*"
-_FOLDER = rf"(?!_/|[^/]*\.png/){_SEGMENT}/"
-_SAFE_KEY = re.compile(rf"(?:{_FOLDER})*{_SEGMENT}", re.IGNORECASE)
-_LONGEST_SEGMENT, _LONGEST_KEY = 240, 700
 
 
 class Png(Spec):
@@ -62,19 +57,10 @@ class Png(Spec):
                 [m.area for m in masks],
                 [m.class_id + 1 for m in masks if m.class_id is not None],
             )
-            target.put(_name(image), _encode(index, indices))
+            target.put(f"images/{png_of(image)}", _encode(index, indices))
             count, kept = count + 1, kept + len(masks)
             left_out += len(image.masks) - len(masks)
         return Written(self.kind, target.uri, count, kept, left_out, target.objects)
-
-
-def _name(image: LabelledImage) -> str:
-    """Return the name of an image's PNG: unique, and a safe path for any key."""
-    segments = [len(segment.encode()) for segment in image.key.split("/")]
-    short = max(segments) <= _LONGEST_SEGMENT and sum(segments) <= _LONGEST_KEY
-    if short and _SAFE_KEY.fullmatch(image.key):
-        return f"images/{image.key}.png"
-    return f"images/_/{image.image_id}.png"
 
 
 def _encode(index: Int32, indices: int) -> bytes:

@@ -48,6 +48,7 @@ class LabelledImage:
         key: its name in the lake. Untrusted: not a safe path.
         width: px, upright.
         height: px, upright.
+        uri: its address in the lake; `tar://{member}::{uri of the tar}` for an image in a tar.
         masks: its masks, in the order of the table.
     """
 
@@ -55,6 +56,7 @@ class LabelledImage:
     key: str
     width: int
     height: int
+    uri: str
     masks: Sequence[MaskRow]
 
 
@@ -67,7 +69,8 @@ class Written:
         uri: the folder of the export.
         images: images written.
         masks: masks written.
-        left_out: masks of noise or without a class, which were not written.
+        left_out: masks that were not written: noise, without a class, or without a visible pixel
+            in a format of one label per pixel.
         objects: objects in the folder.
     """
 

@@ -13,7 +13,7 @@ from samseg.errors import CodebookError, StorageError
 from samseg.exporters.types import ClassRow, Format, LabelledImage, MaskRow, Written
 from samseg.output import Output
 
-_IMAGE_COLUMNS = ["image_id", "key", "width", "height", "status"]
+_IMAGE_COLUMNS = ["image_id", "key", "uri", "width", "height", "status"]
 _MASK_COLUMNS = ["mask_id", "image_id", "bbox", "area", "predicted_iou", "rle"]
 
 
@@ -128,8 +128,14 @@ def _images(
         masks = _masks(output.read(output.masks_key(shard), _MASK_COLUMNS), class_of)
         for row in output.read(output.images_key(shard), _IMAGE_COLUMNS).to_pylist():
             if row["status"] in ("ok", "no_masks"):
-                image_id, size = row["image_id"], (row["width"], row["height"])
-                yield LabelledImage(image_id, row["key"], *size, masks.get(image_id, ()))
+                yield LabelledImage(
+                    image_id=row["image_id"],
+                    key=row["key"],
+                    width=row["width"],
+                    height=row["height"],
+                    uri=row["uri"],
+                    masks=masks.get(row["image_id"], ()),
+                )
                 done += 1
         if on_progress:
             on_progress(done)

@@ -52,12 +52,19 @@ def image(key: str, *class_ids: int | None, image_id: str = "") -> LabelledImage
         rle: dict[str, Any] = coco.encode(pixels)
         rle["counts"] = rle["counts"].decode()
         masks.append(MaskRow(f"{key}-{i}", class_id, (2 * i, i, 10, 8), 80, 0.75, rle))
-    return LabelledImage(image_id or key.encode().hex(), key, 30, 20, masks)
+    return LabelledImage(image_id or key.encode().hex(), key, 30, 20, f"s3://lake/{key}", masks)
 
 
-@pytest.fixture(params=sorted(KINDS))
+CASES = {
+    **{kind: spec() for kind, spec in KINDS.items()},
+    "coco polygons": KINDS["coco"](segmentation="polygons"),
+    "label_studio polygons": KINDS["label_studio"](segmentation="polygons"),
+}
+
+
+@pytest.fixture(params=sorted(CASES))
 def exporter(request: pytest.FixtureRequest) -> Any:
-    return KINDS[request.param]()
+    return CASES[request.param]
 
 
 def test_equal_inputs_yield_equal_bytes(exporter: Any) -> None:
@@ -108,7 +115,9 @@ def test_images_are_consumed_once_and_not_retained(exporter: Any) -> None:
     def stream() -> Any:
         for i in range(50):
             assert sum(r() is not None for r in alive) <= 2
-            made = WeaklyReferenced(f"{i:020x}", f"{i}.jpg", 30, 20, image(f"{i}.jpg", 0, 3).masks)
+            made = WeaklyReferenced(
+                f"{i:020x}", f"{i}.jpg", 30, 20, f"s3://lake/{i}.jpg", image(f"{i}.jpg", 0, 3).masks
+            )
             alive.append(weakref.ref(made))
             yield made
             del made

@@ -4,6 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco
 from pycocotools.coco import COCO
 
@@ -24,6 +27,14 @@ class Folder:
         self.objects += 1
 
 
+class Memory:
+    uri, stamp, objects = "memory://", "s", 1
+    payload = b""
+
+    def put(self, name: str, payload: bytes) -> None:
+        self.payload = payload
+
+
 def disc(r: int, class_id: int | None, name: str) -> tuple[MaskRow, np.ndarray]:
     y, x = np.mgrid[:40, :50]
     pixels = (y - 15) ** 2 + (x - 25) ** 2 < r * r
@@ -36,7 +47,7 @@ def disc(r: int, class_id: int | None, name: str) -> tuple[MaskRow, np.ndarray]:
 def test_pycocotools_reads_every_mask_back(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     (big, big_pixels), (small, small_pixels) = disc(12, 4, "m-0"), disc(5, 0, "m-1")
     noise, _ = disc(3, -1, "m-2")
-    image = LabelledImage("id0", "a/ü.jpg", 50, 40, [big, small, noise])
+    image = LabelledImage("id0", "a/ü.jpg", 50, 40, "s3://lake/a/ü.jpg", [big, small, noise])
     classes = [ClassRow(0, "apples"), ClassRow(4, "crates")]
     written = Coco().write([image], classes, Folder(tmp_path))
     assert (written.masks, written.left_out, written.objects) == (2, 1, 1)
@@ -48,17 +59,20 @@ def test_pycocotools_reads_every_mask_back(tmp_path: Path, capsys: pytest.Captur
     }
     (record,) = loaded.loadImgs(loaded.getImgIds())
     assert (record["file_name"], record["width"], record["height"]) == ("a/ü.jpg", 50, 40)
+    assert record["coco_url"] == "s3://lake/a/ü.jpg"
     for category, pixels, mask in ((5, big_pixels, big), (1, small_pixels, small)):
         (annotation,) = loaded.loadAnns(loaded.getAnnIds(catIds=[category]))
         assert np.array_equal(loaded.annToMask(annotation).astype(bool), pixels)
         assert annotation["bbox"] == list(mask.bbox) and annotation["area"] == mask.area
         assert annotation["mask_id"] == mask.mask_id and annotation["score"] == 0.875
-        assert annotation["iscrowd"] == 0 and annotation["id"] >= 1
+        assert annotation["iscrowd"] == 0
     capsys.readouterr()
 
 
 def test_noise_is_category_0_when_wanted(tmp_path: Path) -> None:
-    image = LabelledImage("id0", "a.jpg", 50, 40, [disc(3, -1, "m-0")[0], disc(4, None, "m-1")[0]])
+    image = LabelledImage(
+        "id0", "a.jpg", 50, 40, "s3://lake", [disc(3, -1, "m-0")[0], disc(4, None, "m-1")[0]]
+    )
     written = Coco(noise=True).write([image], [ClassRow(0, "apples")], Folder(tmp_path))
     assert (written.masks, written.left_out) == (1, 1)
     file = json.loads((tmp_path / "instances-00000.json").read_text())
@@ -72,15 +86,52 @@ def test_files_split_and_concatenate(
     tmp_path: Path, images: int, per_file: int, sizes: list[int]
 ) -> None:
     made = [
-        LabelledImage(f"id{i}", f"{i}.jpg", 50, 40, [disc(5, 0, f"{i}-0")[0]] * i)
+        LabelledImage(
+            f"id{i}", f"{i}.jpg", 50, 40, "", [disc(5, 0, f"id{i}-{j}")[0] for j in range(i)]
+        )
         for i in range(images)
     ]
     Coco(images_per_file=per_file).write(made, [ClassRow(0, "apples")], Folder(tmp_path))
     files = [json.loads(p.read_text()) for p in sorted(tmp_path.iterdir())]
     assert [len(f["images"]) for f in files] == sizes
-    assert [i["id"] for f in files for i in f["images"]] == list(range(1, images + 1))
-    annotations = [a for f in files for a in f["annotations"]]
-    assert [a["id"] for a in annotations] == list(range(1, len(annotations) + 1))
+    for records in ("images", "annotations"):
+        ids = [record["id"] for f in files for record in f[records]]
+        assert len(set(ids)) == len(ids) and all(0 <= i < 1 << 53 for i in ids)
     for file in files:
         assert {a["image_id"] for a in file["annotations"]} <= {i["id"] for i in file["images"]}
         assert file["categories"] == files[0]["categories"]
+
+
+def test_ids_do_not_depend_on_other_images(tmp_path: Path) -> None:
+    made = [
+        LabelledImage(f"id{i}", f"{i}.jpg", 50, 40, "", [disc(5, 0, f"id{i}-0")[0]]) for i in (0, 1)
+    ]
+    records = []
+    for name, images in (("one", made[1:]), ("both", made)):
+        (tmp_path / name).mkdir()
+        Coco().write(images, [ClassRow(0, "apples")], Folder(tmp_path / name))
+        file = json.loads((tmp_path / name / "instances-00000.json").read_text())
+        records.append((file["images"][-1], file["annotations"][-1]))
+    assert records[0] == records[1]
+
+
+def rle_of(pixels: np.ndarray) -> dict[str, Any]:
+    rle: dict[str, Any] = coco.encode(np.asfortranarray(pixels.astype(np.uint8)))
+    return {"size": rle["size"], "counts": rle["counts"].decode()}
+
+
+@pytest.mark.parametrize("segmentation", ["rle", "polygons"])
+@given(pixels=arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12))).filter(np.any))
+@settings(deadline=None, max_examples=50)
+def test_masks_of_any_shape_are_exact(segmentation: str, pixels: np.ndarray) -> None:
+    height, width = pixels.shape
+    mask = MaskRow("m", 0, (0, 0, width, height), int(pixels.sum()), 0.5, rle_of(pixels))
+    target = Memory()
+    Coco(segmentation=segmentation).write(
+        [LabelledImage("i", "a.jpg", width, height, "", [mask])], [ClassRow(0, "apples")], target
+    )
+    (annotation,) = json.loads(target.payload)["annotations"]
+    shape = annotation["segmentation"]
+    if segmentation == "polygons":
+        shape = coco.merge(coco.frPyObjects(shape, height, width))
+    assert np.array_equal(coco.decode(shape), pixels)

@@ -41,7 +41,7 @@ def square(y: int, x: int, side: int, class_id: int | None) -> MaskRow:
 
 def write(masks: list[MaskRow], classes: list[ClassRow], key: str = "a.jpg") -> dict[str, bytes]:
     target = Memory()
-    Png().write([LabelledImage(image_id_of(key), key, 50, 40, masks)], classes, target)
+    Png().write([LabelledImage(image_id_of(key), key, 50, 40, "", masks)], classes, target)
     return target.kept
 
 
@@ -121,7 +121,7 @@ def test_names(key: str, name: str) -> None:
 @given(st.lists(st.text(alphabet="ab/._-\\ é", max_size=8), unique=True, max_size=12))
 def test_different_keys_never_share_a_name(keys: list[str]) -> None:
     target = Memory()
-    images = [LabelledImage(image_id_of(key), key, 2, 2, []) for key in keys]
+    images = [LabelledImage(image_id_of(key), key, 2, 2, "", []) for key in keys]
     Png().write(images, [], target)
     assert len(target.kept) == len(keys) + 1
     files = set(target.kept)

@@ -1,0 +1,55 @@
+"""What exports call an image: its file in the lake, a safe path, and a number."""
+
+import hashlib
+import re
+
+from samseg.exporters.types import LabelledImage
+
+_SEGMENT = r"\w[\w.+=@(), -]*"
+_SAFE_KEY = re.compile(rf"(?:(?!_/){_SEGMENT}/)*{_SEGMENT}")
+_LONGEST_SEGMENT, _LONGEST_KEY = 240, 700
+_FOLDER_LIKE_A_PNG = re.compile(r"\.png/", re.IGNORECASE)
+_TAR = re.compile(r"\.(tar|tar\.gz|tgz)$", re.IGNORECASE)
+
+
+def file_of(image: LabelledImage) -> str:
+    """Return the path of an image's file below the root of the lake.
+
+    An image in `a.tar` is found at `a/{member}`: where it is once the tar has been extracted into
+    the folder of its name.
+    """
+    member, inside, _ = image.uri.removeprefix("tar://").rpartition("::")
+    if inside and image.uri.startswith("tar://") and image.key.endswith(f"/{member}"):
+        tar = image.key.removesuffix(f"/{member}")
+        return f"{_TAR.sub('', tar)}/{member}"
+    return image.key
+
+
+def is_safe(path: str) -> bool:
+    """Check that no file system refuses a path, and that it stays below its folder.
+
+    Paths below `_/` are left to images that have no safe path.
+    """
+    segments = [len(segment.encode()) for segment in path.split("/")]
+    short = max(segments) <= _LONGEST_SEGMENT and sum(segments) <= _LONGEST_KEY
+    return short and _SAFE_KEY.fullmatch(path) is not None
+
+
+def png_of(image: LabelledImage) -> str:
+    """Return the path of an image's PNG: unique, and safe for any key.
+
+    `a/b.jpg` gives `a/b.jpg.png`. Keys that could escape the folder, collide or be invalid on some
+    file system give `_/{image_id}.png`.
+    """
+    if is_safe(image.key) and not _FOLDER_LIKE_A_PNG.search(image.key):
+        return f"{image.key}.png"
+    return f"_/{image.image_id}.png"
+
+
+def number_of(name: str) -> int:
+    """Return a 53-bit hash of an image id or mask id: exact in JSON, float64 and int64.
+
+    A file of half a million masks has a pair of equal numbers with a probability of 1 in 70 000.
+    """
+    digest = hashlib.blake2b(name.encode(), digest_size=7).digest()
+    return int.from_bytes(digest, "big") >> 3
