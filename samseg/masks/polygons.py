@@ -25,8 +25,34 @@ def polygons_of(mask: Bool) -> list[Int32]:
         (n, 2) int32 rings of (x, y), px, clockwise on screen, top part first. Pixel (x, y) is the
         square from (x, y) to (x + 1, y + 1). The rings are exact: filled, they give the mask again.
     """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return []
+    left, top = int(columns[0]), int(rows[0])
+    window = mask[top : rows[-1] + 1, left : columns[-1] + 1]
+    corner = np.array([left, top], dtype=np.int32)
+    return [polygon + corner for polygon in _polygons(window)]
+
+
+def joined(rings: Sequence[Int32]) -> Int32:
+    """Join rings to one, for formats that give an object a single ring.
+
+    Bridges of zero width connect the first corner of each ring to the nearest corner of those
+    before it. Renderers that also draw the outline show a bridge as a line.
+
+    Args:
+        rings: at least one, (n, 2) int32, px.
+    """
+    whole = rings[0]
+    for ring in rings[1:]:
+        i = int(np.argmin(np.hypot(*(whole - ring[0]).T)))
+        whole = np.concatenate([whole[: i + 1], ring, ring[:1], whole[i:]])
+    return whole
+
+
+def _polygons(mask: Bool) -> list[Int32]:
     rings = [_oriented(ring, mask) for ring in _rings(mask)]
-    starts, ends, owners, places = _horizontal_edges(rings)
+    edges = _horizontal_edges(rings)
     # for each edge, what bridges insert in it; holes below a ring come after it
     inserts: dict[tuple[int, int], list[list[_Point]]] = {}
     polygons = []
@@ -37,30 +63,11 @@ def polygons_of(mask: Bool) -> list[Int32]:
             polygons.append(np.array(points, dtype=np.int32))
             continue
         top = 1 + int(np.max(np.flatnonzero(~mask[:y, x]), initial=-1))
-        hit = np.flatnonzero((starts[:, 1] == top) & (starts[:, 0] <= x) & (x < ends[:, 0]))[0]
-        edge = (int(owners[hit]), int(places[hit]))
-        inserts.setdefault(edge, []).append([(x, top), *points, points[0], (x, top)])
+        first, last = np.searchsorted(edges[:, 0], (top, top + 1))
+        row = edges[first:last]
+        (edge,) = row[(row[:, 1] <= x) & (x < row[:, 2]), 3:].tolist()
+        inserts.setdefault(tuple(edge), []).append([(x, top), *points, points[0], (x, top)])
     return polygons[::-1]
-
-
-def joined(rings: Sequence[Int32]) -> Int32:
-    """Join rings to one, for formats that give an object a single ring.
-
-    Bridges of zero width connect each ring to the nearest corner of those before it. Renderers
-    that also draw the outline show a bridge as a line.
-
-    Args:
-        rings: at least one, (n, 2) int32, px.
-    """
-    from scipy.spatial import cKDTree
-
-    whole = rings[0]
-    for ring in rings[1:]:
-        distances, nearest = cKDTree(whole).query(ring)
-        j = int(np.argmin(distances))
-        i = int(nearest[j])
-        whole = np.concatenate([whole[: i + 1], ring[j:], ring[: j + 1], whole[i:]])
-    return whole
 
 
 def _rings(mask: Bool) -> list[list[_Point]]:
@@ -110,16 +117,15 @@ def _oriented(ring: list[_Point], mask: Bool) -> list[_Point]:
     return ring if mask[y, x] else [ring[0], *ring[:0:-1]]
 
 
-def _horizontal_edges(rings: list[list[_Point]]) -> tuple[Int64, Int64, Int64, Int64]:
-    """Return left ends (n, 2), right ends (n, 2), ring (n,), and place in the ring (n,)."""
+def _horizontal_edges(rings: list[list[_Point]]) -> Int64:
+    """Return (n, 5) rows by ascending y: y, left x, right x, ring, place in the ring."""
     rows = [
-        (*min(a, b), *max(a, b), i, place)
+        (a[1], min(a[0], b[0]), max(a[0], b[0]), i, place)
         for i, ring in enumerate(rings)
         for place, (a, b) in enumerate(pairwise([*ring, ring[0]]))
         if a[1] == b[1]
     ]
-    table = np.array(rows, dtype=np.int64).reshape(-1, 6)
-    return table[:, :2], table[:, 2:4], table[:, 4], table[:, 5]
+    return np.array(sorted(rows), dtype=np.int64).reshape(-1, 5)
 
 
 def _spliced(

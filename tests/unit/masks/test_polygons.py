@@ -107,4 +107,5 @@ def test_bridges_lead_to_the_nearest_corner() -> None:
     rings = polygons_of(pixels_of("#....#. ##.##.. #....#. ....... ...#..."))
     assert len(rings) == 3
     bridges = length(joined(rings)) - sum(map(length, rings))
-    assert bridges == pytest.approx(2 * (1 + np.hypot(1, 1)))
+    # from (5, 0) to (2, 1), and from (3, 4) to (3, 2)
+    assert bridges == pytest.approx(2 * (np.hypot(3, 1) + 2))
