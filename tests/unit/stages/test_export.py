@@ -13,6 +13,7 @@ from samseg.errors import CodebookError, StorageError
 from samseg.exporters import Coco, Png
 from samseg.output import Output
 from samseg.stages.export import export
+from samseg.types import image_id_of
 
 
 def test_writes_every_format_of_every_shard(
@@ -32,6 +33,8 @@ def test_writes_every_format_of_every_shard(
     loaded = COCO(f"{root}/exports/coco/n1/instances-00000.json")
     found = {a["mask_id"]: a["category_id"] - 1 for a in loaded.loadAnns(loaded.getAnnIds())}
     assert found == {m: c for m, c in made.class_of.items() if c != -1}
+    addresses = {i["file_name"]: i["coco_url"] for i in loaded.dataset["images"]}
+    assert addresses == {key: f"memory://lake/{image_id_of(key)}" for key in made.keys}
     assert [c["name"] for c in loaded.loadCats(loaded.getCatIds())] == [
         "apples",
         "crates",
