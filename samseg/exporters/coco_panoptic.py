@@ -1,7 +1,7 @@
 """COCO panoptic segmentation: one segment per mask, one segment per pixel, a PNG per image.
 
-Read by panopticapi, Detectron2, Mask2Former and MMDetection. Not for overlapping masks; use `coco`
-for those.
+Read by panopticapi, Datumaro and trainers of panoptic segmentation. Not for overlapping masks; use
+`coco` for those.
 """
 
 import io
@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from samseg.exporters.coco_file import CocoFile
-from samseg.exporters.names import png_of
+from samseg.exporters.names import file_of, png_of
 from samseg.exporters.types import ClassRow, LabelledImage, Target, Written
 from samseg.masks.painting import painted
 from samseg.masks.palette import color_of
@@ -66,7 +66,7 @@ class CocoPanoptic(Spec):
                 file, number = CocoFile(), number + 1
             index = _segments(image)
             segments = list(_rows(image, index))
-            png = png_of(image)
+            png = _png_of(image)
             target.put(f"panoptic/{png}", _encode(index))
             row = {"image_id": file.add_image(image), "file_name": png, "segments_info": segments}
             file.add_annotation(row)
@@ -74,6 +74,21 @@ class CocoPanoptic(Spec):
             kept += len(segments)
         finish()
         return Written(self.kind, target.uri, count, kept, left_out, target.objects)
+
+
+def _png_of(image: LabelledImage) -> str:
+    """Return the path of an image's PNG, unique and safe.
+
+    Trainers expect `a/b.png` for `a/b.jpg`. That could be the name of another PNG if the image had
+    another extension, or several; such images have it in addition.
+    """
+    name = png_of(image)
+    stem, _, extension = file_of(image).rpartition(".")
+    if name.startswith("_/") or not stem or "/" in extension:
+        return f"_/{image.image_id}.png"
+    if extension == "jpg" and "." not in stem.rpartition("/")[2]:
+        return f"{stem}.png"
+    return name
 
 
 def _segments(image: LabelledImage) -> Int32:

@@ -78,7 +78,7 @@ def test_the_smallest_mask_has_the_pixel() -> None:
     a, b = annotation["segments_info"]
     assert (a["mask_id"], a["category_id"], a["area"]) == ("i0-0000", 3, 350)
     assert (b["mask_id"], b["category_id"], b["area"]) == ("i0-0001", 1, 100)
-    assert annotation["file_name"] == "a/0.jpg.png"
+    assert annotation["file_name"] == "a/0.png"
 
 
 def test_masks_without_a_class_or_a_pixel_are_left_out() -> None:
@@ -115,3 +115,37 @@ BOXES = st.tuples(st.integers(0, 45), st.integers(0, 35), st.integers(1, 30), st
 @settings(deadline=None, max_examples=50)
 def test_any_overlap_keeps_the_rules(boxes: list) -> None:
     check(write([rectangle(*box, class_id) for box, class_id in boxes]))
+
+
+@pytest.mark.parametrize(
+    ("key", "uri", "name"),
+    [
+        ("a/b.jpg", "", "a/b.png"),
+        ("0.tar/a.jpg", "tar://a.jpg::s3://lake/0.tar", "0/a.png"),
+        ("a/b.png", "", "a/b.png.png"),
+        ("a/b.png.jpg", "", "a/b.png.jpg.png"),
+        ("a/b.JPG", "", "a/b.JPG.png"),
+        ("a/b", "", "_/i.png"),
+        ("a.b/c", "", "_/i.png"),
+        ("b", "", "_/i.png"),
+        ("../b.jpg", "", "_/i.png"),
+        ("a.png/b.jpg", "", "_/i.png"),
+    ],
+)
+def test_names(key: str, uri: str, name: str) -> None:
+    target = Memory()
+    CocoPanoptic().write([LabelledImage("i", key, 5, 4, uri, ())], [], target)
+    (annotation,) = check(target.kept)
+    assert annotation["file_name"] == name
+
+
+@given(st.lists(st.text(alphabet="ab/.jpgn", max_size=8), unique=True, max_size=12))
+@settings(deadline=None)
+def test_different_keys_never_share_a_name(keys: list[str]) -> None:
+    target = Memory()
+    suffixed = {key + suffix: None for key in keys for suffix in ("", ".jpg", ".png", ".png.jpg")}
+    images = [LabelledImage(f"i{n}", key, 2, 2, "", ()) for n, key in enumerate(suffixed)]
+    CocoPanoptic().write(images, [], target)
+    assert len(target.kept) == len(images) + 1
+    folders = {n.rsplit("/", i)[0] for n in target.kept for i in range(1, n.count("/") + 1)}
+    assert not folders & set(target.kept)
