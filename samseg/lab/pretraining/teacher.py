@@ -99,9 +99,12 @@ class TeacherPhotos:
 def _images(teacher: Teacher) -> Iterator[RawImage]:
     """Read at most `images` images, evenly spread where the reader plans by single images."""
     shards = teacher.reader.plan({}).shards
-    every = max(1, sum(shard.images or 0 for shard in shards) // teacher.images)
+    known = sum(shard.images or 0 for shard in shards)
+    wanted = min(teacher.images, known) or teacher.images
+    lake = max(known, wanted)
     of_all = (e for shard in shards for e in teacher.reader.read(shard, teacher.decode.max_bytes))
-    return islice(of_all, 0, every * teacher.images, every)
+    spread = (e for i, e in enumerate(of_all) if (i + 1) * wanted // lake > i * wanted // lake)
+    return islice(spread, wanted)
 
 
 def _write(path: Path, pixels: Pixels, masks: Bool, features: Float32) -> None:

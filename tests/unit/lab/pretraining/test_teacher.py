@@ -56,6 +56,21 @@ def teacher(lake, checkpoint, **changes):
     return Teacher.model_validate(given | changes)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "of", "chosen"), [(2, 5, [2, 4]), (3, 5, [1, 3, 4]), (9, 5, None)]
+)
+def test_images_are_spread_over_the_whole_lake(tmp_path, random_teacher, wanted, of, chosen):
+    """Two of five are not the first two or three: a lake sorted by date is seen to its end."""
+    folder = tmp_path / "lake"
+    folder.mkdir()
+    for i in range(of):
+        Image.fromarray(np.full((32, 32, 3), 40 * i, np.uint8)).save(folder / f"{i}.png")
+    labels = tmp_path / "labels"
+    teach(teacher(str(folder), random_teacher, images=wanted), labels, Notes())
+    shades = sorted(int(np.load(file)["pixels"][0, 0, 0]) // 40 for file in labels.glob("*.npz"))
+    assert shades == (list(range(of)) if chosen is None else chosen)
+
+
 def test_files_hold_the_teachers_masks_and_features(tmp_path, lake, random_teacher):
     notes = Notes()
     folder = tmp_path / "labels"
