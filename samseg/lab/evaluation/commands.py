@@ -1,4 +1,4 @@
-"""The commands `samseg eval masks` and `samseg eval classes`.
+"""The commands `samseg eval masks`, `samseg eval thresholds` and `samseg eval classes`.
 
 Importing this module loads neither torch nor the evaluations.
 """
@@ -75,6 +75,49 @@ def masks(
     Console(stderr=True).print(*report.tables(record), sep="\n")
     best = {m.model: {s.name: s.best for s in m.sets} for m in record.models}
     typer.echo(json.dumps({"samseg": "eval masks", "exit": 0, "one_click_best": best}))
+    return 0
+
+
+@evaluations.command()
+def thresholds(
+    sets: Annotated[list[Path], typer.Argument(help="Labelled sets; see samseg/lab/labelled.py.")],
+    model: Annotated[
+        str, typer.Option(help="tiny, vit_b, vit_l, vit_h, a path or a URL.")
+    ] = "tiny",
+    held_out: Annotated[
+        float | None,
+        typer.Option(
+            help="Only photos that a training run with this `held_out` did not use.",
+            min=0.001,
+            max=0.999,
+        ),
+    ] = None,
+    photos: Annotated[
+        int | None, typer.Option(help="Photos per set, the first by name.", min=1)
+    ] = None,
+    points_per_side: Annotated[int, typer.Option(help="Point grid.", min=1)] = 16,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the scores of all pairs to this file.")
+    ] = None,
+) -> int:
+    """Find pred_iou_thresh and stability_score_thresh for a checkpoint: recall against masks."""
+    from rich.console import Console
+
+    from samseg.lab.evaluation.masks.report import thresholds_table
+    from samseg.lab.evaluation.masks.thresholds import compare_thresholds, recommended
+    from samseg.lab.labelled import LabelledSet
+
+    scores = compare_thresholds(
+        [LabelledSet(s) for s in sets], model, for_terminal(), points_per_side, held_out, photos
+    )
+    if json_file is not None:
+        rows = [s.model_dump() for s in scores]
+        json_file.write_text(json.dumps(rows, indent=2), encoding="utf-8")
+    Console(stderr=True).print(thresholds_table(scores))
+    best = recommended(scores)
+    names = ("pred_iou_thresh", "stability_score_thresh")
+    chosen = {name: getattr(best, name) for name in names}
+    typer.echo(json.dumps({"samseg": "eval thresholds", "exit": 0, "recommended": chosen}))
     return 0
 
 

@@ -83,18 +83,29 @@ class Hits:
     @classmethod
     def of(cls, masks: Masks, photo: LabelledPhoto) -> "Hits":
         """Compare all masks of a photo with all of its segments."""
-        from pycocotools import mask as coco
-
-        segments = photo.segments()
-        large = np.isin(segments, photo.segments(MIN_AREA))
-        if not len(masks) or not segments:
+        iou, large = segment_ious(masks, photo)
+        if not iou.size:
             none = np.zeros(large.sum())
             return cls(none, np.zeros((len(COUNTS), len(none))), np.zeros(len(masks)))
-        true = [_rle(photo.mask(i)) for i in segments]
-        iou = np.asarray(coco.iou(list(masks.rles), true, [0] * len(true)))
         ranked = iou[np.argsort(-masks.predicted_iou, kind="stable")][:, large]
         first = np.stack([ranked[:n].max(axis=0) for n in COUNTS])
         return cls(iou.max(axis=0)[large], first, iou.max(axis=1))
+
+
+def segment_ious(masks: Masks, photo: LabelledPhoto) -> tuple[NDArray[np.float64], Bool]:
+    """Compare the m masks of a photo with its s segments.
+
+    Returns:
+        (m, s) float64 IoU, and (s,) bool: which segments cover more than 0.2 % of the photo.
+    """
+    from pycocotools import mask as coco
+
+    segments = photo.segments()
+    large = np.isin(segments, photo.segments(MIN_AREA))
+    if not len(masks) or not segments:
+        return np.zeros((len(masks), len(segments))), large
+    true = [_rle(photo.mask(i)) for i in segments]
+    return np.asarray(coco.iou(list(masks.rles), true, [0] * len(true))), large
 
 
 def _rle(mask: Bool) -> dict[str, object]:

@@ -9,6 +9,12 @@ from samseg.lab.evaluation.masks.automatic import COUNTS, AutomaticScores
 from samseg.lab.evaluation.masks.groups import Mean
 from samseg.lab.evaluation.masks.record import Evaluation, ModelScores, SetScores
 from samseg.lab.evaluation.masks.structure import Structure
+from samseg.lab.evaluation.masks.thresholds import (
+    KEPT_RECALL,
+    ThresholdScores,
+    best_per_count,
+    recommended,
+)
 
 _NONE = "-"
 
@@ -29,6 +35,30 @@ def tables(record: Evaluation) -> Iterator[RenderableType]:
     for measure, show in _FACTS.items():
         table.add_row(measure, *(show(m) for m in record.models))
     yield table
+
+
+def thresholds_table(scores: Sequence[ThresholdScores]) -> Table:
+    """Return the best pairs of thresholds by number of masks; the recommended one is marked."""
+    chosen = recommended(scores)
+    table = Table(title="automatic masks, mean of the sets", title_justify="left")
+    for column in ("pred_iou_thresh", "stability_score_thresh", "masks per photo"):
+        table.add_column(column, justify="right")
+    table.add_column("recall at IoU 0.5", justify="right")
+    table.add_column("precision at IoU 0.5", justify="right")
+    table.add_column("")
+    for s in best_per_count(scores):
+        table.add_row(
+            f"{s.pred_iou_thresh:g}",
+            f"{s.stability_score_thresh:g}",
+            f"{s.masks_per_photo:.1f}",
+            f"{s.recall_50:.3f}",
+            f"{s.precision_50:.3f}",
+            "recommended" if s == chosen else "",
+        )
+    table.caption = (
+        f"recommended: the fewest masks that keep {KEPT_RECALL:.0%} of the highest recall"
+    )
+    return table
 
 
 def markdown(record: Evaluation) -> str:
