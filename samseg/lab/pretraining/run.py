@@ -20,7 +20,7 @@ class Trained:
     Attributes:
         weights: path of the weights file.
         sha256: its digest.
-        steps: optimizer steps taken.
+        steps: optimizer steps taken by the last run.
     """
 
     weights: str
@@ -29,17 +29,29 @@ class Trained:
 
 
 def pretrain(settings: Pretraining, progress: Progress) -> Trained:
-    """Train to the end, resuming an interrupted run; raises what `Trainer` raises."""
+    """Train to the end, resuming an interrupted run; raises what `Trainer` raises.
+
+    The last run of `settings.then` writes to `settings.output`, and the runs before it to folders
+    in it named `run-1`, `run-2` and so on.
+    """
     folder = Path(settings.output)
     _label(settings, progress)
     if settings.teacher:
         teach(settings.teacher, folder / "teacher", progress)
-    trainer = Trainer(settings, progress)
+    *earlier, last = settings.runs()
+    start = settings.start
+    for i, run in enumerate(earlier, 1):
+        start = _train(run, start, folder / f"run-{i}", progress).weights
+    trained = _train(last, start, folder, progress)
+    progress.note(f"next: samseg eval masks FOLDER --model {trained.weights}")
+    return trained
+
+
+def _train(settings: Pretraining, start: str | None, folder: Path, progress: Progress) -> Trained:
+    trainer = Trainer(settings.model_copy(update={"start": start}), progress, folder)
     sha256 = trainer.run()
-    weights = folder / WEIGHTS
     draw_curve(folder / "metrics.jsonl", folder / "curve.png")
-    progress.note(f"next: samseg eval masks FOLDER --model {weights}")
-    return Trained(str(weights), sha256, trainer.steps)
+    return Trained(str(folder / WEIGHTS), sha256, trainer.steps)
 
 
 def pack_photos(settings: Pretraining, path: Path, progress: Progress) -> int:

@@ -136,6 +136,8 @@ class Pretraining(Spec):
         checkpoint_every_s: seconds between checkpoints.
         sheet_every: steps between contact sheets.
         recommended: mask settings stored with the weights, by their names in `MaskSettings`.
+        then: runs that follow, in order: the settings in which each differs from this run. Each
+            starts from the averaged weights of the run before it.
     """
 
     output: str = Field(min_length=1)
@@ -160,6 +162,7 @@ class Pretraining(Spec):
     checkpoint_every_s: float = Field(default=300.0, gt=0)
     sheet_every: int = Field(default=250, gt=0)
     recommended: dict[str, Any] = Field(default_factory=dict)
+    then: tuple[dict[str, Any], ...] = ()
 
     @field_validator("recommended")
     @classmethod
@@ -186,6 +189,21 @@ class Pretraining(Spec):
             for photos in self.unlabelled
         )
 
+    def runs(self) -> tuple["Pretraining", ...]:
+        """Return the settings of this run and of those that follow, each without `then`."""
+        own = self.model_dump(mode="json", exclude={"then"})
+        return tuple(Pretraining.model_validate(_changed(own, c)) for c in ({}, *self.then))
+
+    @model_validator(mode="after")
+    def _valid_runs(self) -> Self:
+        shared = {"output", "start", "decoder", "unlabelled", "teacher", "then"}
+        for changes in self.then:
+            if common := sorted(shared & changes.keys()):
+                raise ValueError(f"a run of `then` cannot change {', '.join(common)}")
+        if self.then:
+            self.runs()
+        return self
+
     @model_validator(mode="after")
     def _all_timed_or_none(self) -> Self:
         if len({stage.minutes is None for stage in self.stages}) > 1:
@@ -193,3 +211,13 @@ class Pretraining(Spec):
                 "some stages have minutes and some do not; set minutes for all stages or for none"
             )
         return self
+
+
+def _changed(tree: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy of `tree` with the leaves of `changes`; lists are replaced."""
+    return tree | {
+        key: _changed(tree[key], value)
+        if isinstance(value, dict) and isinstance(tree.get(key), dict)
+        else value
+        for key, value in changes.items()
+    }

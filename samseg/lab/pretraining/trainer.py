@@ -54,19 +54,20 @@ _CLIP = 1.0
 class Trainer:
     """A training run in its output folder."""
 
-    def __init__(self, settings: Pretraining, progress: Progress):
+    def __init__(self, settings: Pretraining, progress: Progress, folder: Path | None = None):
         """Open the sources, build the model, and resume from the last checkpoint if there is one.
 
         Args:
-            settings: the run.
+            settings: the run; `then` is not followed.
             progress: receives the number of steps done.
+            folder: receives checkpoint, figures and weights; `settings.output` by default.
 
         Raises:
             ConfigError: the output folder belongs to other settings, or a source is missing.
             CheckpointError: a checkpoint cannot be used.
         """
         self._settings, self._progress = settings, progress
-        self._folder = Path(settings.output)
+        self._folder = folder or Path(settings.output)
         self._device = resolve_device(settings.device)
         cv2.setNumThreads(1)  # the forked loaders share the cores
         self._sources, self._shares = open_sources(settings)
@@ -220,7 +221,9 @@ class Trainer:
 
     def _resume(self) -> None:
         """Go on from the checkpoint; settings that shape the run must be what they were."""
-        now = self._settings.model_dump(mode="json", exclude={"device", "loaders", "output"})
+        now = self._settings.model_dump(
+            mode="json", exclude={"device", "loaders", "output", "then"}
+        )
         state = checkpoint.load(self._folder / "checkpoint.pt")
         if state is not None:
             before = yaml.safe_load((self._folder / "settings.yaml").read_text())

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 import samseg
 from samseg.backbones import efficientnet_lite0
@@ -209,6 +210,48 @@ def test_photos_and_scenes_together(tmp_path, labelled_folder):
     scenes = {"kinds": 20, "pasted": 1.0, "photographic": 0.0}
     trained = pretrain(settings(tmp_path / "run", photos=photos, scenes=scenes), Silent())
     assert trained.steps == 4
+
+
+class KilledInSecondRun(KilledAt):
+    runs = 0
+
+    def start(self, stage, total, unit):
+        self.runs += 1
+
+    def update(self, done, detail=""):
+        if self.runs == 2:
+            super().update(done, detail)
+
+
+def test_a_run_that_follows_starts_from_the_weights_before_it(tmp_path, monkeypatch):
+    """Killed in either run and resumed, the result is that of two separate runs."""
+    monkeypatch.setattr("samseg.lab.pretraining.trainer._PROGRESS_EVERY_S", -1)  # each step
+    changes = {"seed": 3, "weights": {"chosen": 0.7}, "learning_rate": 0.0005}
+    first = pretrain(settings(tmp_path / "first", weights={"iou": 3.0}), Silent())
+    whole = {"weights": {"iou": 3.0, "chosen": 0.7}, "start": first.weights}
+    second = pretrain(settings(tmp_path / "second", **(changes | whole)), Silent())
+
+    both = settings(tmp_path / "both", weights={"iou": 3.0}, then=[changes])
+    for kill in (KilledAt(3), KilledInSecondRun(3)):
+        with pytest.raises(Killed):
+            pretrain(both, kill)
+    trained = pretrain(both, Silent())
+    assert trained.sha256 == second.sha256
+    assert trained.weights == str(tmp_path / "both" / "weights.safetensors")
+    assert (tmp_path / "both" / "run-1" / "weights.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"output": "elsewhere"}, "cannot change output"),
+        ({"weights": {"choosen": 1}}, "weights.choosen"),
+        ({"learning_rate": -1}, "learning_rate"),
+    ],
+)
+def test_changes_of_a_run_that_follows_are_checked_at_the_start(tmp_path, changes, words):
+    with pytest.raises(ValidationError, match=words):
+        settings(tmp_path, then=[changes])
 
 
 def test_nothing_to_train_on(tmp_path):
