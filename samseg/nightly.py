@@ -33,6 +33,7 @@ from samseg.stages.plan import plan as plan_stage
 from samseg.stages.report.stage import report as report_stage
 from samseg.stages.status import Status, status_of
 from samseg.summary import Summary
+from samseg.views_sql import views_sql
 
 
 class Night:
@@ -235,8 +236,9 @@ class Night:
         return status_of(self.output)
 
     def close(self) -> Summary:
-        """Write the resolved config and `status.json` to the night's folder."""
+        """Write the resolved config and `status.json` to the night's folder, and `views.sql`."""
         put, key = self.output.storage.put_new, self.output.night_key
+        put(self.output.views_key, views_sql(redact(self.output.uri)).encode())
         resolved = self.config.model_copy(update={"masks": self.masks})
         put(key(self.summary.stamp, "config.yaml"), resolved.to_yaml().encode())
         status = {"version": samseg.__version__, **asdict(self.summary)}

@@ -56,6 +56,7 @@ class Output:
     # ------------------------------------------------------------------ keys
 
     recipe_key = "recipe.json"
+    views_key = "views.sql"
 
     @staticmethod
     def plan_key(n: int) -> str:

@@ -18,7 +18,7 @@ view, and macros that need no casts.
     class_at(HEIGHT)               mask_id -> the branch at that height: coarser or finer classes
 
 `nearest` and `distance` compare the embedding that the codebook was fitted to, or another one
-(`embedding := 'NAME'`).
+(`embedding := 'NAME'`). `tables.image(image_id)` and `tables.crop(mask_id)` are the pixels.
 
 Pipeline stages do not use it: they read parts shard by shard in bounded memory.
 """
@@ -28,10 +28,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as pds
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from samseg import schema
 from samseg.errors import CodebookError, ConfigError, SamsegError, StorageError, redact
@@ -73,7 +75,7 @@ class Tables:
                 f"{output.uri} has no codebook {codebook}; available: "
                 f"{', '.join(map(str, versions)) or 'none; run `samseg cluster`'}"
             )
-        self.uri = output.uri
+        self.uri, self._output = output.uri, output
         self.codebook = max(versions, default=None) if codebook is None else codebook
         self._connection = duckdb.connect(":memory:", config=_LOCKED)
         version, shards = self.codebook, sorted(output.committed())
@@ -162,6 +164,50 @@ class Tables:
     def labels(self) -> duckdb.DuckDBPyRelation:
         """Masks with their class, its name and the image's key; null where not assigned."""
         return self._connection.view("labels")
+
+    def image(self, image_id: str) -> NDArray[np.uint8]:
+        """Read the photo of an image again.
+
+        Returns:
+            (h, w, 3) uint8 RGB, upright, decoded as it was for labelling.
+
+        Raises:
+            ConfigError: there is no such image.
+            ImageError: it can no longer be read or decoded, or was replaced by one of another size.
+        """
+        from samseg import pictures
+
+        columns = "key, uri, sha256, width, height"
+        sql = f"select {columns} from images where image_id = ?"
+        return pictures.photo(self._output, self._row(sql, image_id, "image"))
+
+    def crop(self, mask_id: str, margin: float = 0.0) -> NDArray[np.uint8]:
+        """Cut a mask out of its photo.
+
+        Args:
+            mask_id: the mask.
+            margin: added on each side of the mask's box, as a fraction of its longer side.
+
+        Returns:
+            (h, w, 4) uint8 RGBA; alpha is 255 inside the mask and 0 outside.
+
+        Raises:
+            ConfigError: there is no such mask.
+            ImageError: the photo can no longer be read; see `image`.
+        """
+        from samseg import pictures
+
+        mask = self._row("select image_id, rle from masks where mask_id = ?", mask_id, "mask")
+        return pictures.cutout(self.image(mask["image_id"]), mask["rle"], margin)
+
+    def _row(self, sql: str, wanted: str, noun: str) -> dict[str, Any]:
+        rows: list[dict[str, Any]] = self.query(sql, [wanted]).to_pylist()
+        if not rows:
+            raise ConfigError(
+                f"{redact(self.uri)} has no {noun} {wanted!r}; "
+                f"`select {noun}_id from {noun}s` lists them"
+            )
+        return rows[0]
 
     def _explained(self, sql: str, error: duckdb.Error) -> SamsegError:
         """Convert a DuckDB error to one with a hint."""

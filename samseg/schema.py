@@ -1,10 +1,12 @@
 """Arrow schemas of all tables, and encoding of a table as one Parquet object.
 
-Each schema carries its version in the Parquet metadata (`samseg.schema`). A change of meaning gets
+Each schema carries its version and the units of its columns in the Parquet metadata
+(`samseg.schema`, and `samseg.units` as JSON). A change of meaning gets
 a new version, and readers check for the versions that they support. Tables are readable without
 samseg, from DuckDB, Polars, Spark or Athena: plain column types, statistics, zstd.
 """
 
+import json
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -17,8 +19,37 @@ DIMENSION = 256
 _ROW_GROUP = 20_000
 
 
+_PX = "px of the upright original image"
+_DISTANCE = "cosine distance, 0 to 2"
+_UNITS = {
+    "bytes": "bytes",
+    "bbox": f"{_PX}; x, y of the top left corner, width, height",
+    "crop": f"{_PX}; x, y of the top left corner, width, height",
+    "area": "px",
+    "predicted_iou": "fraction; may exceed 1 slightly",
+    "stability_score": "fraction, 0 to 1",
+    "point": f"{_PX}; x, y",
+    "rle": "COCO compressed run-length code; size is height, width in px",
+    "coverage": "patches of the model's 64 x 64 grid",
+    "width": "px",
+    "height": "px",
+    "seconds": "s",
+    "distance": _DISTANCE,
+    "margin": _DISTANCE,
+    "radius": _DISTANCE,
+}
+
+
 def _table(name: str, fields: list[tuple[str, pa.DataType]]) -> pa.Schema:
-    return pa.schema(fields, metadata={"samseg.table": name, "samseg.schema": str(VERSION)})
+    units = {column: _UNITS[column] for column, _ in fields if column in _UNITS}
+    if "height" in units and "width" not in units:  # of a tree's node
+        units["height"] = _DISTANCE
+    metadata = {
+        "samseg.table": name,
+        "samseg.schema": str(VERSION),
+        "samseg.units": json.dumps(units),
+    }
+    return pa.schema(fields, metadata=metadata)
 
 
 BOX = pa.struct([(side, pa.int32()) for side in ("x", "y", "w", "h")])

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-_VIEWS = """
+MACROS = """
 create view labels as
 select
     m.mask_id, m.image_id, i.key, a.class_id,
@@ -27,8 +27,8 @@ with among as (
 ),
 found as (
     select m.mask_id, list_cosine_distance(m.vector, q.vector) as distance
-    from among m, (select vector from among where mask_id = mask) q
-    where m.mask_id <> mask
+    from among m, (select mask_id, vector from among where mask_id = mask) q
+    where m.mask_id <> q.mask_id
     order by distance, m.mask_id
     limit k
 )
@@ -46,6 +46,7 @@ with recursive upwards as (
 select a.mask_id, b.node, t.height
 from assignments a join branches b using (cell) join tree t on t.node = b.node;
 """
+"""Views and macros over the tables and `vectors`; `$default` is an embedding's name."""
 
 _KNOWN = """
 create macro known(asked) as
@@ -63,8 +64,10 @@ def statements(tables: Mapping[str, str], names: Sequence[str], default: str) ->
         default: name of the embedding that macros compare unless told otherwise.
     """
     vectors = " union all ".join(_select(name, table) for name, table in tables.items())
-    known = _KNOWN.format(names=", ".join(map(_text, names)), listed=_text(", ".join(names))[1:-1])
-    return f"create view vectors as {vectors};{known}{_VIEWS.replace('$default', _text(default))}"
+    known = _KNOWN.format(
+        names=", ".join(map(quoted, names)), listed=quoted(", ".join(names))[1:-1]
+    )
+    return f"create view vectors as {vectors};{known}{MACROS.replace('$default', quoted(default))}"
 
 
 def _select(name: str, table: str) -> str:
@@ -73,7 +76,7 @@ def _select(name: str, table: str) -> str:
     A bare `embedding` would be taken for the macros' parameter of this name.
     """
     return (
-        f"select {_text(name)} as name, t.mask_id, t.status, t.embedding::float[] as vector "
+        f"select {quoted(name)} as name, t.mask_id, t.status, t.embedding::float[] as vector "
         f"from {_identifier(table)} t"
     )
 
@@ -83,6 +86,6 @@ def _identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _text(value: str) -> str:
+def quoted(value: str) -> str:
     """Return an SQL string literal."""
     return "'" + value.replace("'", "''") + "'"

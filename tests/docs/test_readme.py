@@ -9,6 +9,7 @@ import pytest
 
 from samseg.config import Config, load_as
 from samseg.lab.pretraining.settings import Pretraining
+from samseg.views_sql import views_sql
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -66,22 +67,22 @@ def test_the_python_snippet_runs():
     assert embeddings == f"({masks}, 256)"
 
 
-def test_the_sql_runs_in_duckdb_alone(small_output, monkeypatch):
+def test_the_sql_runs_in_duckdb_alone(small_output):
     import duckdb
 
     made = small_output()
-    root = made.output.uri.removeprefix("file://")
+    connection = duckdb.connect()
+    connection.execute(views_sql(made.output.uri))
     (sql,) = blocks("sql")
-    statements = [s for s in sql.replace("samseg-demo/labels", root).split(";") if s.strip()]
-    per_class, nearest = (duckdb.sql(s).fetchall() for s in statements)
-    assert dict(per_class) == {
+    statements = [s for s in sql.split(";") if s.strip()]
+    per_class, nearest = (connection.execute(s).fetchall() for s in statements)
+    assert {c: masks for c, _, masks in per_class} == {
         c: list(made.class_of.values()).count(c) for c in set(made.class_of.values())
     }
     assert len(nearest) == 10
-    distances = [d for _, d in nearest]
+    distances = [row[1] for row in nearest]
     assert distances == sorted(distances)
-    first = min(made.class_of)
-    assert made.class_of[nearest[0][0]] == made.class_of[first]
+    assert made.class_of[nearest[0][0]] == made.class_of[min(made.class_of)]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.name)

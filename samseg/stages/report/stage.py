@@ -249,16 +249,22 @@ def _commands(
             like = f"select * from nearest('{medoid}', k := 10)"
             title = f"The ten masks most similar to the medoid of {_name(classes, ranked[0])}"
             commands.insert(1, (title, query(like)))
-        folder = f"{path}/classes/v{version:06d}/assignments/*.parquet"
-        commands.append(
-            (
-                "The same tables without samseg, in DuckDB",
-                f"select class_id, count(*) as masks\nfrom '{path}/masks/*.parquet'\n"
-                f"join '{folder}' using (mask_id)\ngroup by all order by masks desc;",
-            )
-        )
+        commands.append(("The same tables without samseg, in DuckDB", _duckdb(path, per_class)))
     if counts.masks:
         commands.append(
-            ("In Python, as a data frame", f"import samseg\nsamseg.open({path!r}).labels.df()")
+            (
+                "In Python, as an Arrow table",
+                f"import samseg\ntable = samseg.open({path!r}).query('from labels')",
+            )
         )
     return commands
+
+
+def _duckdb(path: str, sql: str) -> str:
+    """Return a shell command; DuckDB loads a script from a local file only."""
+    if "://" not in path:
+        return f'duckdb -init {shlex.quote(f"{path}/views.sql")} -c "{sql}"'
+    copy = (
+        f"aws s3 cp {path}/views.sql ." if path.startswith("s3://") else f"# copy {path}/views.sql"
+    )
+    return f'{copy}\nduckdb -init views.sql -c "{sql}"'
