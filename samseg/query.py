@@ -37,8 +37,8 @@ from numpy.typing import NDArray
 
 from samseg import schema
 from samseg.errors import CodebookError, ConfigError, SamsegError, StorageError, redact
-from samseg.features import SAM_COLUMN
 from samseg.output import Output
+from samseg.schema import SAM_COLUMN
 from samseg.sql import statements
 from samseg.storage import filesystem
 

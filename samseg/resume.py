@@ -15,12 +15,13 @@ from pydantic import TypeAdapter, ValidationError
 from samseg.clustering.settings import ClusterSettings
 from samseg.config import Config
 from samseg.errors import CodebookError, ConfigError, RecipeError
-from samseg.features import SAM_COLUMN, NamedEmbedding
+from samseg.features import NamedEmbedding
 from samseg.output import Output
 from samseg.pooling import Pooling
 from samseg.readers.decode import DecodePolicy
 from samseg.sam.settings import MaskSettings
 from samseg.sam.weights.registry import LATEST, shipped_name
+from samseg.schema import SAM_COLUMN
 
 _SECTIONS: Mapping[str, TypeAdapter[Any]] = {
     "decode": TypeAdapter(DecodePolicy),

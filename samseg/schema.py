@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 VERSION = 1
 DIMENSION = 256
 """Length of an embedding: the channels of SAM's image encoder."""
+SAM_COLUMN = "sam"
+"""Name of the embedding that every folder has: the column `embedding` of `masks`."""
 
 _ROW_GROUP = 20_000
 

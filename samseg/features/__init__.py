@@ -11,7 +11,7 @@ from pydantic import Field
 
 from samseg.features.efficientnet_lite0 import EfficientNetLite0Embedding
 from samseg.features.embedder import Embedder, MaskEmbeddings
-from samseg.features.network import SAM_COLUMN, EmbeddingSpec, FeatureNetwork
+from samseg.features.network import EmbeddingSpec, FeatureNetwork
 from samseg.features.sam import SamEmbedding
 from samseg.features.timm import TimmEmbedding
 
@@ -21,7 +21,6 @@ NamedEmbedding = Annotated[
 """Union of all kinds of embeddings, discriminated by `kind`."""
 
 __all__ = [
-    "SAM_COLUMN",
     "EfficientNetLite0Embedding",
     "Embedder",
     "EmbeddingSpec",

@@ -5,11 +5,9 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol
 from pydantic import Field, field_validator
 
 from samseg.pooling import Coverage, Pooling
+from samseg.schema import SAM_COLUMN
 from samseg.spec import Spec
 from samseg.types import Features, Float32, Pixels
-
-SAM_COLUMN = "sam"
-"""Name of the embedding that every folder has: the column `embedding` of `masks`."""
 
 EmbeddingName = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,63}$")]
 

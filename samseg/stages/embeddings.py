@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from samseg.features import SAM_COLUMN
 from samseg.output import Output
+from samseg.schema import SAM_COLUMN
 
 COLUMNS = ("mask_id", "image_id", "status", "embedding")
 

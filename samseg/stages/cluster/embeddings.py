@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from samseg.errors import CodebookError
-from samseg.features import SAM_COLUMN
 from samseg.output import Output, fingerprint
+from samseg.schema import SAM_COLUMN
 from samseg.stages.embeddings import read_embeddings
 from samseg.types import Bool
 

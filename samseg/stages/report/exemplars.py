@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from samseg import schema
-from samseg.features import SAM_COLUMN
 from samseg.output import Output
+from samseg.schema import SAM_COLUMN
 from samseg.stages.embeddings import read_embeddings
 from samseg.stages.report.counts import SHARDS, LakeCounts
 from samseg.types import Float32

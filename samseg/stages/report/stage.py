@@ -11,8 +11,8 @@ from importlib.metadata import version as version_of
 from typing import Any
 
 from samseg.errors import redact
-from samseg.features import SAM_COLUMN
 from samseg.output import Output
+from samseg.schema import SAM_COLUMN
 from samseg.stages.report import exemplars
 from samseg.stages.report.counts import CLEAR, LakeCounts, count
 from samseg.stages.report.drawing import DrawnImages, Fetch, draw

@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 from samseg import schema
 from samseg.clustering.settings import ClusterSettings
 from samseg.errors import CodebookError, ConfigError, ImageError
-from samseg.features import SAM_COLUMN
 from samseg.lab.evaluation.classes.colour_box import NUMBERS, colour_box
 from samseg.lab.evaluation.classes.evaluated import Evaluated
 from samseg.lab.evaluation.classes.labelled_masks import LabelledMasks, PhotoMasks
@@ -24,6 +23,7 @@ from samseg.output import Output
 from samseg.progress import Progress
 from samseg.readers import fetch
 from samseg.readers.decode import DecodePolicy
+from samseg.schema import SAM_COLUMN
 from samseg.stages.embeddings import read_embeddings
 from samseg.types import NOISE, Float32, Int32, Pixels
 
