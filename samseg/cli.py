@@ -93,9 +93,15 @@ def cluster(config: ConfigPath, overrides: Overrides = None, refit: Refit = Fals
 
 
 @app.command()
-def export(config: ConfigPath, overrides: Overrides = None) -> int:
-    """Write the exports of the config from the tables."""
-    return _stages("export", config, overrides, lambda n: n.export())
+def export(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Write the whole lake to new folders, in few files.")
+    ] = False,
+) -> int:
+    """Write what the exports of the config do not have yet."""
+    return _stages("export", config, overrides, lambda n: n.export(everything))
 
 
 @app.command()

@@ -27,7 +27,8 @@ from samseg.stages.describe.stage import DescribeSpec, DescribeTotals, undescrib
 from samseg.stages.describe.stage import describe as describe_stage
 from samseg.stages.embed.stage import EmbedSpec, EmbedTotals, pending
 from samseg.stages.embed.stage import embed as embed_stage
-from samseg.stages.export import export as export_stage
+from samseg.stages.export import export as export_new
+from samseg.stages.export import export_all
 from samseg.stages.plan import PlanReport
 from samseg.stages.plan import plan as plan_stage
 from samseg.stages.report.stage import report as report_stage
@@ -201,14 +202,13 @@ class Night:
             self.progress.note(note)
         return clustered
 
-    def export(self) -> None:
-        """Write all exports of the config."""
+    def export(self, everything: bool = False) -> None:
+        """Write the exports of the config: what is new, or the whole lake to folders of its own."""
         if not self.config.exports:
             return
         started = self._start("export", None, "images")
-        written = export_stage(
-            self.output, self.config.exports, self.summary.stamp, self.progress.update
-        )
+        stage = export_all if everything else export_new
+        written = stage(self.output, self.config.exports, self.summary.stamp, self.progress.update)
         counts = {w.kind: asdict(w) for w in written}
         text = ", ".join(f"{w.kind}: {w.masks} masks of {w.images} images" for w in written)
         self._finish("export", started, counts, f"{text} in {self.output.uri}/exports")

@@ -10,15 +10,15 @@ from typing import Any, Literal
 from pydantic import Field
 
 from samseg.exporters.coco_file import CocoFile
-from samseg.exporters.names import number_of
+from samseg.exporters.names import number_of, numbered
+from samseg.exporters.selection import Selection
 from samseg.exporters.types import ClassRow, LabelledImage, MaskRow, Target, Written
 from samseg.masks.painting import dense
 from samseg.masks.polygons import polygons_of
-from samseg.spec import Spec
 from samseg.types import NOISE
 
 
-class Coco(Spec):
+class Coco(Selection):
     """COCO instance JSON in files `instances-00000.json`, `instances-00001.json` ...
 
     Every file is complete and has the same categories. Ids of images and annotations are hashes of
@@ -64,7 +64,7 @@ class Coco(Spec):
                 target.stamp,
                 "score = predicted IoU; masks_left_out counts masks of no class",
             )
-            target.put(f"instances-{number:05d}.json", payload)
+            target.put(f"instances-{numbered(target, number)}.json", payload)
             count, kept = count + file.images, kept + file.annotations
             left_out += file.left_out
 

@@ -12,15 +12,15 @@ import numpy as np
 from pydantic import Field
 
 from samseg.exporters.coco_file import CocoFile
-from samseg.exporters.names import file_of, png_of
+from samseg.exporters.names import numbered, paired_png_of
+from samseg.exporters.selection import Selection
 from samseg.exporters.types import ClassRow, LabelledImage, Target, Written
 from samseg.masks.painting import painted
 from samseg.masks.palette import color_of
-from samseg.spec import Spec
 from samseg.types import NOISE, Int32
 
 
-class CocoPanoptic(Spec):
+class CocoPanoptic(Selection):
     """Files `panoptic-00000.json` ..., and the PNGs that they name, in the folder `panoptic/`.
 
     The colour of a pixel is the id of its segment, `R + 256 G + 65536 B`, in COCO's convention; 0
@@ -57,7 +57,7 @@ class CocoPanoptic(Spec):
             nonlocal count, left_out
             note = "masks_left_out counts masks of no class or without a visible pixel"
             payload = file.close(categories, target.stamp, note)
-            target.put(f"panoptic-{number:05d}.json", payload)
+            target.put(f"panoptic-{numbered(target, number)}.json", payload)
             count, left_out = count + file.images, left_out + file.left_out
 
         for image in images:
@@ -66,7 +66,7 @@ class CocoPanoptic(Spec):
                 file, number = CocoFile(), number + 1
             index = _segments(image)
             segments = list(_rows(image, index))
-            png = _png_of(image)
+            png = paired_png_of(image)
             target.put(f"panoptic/{png}", _encode(index))
             row = {"image_id": file.add_image(image), "file_name": png, "segments_info": segments}
             file.add_annotation(row)
@@ -74,21 +74,6 @@ class CocoPanoptic(Spec):
             kept += len(segments)
         finish()
         return Written(self.kind, target.uri, count, kept, left_out, target.objects)
-
-
-def _png_of(image: LabelledImage) -> str:
-    """Return the path of an image's PNG, unique and safe.
-
-    Trainers expect `a/b.png` for `a/b.jpg`. That could be the name of another PNG if the image had
-    another extension, or several; such images have it in addition.
-    """
-    name = png_of(image)
-    stem, _, extension = file_of(image).rpartition(".")
-    if name.startswith("_/") or not stem or "/" in extension:
-        return f"_/{image.image_id}.png"
-    if extension == "jpg" and "." not in stem.rpartition("/")[2]:
-        return f"{stem}.png"
-    return name
 
 
 def _segments(image: LabelledImage) -> Int32:

@@ -5,7 +5,6 @@ was corrected.
 """
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import quote
@@ -14,18 +13,18 @@ from xml.sax.saxutils import quoteattr
 from pydantic import Field
 
 from samseg.exporters.brush import brush_rle_of
-from samseg.exporters.names import file_of
+from samseg.exporters.names import file_of, labels_of, numbered
+from samseg.exporters.selection import Selection
 from samseg.exporters.types import ClassRow, LabelledImage, MaskRow, Target, Written
 from samseg.masks.painting import dense
 from samseg.masks.palette import color_of
 from samseg.masks.polygons import polygons_of
-from samseg.spec import Spec
 
 _CONTROL = {"rle": ("BrushLabels", "brush"), "polygons": ("PolygonLabels", "polygon")}
 """Tag of the labelling interface, and its name, for each segmentation."""
 
 
-class LabelStudio(Spec):
+class LabelStudio(Selection):
     """`tasks-00000.json` ... to import, and `config.xml`, the labelling interface that they need.
 
     A task is an image with one prediction. Masks may overlap; noise and unassigned masks are left
@@ -50,13 +49,13 @@ class LabelStudio(Spec):
         self, images: Iterable[LabelledImage], classes: Sequence[ClassRow], target: Target
     ) -> Written:
         """See `samseg.exporters.types.Format`."""
-        label_of = _labels(classes)
+        label_of = labels_of(classes)
         target.put("config.xml", self._config(label_of).encode())
         rows: list[str] = []
         number = count = kept = left_out = 0
 
         def finish() -> None:
-            target.put(f"tasks-{number:05d}.json", f"[{','.join(rows)}\n]\n".encode())
+            target.put(f"tasks-{numbered(target, number)}.json", f"[{','.join(rows)}\n]\n".encode())
 
         for image in images:
             if len(rows) == self.images_per_file:
@@ -127,14 +126,6 @@ class LabelStudio(Spec):
             points = (polygon * (100 / image.width, 100 / image.height)).round(4).tolist()
             value = {"points": points, "closed": True, **labels}
             yield {**region, "id": f"{mask.mask_id}-{part}", "value": value}
-
-
-def _labels(classes: Sequence[ClassRow]) -> dict[int | None, str]:
-    """Return the label of each class, by class id."""
-    uses = Counter(c.name for c in classes)
-    return {
-        c.class_id: c.name if uses[c.name] == 1 else f"{c.name} ({c.class_id})" for c in classes
-    }
 
 
 def _hex(class_id: int) -> str:

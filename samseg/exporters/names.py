@@ -1,9 +1,11 @@
-"""What exports call an image: its file in the lake, a safe path, and a number."""
+"""What exports call images and classes: a file in the lake, a safe path, a number, a label."""
 
 import hashlib
 import re
+from collections import Counter
+from collections.abc import Sequence
 
-from samseg.exporters.types import LabelledImage
+from samseg.exporters.types import ClassRow, LabelledImage, Target
 
 _SEGMENT = r"\w[\w.+=@(), -]*"
 _SAFE_KEY = re.compile(rf"(?:(?!_/){_SEGMENT}/)*{_SEGMENT}")
@@ -46,6 +48,21 @@ def png_of(image: LabelledImage) -> str:
     return f"_/{image.image_id}.png"
 
 
+def paired_png_of(image: LabelledImage) -> str:
+    """Return the path of an image's PNG, unique and safe.
+
+    Trainers expect `a/b.png` for `a/b.jpg`. That could be the name of another PNG if the image had
+    another extension, or several; such images have it in addition.
+    """
+    name = png_of(image)
+    stem, _, extension = file_of(image).rpartition(".")
+    if name.startswith("_/") or not stem or "/" in extension:
+        return f"_/{image.image_id}.png"
+    if extension == "jpg" and "." not in stem.rpartition("/")[2]:
+        return f"{stem}.png"
+    return name
+
+
 def number_of(name: str) -> int:
     """Return a 53-bit hash of an image id or mask id: exact in JSON, float64 and int64.
 
@@ -53,3 +70,16 @@ def number_of(name: str) -> int:
     """
     digest = hashlib.blake2b(name.encode(), digest_size=7).digest()
     return int.from_bytes(digest, "big") >> 3
+
+
+def numbered(target: Target, number: int) -> str:
+    """Return what the names of objects with many images end with: `00000`, or `{part}-00000`."""
+    return f"{target.part}-{number:05d}" if target.part else f"{number:05d}"
+
+
+def labels_of(classes: Sequence[ClassRow]) -> dict[int | None, str]:
+    """Return a label for each class id: its name, and its id too where names are equal."""
+    uses = Counter(c.name for c in classes)
+    return {
+        c.class_id: c.name if uses[c.name] == 1 else f"{c.name} ({c.class_id})" for c in classes
+    }

@@ -14,14 +14,14 @@ import numpy as np
 
 from samseg.errors import ConfigError
 from samseg.exporters.names import png_of
+from samseg.exporters.selection import Selection
 from samseg.exporters.types import ClassRow, LabelledImage, Target, Written
 from samseg.masks.painting import painted
 from samseg.masks.palette import color_of, table_of
-from samseg.spec import Spec
 from samseg.types import NOISE, Int32
 
 
-class Png(Spec):
+class Png(Selection):
     """`classes.json` and one PNG per image: pixel value = class id + 1, 0 where there is no class.
 
     PNGs are 8-bit with a palette if every value fits, otherwise 16-bit grayscale. Where masks

@@ -83,7 +83,7 @@ class Written:
 
 
 class Target(Protocol):
-    """The destination folder of one export."""
+    """The destination folder of one export: the whole lake, or one part of it (one shard)."""
 
     @property
     def uri(self) -> str:
@@ -92,7 +92,12 @@ class Target(Protocol):
 
     @property
     def stamp(self) -> str:
-        """Name of this export among those of its kind: the name of the night."""
+        """Name of the folder among those of its kind."""
+        ...
+
+    @property
+    def part(self) -> str:
+        """Name of the part, for objects that hold many images; empty for the whole lake."""
         ...
 
     @property
@@ -113,9 +118,17 @@ class Target(Protocol):
         """
         ...
 
+    def offer(self, name: str, payload: bytes) -> bool:
+        """Create one object like `put`; return False if it exists with other bytes."""
+        ...
+
+    def parts(self) -> list[str]:
+        """Return the names of the complete parts of the folder, sorted."""
+        ...
+
 
 class Format(Protocol):
-    """The interface of an exporter: a spec with a `kind` and `write`."""
+    """The interface of an exporter: a `Selection` with a `kind` and `write`."""
 
     @property
     def kind(self) -> str:
@@ -127,9 +140,32 @@ class Format(Protocol):
     ) -> Written:
         """Write `images` in this format, consuming them once, in bounded memory.
 
+        Parts of a lake are written one by one to one folder: an object that holds many images has
+        `target.part` in its name, and all others depend on their image or on the classes only.
+
         Args:
             images: the images, in a fixed order; every class of a mask is in `classes`.
             classes: the classes, ascending by id.
             target: the destination folder.
+        """
+        ...
+
+    def chosen(
+        self, images: Iterable[LabelledImage], classes: Sequence[ClassRow]
+    ) -> tuple[Iterable[LabelledImage], Sequence[ClassRow]]:
+        """Return the images, masks and classes that the export is restricted to."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings that are not the defaults, as plain data."""
+        ...
+
+    def index(self, classes: Sequence[ClassRow], target: Target, stamp: str) -> None:
+        """Write the objects that name all parts of a folder, if the format needs any.
+
+        Args:
+            classes: the classes, ascending by id.
+            target: the folder.
+            stamp: of this run, for the names of objects: more parts may follow.
         """
         ...

@@ -11,18 +11,17 @@ from typing import Literal
 
 import numpy as np
 import yaml
-from pydantic import Field
 
-from samseg.exporters.names import file_of, is_safe, number_of
+from samseg.exporters.names import file_of, is_safe
+from samseg.exporters.selection import Selection
 from samseg.exporters.types import ClassRow, LabelledImage, MaskRow, Target, Written
 from samseg.masks.painting import dense
 from samseg.masks.polygons import joined, polygons_of
-from samseg.spec import Spec
 
 _IMAGES = "images"
 
 
-class Yolo(Spec):
+class Yolo(Selection):
     """`labels/{path}.txt` per image, `data.yaml`, `train.txt`, `val.txt` and `images.csv`.
 
     A line of a label file is a class and a polygon, x and y from 0 to 1. Classes count from 0
@@ -36,16 +35,14 @@ class Yolo(Spec):
     `_/{image_id}` replaces a path that is unsafe, has another folder `images`, or differs from an
     earlier one by its extension only. `images.csv` has the address of each image.
 
-    A line of text per image is kept in memory.
+    By parts, there are lists of each part, and `data-{stamp}.yaml` names those that were complete
+    at that time. A line of text per image of a part is kept in memory.
 
-    Attributes:
-        validation: fraction of the images in `val.txt`, chosen by a hash of the image id, so that
-            an image is on the same side in each export. If one list were empty, `data.yaml` names
-            the other for both.
+    `train.txt` and `val.txt` are the sides of the split. If one were empty, `data.yaml` names the
+    other for both.
     """
 
     kind: Literal["yolo"] = "yolo"
-    validation: float = Field(0.1, ge=0, le=1)
 
     def write(
         self, images: Iterable[LabelledImage], classes: Sequence[ClassRow], target: Target
@@ -56,41 +53,49 @@ class Yolo(Spec):
         table = io.StringIO()
         addresses = csv.writer(table, lineterminator="\n")
         addresses.writerow(["file", "image_id", "uri"])
-        used: set[str] = set()
         kept = left_out = 0
         for image in images:
-            file = _file(image, used)
-            label = _without_extension(file)
-            used.add(label)
             lines = [
                 _line(index_of[mask.class_id], mask)
                 for mask in image.masks
                 if mask.class_id in index_of
             ]
-            target.put(f"labels/{label}.txt", "".join(lines).encode())
-            split = "val" if number_of(image.image_id) < self.validation * 2**53 else "train"
-            lists[split].append(f"./{_IMAGES}/{file}\n")
+            file = _put_label(image, "".join(lines).encode(), target)
+            lists[self.side_of(image)].append(f"./{_IMAGES}/{file}\n")
             addresses.writerow([f"{_IMAGES}/{file}", image.image_id, image.uri])
             kept, left_out = kept + len(lines), left_out + len(image.masks) - len(lines)
-        target.put("images.csv", table.getvalue().encode())
+        target.put(_of_part("images", "csv", target.part), table.getvalue().encode())
         for split, names in lists.items():
-            target.put(f"{split}.txt", "".join(names).encode())
-        filled = [split for split, names in lists.items() if names] or ["train"]
-        target.put("data.yaml", _data(classes, f"{filled[0]}.txt", f"{filled[-1]}.txt"))
+            target.put(_of_part(split, "txt", target.part), "".join(names).encode())
+        if not target.part:
+            filled = [f"{split}.txt" for split, names in lists.items() if names] or ["train.txt"]
+            target.put("data.yaml", _data(classes, filled[0], filled[-1]))
         count = sum(map(len, lists.values()))
         return Written(self.kind, target.uri, count, kept, left_out, target.objects)
 
+    def index(self, classes: Sequence[ClassRow], target: Target, stamp: str) -> None:
+        """See `samseg.exporters.types.Format`."""
+        train, val = (
+            [_of_part(split, "txt", part) for part in target.parts()] for split in ("train", "val")
+        )
+        target.put(f"data-{stamp}.yaml", _data(classes, train, val if self.validation else train))
 
-def _file(image: LabelledImage, used: set[str]) -> str:
-    """Return where an image is expected below `images/`; its label must not be used already."""
+
+def _of_part(name: str, extension: str, part: str) -> str:
+    return f"{name}-{part}.{extension}" if part else f"{name}.{extension}"
+
+
+def _put_label(image: LabelledImage, label: bytes, target: Target) -> str:
+    """Put the label of an image; return where the image is expected below `images/`."""
     file = file_of(image)
     name = file.rpartition("/")[2]
-    unclear = f"/{_IMAGES}/" in f"/{file}" or "." not in name
-    if unclear or not is_safe(file) or _without_extension(file) in used:
-        extension = name.rpartition(".")[2]
-        safe = extension if extension.isascii() and extension.isalnum() else "jpg"
-        return f"_/{image.image_id}.{safe}"
-    return file
+    unclear = f"/{_IMAGES}/" in f"/{file}" or "." not in name or not is_safe(file)
+    if not unclear and target.offer(f"labels/{_without_extension(file)}.txt", label):
+        return file
+    extension = name.rpartition(".")[2]
+    safe = extension if extension.isascii() and extension.isalnum() else "jpg"
+    target.put(f"labels/_/{image.image_id}.txt", label)
+    return f"_/{image.image_id}.{safe}"
 
 
 def _without_extension(file: str) -> str:
@@ -104,7 +109,7 @@ def _line(index: int, mask: MaskRow) -> str:
     return f"{index} {' '.join(f'{value:.6g}' for value in polygon.ravel())}\n"
 
 
-def _data(classes: Sequence[ClassRow], train: str, val: str) -> bytes:
+def _data(classes: Sequence[ClassRow], train: str | list[str], val: str | list[str]) -> bytes:
     tree = {
         "train": train,
         "val": val,

@@ -39,9 +39,17 @@ class MemoryTarget:
     def objects(self) -> int:
         return len(self.objects_by_name)
 
+    part = ""
+
     def put(self, name: str, payload: bytes) -> None:
         assert name not in self.objects_by_name
         self.objects_by_name[name] = payload
+
+    def offer(self, name: str, payload: bytes) -> bool:
+        return self.objects_by_name.setdefault(name, payload) == payload
+
+    def parts(self) -> list[str]:
+        return []
 
 
 def image(key: str, *class_ids: int | None, image_id: str = "") -> LabelledImage:

@@ -16,6 +16,7 @@ from samseg.exporters.types import ClassRow, LabelledImage, MaskRow
 
 class Folder:
     stamp = "2030-01-01"
+    part = ""
 
     def __init__(self, path: Path):
         self.path = path
@@ -28,7 +29,7 @@ class Folder:
 
 
 class Memory:
-    uri, stamp, objects = "memory://", "s", 1
+    uri, stamp, part, objects = "memory://", "s", "", 1
     payload = b""
 
     def put(self, name: str, payload: bytes) -> None:

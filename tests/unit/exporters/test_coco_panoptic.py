@@ -17,6 +17,7 @@ CLASSES = [ClassRow(i, f"class {i}") for i in range(3)]
 class Memory:
     uri = "memory://"
     stamp = "s"
+    part = ""
 
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}

@@ -21,6 +21,7 @@ PARTS[0:8, 0:8] = PARTS[30:40, 45:50] = True
 class Memory:
     uri = "memory://"
     stamp = "s"
+    part = ""
 
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}

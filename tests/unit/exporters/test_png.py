@@ -18,6 +18,7 @@ from samseg.types import image_id_of
 class Memory:
     uri = "memory://"
     stamp = "s"
+    part = ""
 
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}

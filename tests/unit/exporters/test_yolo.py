@@ -20,6 +20,7 @@ CLASSES = [ClassRow(2, "apples: red"), ClassRow(7, "crates")]
 class Memory:
     uri = "memory://"
     stamp = "s"
+    part = ""
 
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}
@@ -31,6 +32,9 @@ class Memory:
     def put(self, name: str, payload: bytes) -> None:
         assert name not in self.kept
         self.kept[name] = payload
+
+    def offer(self, name: str, payload: bytes) -> bool:
+        return self.kept.setdefault(name, payload) == payload
 
 
 def masked(pixels: np.ndarray, class_id: int | None) -> MaskRow:
@@ -88,8 +92,13 @@ KEYS = {
 
 
 def test_each_listed_image_has_its_label_and_address() -> None:
-    tar = image("0.tar/a.jpg", uri="tar://a.jpg::s3://lake/0.tar")
-    kept = write([*map(image, KEYS), tar])
+    def with_mask(i: int, key: str, uri: str = "") -> LabelledImage:
+        pixels = np.zeros((40, 50), dtype=bool)
+        pixels[: i + 1] = True
+        return image(key, [masked(pixels, 2)], uri)
+
+    tar = with_mask(30, "0.tar/a.jpg", "tar://a.jpg::s3://lake/0.tar")
+    kept = write([*(with_mask(i, key) for i, key in enumerate(KEYS)), tar])
     listed = [*kept["train.txt"].decode().splitlines(), *kept["val.txt"].decode().splitlines()]
     files = [*KEYS.values(), "0/a.jpg"]
     assert sorted(listed) == sorted(f"./images/{file}" for file in files)
@@ -99,6 +108,13 @@ def test_each_listed_image_has_its_label_and_address() -> None:
     assert [row["file"] for row in rows] == [f"images/{file}" for file in files]
     assert rows[-1]["uri"] == "tar://a.jpg::s3://lake/0.tar"
     assert [row["image_id"] for row in rows[:-1]] == [image_id_of(key) for key in KEYS]
+
+
+def test_images_that_differ_by_their_extension_share_equal_labels() -> None:
+    kept = write([image("a.jpg"), image("a.png")])
+    listed = [*kept["train.txt"].decode().splitlines(), *kept["val.txt"].decode().splitlines()]
+    assert sorted(listed) == ["./images/a.jpg", "./images/a.png"]
+    assert [name for name in kept if name.startswith("labels/")] == ["labels/a.txt"]
 
 
 def test_an_image_stays_on_its_side_of_the_split() -> None:

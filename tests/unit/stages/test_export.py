@@ -1,18 +1,29 @@
 import io
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from pycocotools.coco import COCO
 
 from samseg import schema
-from samseg.errors import CodebookError, StorageError
-from samseg.exporters import Coco, Png
+from samseg.errors import CodebookError, ConfigError, StorageError
+from samseg.exporters import (
+    Coco,
+    CocoPanoptic,
+    HuggingFace,
+    LabelStudio,
+    Png,
+    SemanticPng,
+    Yolo,
+)
 from samseg.output import Output
-from samseg.stages.export import export
+from samseg.stages.export import export, export_all
 from samseg.types import image_id_of
 
 
@@ -21,7 +32,7 @@ def test_writes_every_format_of_every_shard(
 ) -> None:
     made = small_output(failures=(("x.jpg", "undecodable", "broken"),))
     steps: list[int] = []
-    coco, png = export(made.output, [Coco(), Png()], "n1", steps.append)
+    coco, png = export_all(made.output, [Coco(), Png()], "n1", steps.append)
     noise = sum(c == -1 for c in made.class_of.values())
     assert coco.images == png.images == len(made.keys)
     assert coco.masks == png.masks == len(made.class_of) - noise
@@ -51,29 +62,29 @@ def test_exporting_again_with_the_same_stamp_changes_nothing(
     small_output: Callable[..., Any],
 ) -> None:
     output = small_output().output
-    first = export(output, [Coco(), Png()], "n1")
+    first = export_all(output, [Coco(), Png()], "n1")
     before = {s.key: s.etag for s in output.storage.list("exports/")}
-    assert export(output, [Coco(), Png()], "n1") == first
+    assert export_all(output, [Coco(), Png()], "n1") == first
     assert {s.key: s.etag for s in output.storage.list("exports/")} == before
 
 
 def test_another_export_under_the_same_stamp_is_refused(small_output: Callable[..., Any]) -> None:
     output = small_output().output
-    export(output, [Coco()], "n1")
-    with pytest.raises(StorageError, match="another stamp"):
-        export(output, [Coco(noise=True)], "n1")
+    export_all(output, [Coco()], "n1")
+    with pytest.raises(StorageError, match="exists from another export to n1"):
+        export_all(output, [Coco(noise=True)], "n1")
 
 
 def test_without_a_codebook_images_are_exported_without_classes(
     small_output: Callable[..., Any],
 ) -> None:
     made = small_output(codebook=False)
-    (coco,) = export(made.output, [Coco()], "n1")
+    (coco,) = export_all(made.output, [Coco()], "n1")
     assert (coco.images, coco.masks, coco.left_out) == (len(made.keys), 0, len(made.class_of))
 
 
 def test_empty_output(tmp_path: Any) -> None:
-    coco, png = export(Output(str(tmp_path)), [Coco(), Png()], "n1")
+    coco, png = export_all(Output(str(tmp_path)), [Coco(), Png()], "n1")
     assert (coco.images, png.images, coco.objects, png.objects) == (0, 0, 1, 1)
 
 
@@ -86,7 +97,7 @@ def test_an_assignment_to_an_unknown_class_is_an_error(small_output: Callable[..
     output.storage.put_new(output.codebook_key(2, "classes.parquet"), schema.encode(classes))
     output.storage.put_new(output.codebook_key(2, "codebook.json"), b"{}")
     with pytest.raises(CodebookError, match=r"\[9\].*codebook 2"):
-        export(output, [Coco()], "n1")
+        export_all(output, [Coco()], "n1")
 
 
 def test_reads_no_embedding(
@@ -102,5 +113,132 @@ def test_reads_no_embedding(
         return read(self, key, columns)
 
     monkeypatch.setattr(Output, "read", recorded)
-    export(made.output, [Coco(), Png()], "n1")
+    export_all(made.output, [Coco(), Png()], "n1")
     assert columns_read and "embedding" not in columns_read
+
+
+# ---------------------------------------------------------------- by parts
+
+
+def objects(output: Output) -> dict[str, str]:
+    return {s.key: s.etag for s in output.storage.list("exports/")}
+
+
+def without_commit(made: Any) -> Any:
+    """Remove the commit of the second shard; return a function that puts it back."""
+    path = Path(made.output.uri.removeprefix("file://"), made.output.images_key(made.shards[1]))
+    payload = path.read_bytes()
+    path.unlink()
+    return lambda: path.write_bytes(payload)
+
+
+def annotations(output: Output, folder: str) -> list[dict]:
+    files = [s.key for s in output.storage.list(folder) if "/instances-" in s.key]
+    return [a for f in files for a in json.loads(output.storage.get(f))["annotations"]]
+
+
+ALL = [Coco(), CocoPanoptic(), HuggingFace(), LabelStudio(), Png(), SemanticPng(), Yolo()]
+
+
+def test_a_later_run_writes_what_is_new(small_output: Callable[..., Any]) -> None:
+    made = small_output()
+    restore = without_commit(made)
+    first = export(made.output, ALL, "n1")
+    before = objects(made.output)
+    restore()
+    second = export(made.output, ALL, "n2")
+    assert [a.images + b.images for a, b in zip(first, second, strict=True)] == [4] * len(ALL)
+    assert objects(made.output).items() >= before.items()
+    coco, *_ = second
+    assert coco.uri == f"{made.output.uri}/exports/coco/v1-e0"
+    whole = export_all(made.output, [Coco()], "n3")
+    by_parts = annotations(made.output, "exports/coco/v1-e0/")
+    assert len(by_parts) == whole[0].masks
+    assert {a["mask_id"] for a in by_parts} == {m for m, c in made.class_of.items() if c != -1}
+
+
+def test_without_new_shards_nothing_is_written(small_output: Callable[..., Any]) -> None:
+    output = small_output().output
+    export(output, ALL, "n1")
+    before = objects(output)
+    assert all((w.images, w.objects) == (0, 0) for w in export(output, ALL, "n2"))
+    assert objects(output) == before
+
+
+@pytest.mark.parametrize("left", range(1, 12))
+def test_an_interrupted_export_ends_like_an_uninterrupted_one(
+    small_output: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, left: int
+) -> None:
+    made = small_output()
+    storage = made.output.storage
+    put_new, puts = storage.put_new, []
+
+    def cut(key: str, payload: bytes) -> bool:
+        puts.append(key)
+        if len(puts) == left:
+            raise StorageError("cut")
+        return put_new(key, payload)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "put_new", cut)
+        with pytest.raises(StorageError, match="cut"):
+            export(made.output, [Coco(), Yolo()], "n1")
+    export(made.output, [Coco(), Yolo()], "n1")
+    found = {s.key: storage.get(s.key) for s in storage.list("exports/")}
+    for key in found:
+        Path(made.output.uri.removeprefix("file://"), key).unlink()
+    export(made.output, [Coco(), Yolo()], "n1")
+    assert {s.key: storage.get(s.key) for s in storage.list("exports/")} == found
+
+
+def test_shards_without_classes_wait(small_output: Callable[..., Any]) -> None:
+    made = small_output()
+    path = made.output.assignments_key(1, made.shards[1])
+    Path(made.output.uri.removeprefix("file://"), path).unlink()
+    (coco,) = export(made.output, [Coco()], "n1")
+    assert coco.images == 2
+
+
+def test_other_settings_have_a_folder_of_their_own(small_output: Callable[..., Any]) -> None:
+    made = small_output()
+    rle, polygons = export(made.output, [Coco(), Coco(segmentation="polygons")], "n1")
+    assert rle.uri.endswith("/exports/coco/v1-e0")
+    assert re.search(r"/exports/coco/v1-e0-[0-9a-f]{8}$", polygons.uri)
+    part = f"exports/coco/{polygons.uri.rpartition('/')[2]}/parts/{made.shards[0]}.json"
+    record = json.loads(made.output.storage.get(part))
+    assert (record["settings"], record["images"]) == ({"segmentation": "polygons"}, 2)
+
+
+def test_selected_classes_scores_and_sides(small_output: Callable[..., Any]) -> None:
+    made = small_output(keys=tuple(f"{i}.jpg" for i in range(40)))
+    apples = sum(c == 0 for c in made.class_of.values())
+    chosen, crates, none = export(
+        made.output, [Coco(classes=["apples"]), Coco(classes=[1]), Coco(min_score=0.91)], "n1"
+    )
+    assert (chosen.masks, chosen.images) == (apples, 40)
+    assert chosen.left_out == len(made.class_of) - apples
+    assert crates.masks == sum(c == 1 for c in made.class_of.values())
+    assert (none.masks, none.images) == (0, 40)  # all have 0.9
+    sides = export(made.output, [Coco(split=s, validation=0.3) for s in ("train", "val")], "n1")
+    assert sum(w.images for w in sides) == 40 and all(w.images > 4 for w in sides)
+    with pytest.raises(ConfigError, match=r"coco.classes: there is no class 'pears'.*0 'apples'"):
+        export(made.output, [Coco(classes=["pears"])], "n1")
+
+
+def test_yolo_lists_every_complete_part(small_output: Callable[..., Any]) -> None:
+    made = small_output()
+    restore = without_commit(made)
+    export(made.output, [Yolo()], "n1")
+    restore()
+    export(made.output, [Yolo()], "n2")
+    folder = "exports/yolo/v1-e0"
+    for stamp, shards in (("n1", made.shards[:1]), ("n2", made.shards)):
+        data = yaml.safe_load(made.output.storage.get(f"{folder}/data-{stamp}.yaml"))
+        assert data["train"] == [f"train-{shard}.txt" for shard in shards]
+        assert data["val"] == [f"val-{shard}.txt" for shard in shards]
+    listed = b"".join(
+        made.output.storage.get(f"{folder}/{side}-{shard}.txt")
+        for side in ("train", "val")
+        for shard in made.shards
+    )
+    assert len(listed.splitlines()) == len(made.keys)
