@@ -185,16 +185,29 @@ CELLS = _table(
 
 
 def encode(table: pa.Table, row_group: int = _ROW_GROUP) -> bytes:
-    """Encode a table as one Parquet object, `row_group` rows in each row group."""
+    """Encode a table as one Parquet object, `row_group` rows per row group, with checksums."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", row_group_size=row_group, write_page_index=True)
+    pq.write_table(
+        table,
+        sink,
+        compression="zstd",
+        row_group_size=row_group,
+        write_page_index=True,
+        write_page_checksum=True,
+    )
     return sink.getvalue().to_pybytes()
 
 
 def decode(source: bytes | BinaryIO, columns: list[str] | None = None) -> pa.Table:
-    """Decode a Parquet object, or only `columns` of it (a stream is read by ranges)."""
+    """Decode a Parquet object, or only `columns` of it (a stream is read by ranges).
+
+    Raises:
+        OSError: a page does not match its checksum; or another error of a damaged object.
+    """
     file = pa.BufferReader(source) if isinstance(source, bytes) else source
-    return pq.read_table(file, columns=columns, use_threads=False)
+    return pq.read_table(
+        file, columns=columns, use_threads=False, page_checksum_verification=True
+    )
 
 
 def table_of(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
