@@ -24,8 +24,8 @@ def read_photo(source: str | os.PathLike[str], decode: DecodePolicy | None = Non
         payload = fetch(text) if "://" in text else Path(text).expanduser().read_bytes()
         return (decode or DecodePolicy()).decode(payload)
     except ImageError as e:
-        raise ImageError(e.status, f"cannot read the photo {redact(text)}: {e}") from e
+        raise ImageError(e.status, f"cannot read the image {redact(text)}: {e}") from e
     except OSError as e:
         raise ImageError(
-            "unreadable", f"cannot read the photo {text}: {e.strerror}; check the path"
+            "unreadable", f"cannot read the image {text}: {e.strerror}; check the path"
         ) from e

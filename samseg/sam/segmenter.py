@@ -169,7 +169,7 @@ class Segmenter:
             boxes: see `samseg.sam.prompts.Prompts.of`, as for the other prompts.
             points: xy, px.
             point_labels: 1 inside, 0 outside.
-            mask_inputs: logits of an earlier answer.
+            mask_inputs: logits of an earlier prediction.
             multimask_output: return three masks per prompt.
             point_coords: all points of one prompt.
             logits: keep the logits in `Masks.logits`, 262 kB per mask; False for many prompts.

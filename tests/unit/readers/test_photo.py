@@ -38,7 +38,7 @@ def test_limits_apply(photo):
 def test_an_unreadable_photo_is_named(tmp_path, name):
     (tmp_path / "text.png").write_text("no image")
     for path in (str(tmp_path / name), (tmp_path / name).as_uri()):
-        with pytest.raises(ImageError, match=rf"cannot read the photo .*{name}"):
+        with pytest.raises(ImageError, match=rf"cannot read the image .*{name}"):
             read_photo(path)
 
 
