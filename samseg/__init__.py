@@ -3,6 +3,7 @@
     samseg.load_model("tiny")                       -> segment_anything.modeling.Sam
     samseg.load_segmenter("tiny").segment(image)    -> masks, features
     samseg.pool(features, masks)                    -> (n, 256) embeddings
+    samseg.cluster(embeddings)                      -> (n,) classes of one picture
     samseg.open("labels/")                          -> the tables of an output folder
 
 Names are imported on first use: `import samseg` loads neither torch nor ray.
@@ -17,14 +18,25 @@ _MODULES = {
     "load_model": "samseg.sam.weights.load",
     "load_segmenter": "samseg.sam.segmenter",
     "pool": "samseg.pooling",
+    "cluster": "samseg.clustering.picture",
     "open": "samseg.query",
     "Masks": "samseg.types",
     "Segmentation": "samseg.types",
 }
 
-__all__ = ["Masks", "Segmentation", "__version__", "load_model", "load_segmenter", "open", "pool"]
+__all__ = [
+    "Masks",
+    "Segmentation",
+    "__version__",
+    "cluster",
+    "load_model",
+    "load_segmenter",
+    "open",
+    "pool",
+]
 
 if TYPE_CHECKING:
+    from samseg.clustering.picture import cluster
     from samseg.pooling import pool
     from samseg.query import open
     from samseg.sam.segmenter import load_segmenter

@@ -18,6 +18,7 @@ from samseg import config as configs
 from samseg.errors import ConfigError, SamsegError, redact
 from samseg.exit_codes import ExitCodes
 from samseg.lab.evaluation.commands import evaluations
+from samseg.picture.commands import segment
 from samseg.progress import for_terminal
 
 app = typer.Typer(
@@ -158,6 +159,9 @@ def query(
         )
     typer.echo(render(samseg.open(uri).query(sql), format))
     return 0
+
+
+app.command()(segment)
 
 
 @app.command()

@@ -4,7 +4,7 @@ The masks are those of `segment_anything.SamPredictor.predict_torch` for the sam
 coordinates of the model's input.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from samseg.sam.network.image_cache import ImageCache
 from samseg.sam.network.tf32 import float32_convolutions
 from samseg.sam.runtime import SamRuntime
 from samseg.types import Float32, Int32, Masks, Pixels, Segmentation
+
+_LOGITS = 256
+"""Side of SAM's low-resolution masks."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,19 +47,43 @@ class Prompts:
         points: ArrayLike | None = None,
         point_labels: ArrayLike | None = None,
         mask_inputs: ArrayLike | None = None,
+        point_coords: ArrayLike | None = None,
     ) -> "Prompts":
-        """Validate shapes; (n, 2) points are one point per prompt, labelled inside by default.
+        """Validate prompts; a single prompt may be given without the axis n.
+
+        Args:
+            boxes: (n, 4) or (4,) xyxy, px.
+            points: (n, k, 2) xy, px; (n, 2) or (2,) are one point per prompt.
+            point_labels: (n, k); (n,) where there is one point per prompt, (k,) with
+                `point_coords`. Inside if None.
+            mask_inputs: (n, 1, 256, 256), (n, 256, 256) or (256, 256) logits, such as
+                `Masks.logits`.
+            point_coords: points in the shape that `SamPredictor.predict` takes: all of (k, 2)
+                belong to one prompt. In place of `points`.
 
         Raises:
             ConfigError: there is no prompt, or shapes do not match.
         """
-        box = _shaped("boxes", boxes, (-1, 4))
-        if points is not None and np.ndim(points) == 2:
-            points = np.asarray(points)[:, None]
-            point_labels = None if point_labels is None else np.reshape(point_labels, (-1, 1))
-        point = _shaped("points", points, (-1, -1, 2))
-        labels = _shaped("point_labels", point_labels, (-1, -1))
-        mask = _shaped("mask_inputs", mask_inputs, (-1, 1, -1, -1))
+        if points is not None and point_coords is not None:
+            raise ConfigError(
+                "got points and point_coords, wanted one of them: (n, 2) points are one point of "
+                "each prompt, (k, 2) point_coords are all points of one prompt"
+            )
+        box = _shaped("boxes", _numbers("boxes", boxes, 2), (-1, 4))
+        labels = _numbers("point_labels", point_labels, 1)
+        if point_coords is not None:
+            name, point = "point_coords", _numbers("point_coords", point_coords, 3)
+            labels = labels[None] if labels is not None and labels.ndim == 1 else labels
+        else:
+            name, point = "points", _numbers("points", points, 2)
+            if point is not None and point.ndim == 2:
+                point, labels = point[:, None], None if labels is None else labels.reshape(-1, 1)
+        point = _shaped(name, point, (-1, -1, 2))
+        labels = _shaped("point_labels", labels, (-1, -1))
+        mask = _numbers("mask_inputs", mask_inputs, 3)
+        if mask is not None and mask.ndim == 3:
+            mask = mask[:, None]
+        mask = _shaped("mask_inputs", mask, (-1, 1, _LOGITS, _LOGITS))
         if point is not None and labels is None:
             labels = np.ones(point.shape[:2], dtype=np.float32)
         if labels is not None and (point is None or labels.shape != point.shape[:2]):
@@ -89,6 +116,7 @@ def segment_prompts(
     prompts: Prompts,
     multimask_output: bool,
     stability_score_offset: float,
+    logits: bool,
 ) -> Segmentation:
     """Encode an image and decode all prompts on it; see `Segmenter.prompt`.
 
@@ -98,9 +126,12 @@ def segment_prompts(
         prompts: n prompts.
         multimask_output: return three masks per prompt instead of one.
         stability_score_offset: see `MaskSettings`.
+        logits: also return the logits of the masks.
     """
     encoded = runtime.encoder.encode(pixels)
-    decoder = _PromptDecoder(runtime, prompts, encoded, multimask_output, stability_score_offset)
+    decoder = _PromptDecoder(
+        runtime, prompts, encoded, multimask_output, stability_score_offset, logits
+    )
     starts = range(0, len(prompts), runtime.batch)
     batches = [slice(start, min(start + runtime.batch, len(prompts))) for start in starts]
     found = runtime.threads.map(decoder.decode, batches)
@@ -119,9 +150,10 @@ class _PromptDecoder:
         encoded: EncodedImage,
         multimask_output: bool,
         stability_score_offset: float,
+        logits: bool,
     ):
         self._runtime, self._prompts, self._encoded = runtime, prompts, encoded
-        self._stability_score_offset = stability_score_offset
+        self._stability_score_offset, self._keep_logits = stability_score_offset, logits
         self._masks = slice(1, None) if multimask_output else slice(0, 1)
         self._upsampler = runtime.upsampler(encoded)
         no_mask = runtime.model.prompt_encoder.no_mask_embed.weight
@@ -155,7 +187,8 @@ class _PromptDecoder:
             prompt_ids=ids,
             cutouts=tuple(self._upsampler.cut(logits, measured)),
         )
-        return self.encode(candidates)
+        masks = self.encode(candidates)
+        return replace(masks, logits=logits.cpu().numpy()) if self._keep_logits else masks
 
     def encode(self, candidates: Candidates) -> Masks:
         """Rasterise and encode the masks of some prompts."""
@@ -164,10 +197,9 @@ class _PromptDecoder:
         return to_masks(candidates, self._upsampler, (0, 0, w, h), size, threshold, kind)
 
     def _cache(self, dense: Tensor) -> ImageCache:
-        encoded = self._encoded
-        return self._runtime.decoder.image_cache(
-            encoded.features, dense, encoded.geometry.input_size
-        )
+        """Prepare the image for its prompts; logits to keep include those in the padding."""
+        seen = None if self._keep_logits else self._encoded.geometry.input_size
+        return self._runtime.decoder.image_cache(self._encoded.features, dense, seen)
 
     def _predict(self, image: ImageCache, sparse: Tensor) -> tuple[Tensor, Tensor]:
         """Decode b prompts to (b, masks) predicted IoU and (b, masks, ...) logits."""
@@ -210,10 +242,20 @@ def _prompt_points(prompts: Prompts, ids: Int32, found: Float32) -> Float32:
     return np.asarray((boxes[:, :2] + boxes[:, 2:]) / 2, dtype=np.float32)
 
 
-def _shaped(name: str, given: ArrayLike | None, wanted: tuple[int, ...]) -> Float32 | None:
+def _numbers(name: str, given: ArrayLike | None, axes: int) -> Float32 | None:
+    """Return an array of at least so many axes; missing ones are added in front."""
     if given is None:
         return None
-    array = np.asarray(given, dtype=np.float32)
+    try:
+        array = np.asarray(given, dtype=np.float32)
+    except (TypeError, ValueError) as e:
+        raise ConfigError(f"{name} must be numbers in a regular array: {e}") from e
+    return array.reshape((1,) * (axes - array.ndim) + array.shape)
+
+
+def _shaped(name: str, array: Float32 | None, wanted: tuple[int, ...]) -> Float32 | None:
+    if array is None:
+        return None
     fits = array.ndim == len(wanted) and all(
         w in (-1, n) for n, w in zip(array.shape, wanted, strict=True)
     )

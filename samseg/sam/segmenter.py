@@ -115,20 +115,21 @@ class Segmenter:
         """The model's device."""
         return self.runtime.device
 
-    def segment(self, image: Pixels) -> Segmentation:
+    def segment(self, image: Pixels | str | os.PathLike[str]) -> Segmentation:
         """Find all masks of an image.
 
         Args:
-            image: (h, w, 3) uint8 RGB.
+            image: (h, w, 3) uint8 RGB, or the path or URL of an image file.
 
         Returns:
             The masks in the reference's order, and the features of the whole image.
 
         Raises:
             ConfigError: `image` is not (h, w, 3) uint8.
+            ImageError: the file cannot be read or decoded.
             torch.OutOfMemoryError: the GPU has no memory for a single prompt.
         """
-        pixels = checked(image)
+        pixels = pixels_of(image)
         size = (pixels.shape[0], pixels.shape[1])
         looked_at = crops(size, self.settings)
         parts: list[Masks] = []
@@ -149,26 +150,42 @@ class Segmenter:
 
     def prompt(
         self,
-        image: Pixels,
+        image: Pixels | str | os.PathLike[str],
         boxes: ArrayLike | None = None,
         points: ArrayLike | None = None,
         point_labels: ArrayLike | None = None,
         mask_inputs: ArrayLike | None = None,
         multimask_output: bool = False,
+        *,
+        point_coords: ArrayLike | None = None,
+        logits: bool = True,
     ) -> Segmentation:
-        """Segment the prompted objects; see `samseg.sam.prompts.Prompts`.
+        """Segment the prompted objects.
 
         Masks are not filtered: each prompt yields one mask, or three with `multimask_output`.
 
+        Args:
+            image: (h, w, 3) uint8 RGB, or the path or URL of an image file.
+            boxes: see `samseg.sam.prompts.Prompts.of`, as for the other prompts.
+            points: xy, px.
+            point_labels: 1 inside, 0 outside.
+            mask_inputs: logits of an earlier prediction.
+            multimask_output: return three masks per prompt.
+            point_coords: all points of one prompt.
+            logits: keep the logits in `Masks.logits`, 262 kB per mask; False for many prompts.
+
         Raises:
             ConfigError: the image or the prompts have the wrong shape.
+            ImageError: the file cannot be read or decoded.
             torch.OutOfMemoryError: the GPU has no memory for a single prompt.
         """
-        prompts = Prompts.of(boxes, points, point_labels, mask_inputs)
-        pixels = checked(image)
+        prompts = Prompts.of(boxes, points, point_labels, mask_inputs, point_coords)
+        pixels = pixels_of(image)
         offset = self.settings.stability_score_offset
         return self._within_memory(
-            lambda runtime: segment_prompts(runtime, pixels, prompts, multimask_output, offset)
+            lambda runtime: segment_prompts(
+                runtime, pixels, prompts, multimask_output, offset, logits
+            )
         )
 
     def _within_memory(self, work: Callable[[SamRuntime], T]) -> T:
@@ -254,16 +271,21 @@ def load_segmenter(
     return Segmenter.load(spec, settings, device=device)
 
 
-def checked(image: Pixels) -> Pixels:
-    """Return `image` if it is (h, w, 3) uint8 and not empty.
+def pixels_of(image: Pixels | str | os.PathLike[str]) -> Pixels:
+    """Return an array if it is (h, w, 3) uint8 and not empty, or read an image file.
 
     Raises:
         ConfigError: `image` has another shape or dtype.
+        ImageError: the file cannot be read or decoded.
     """
+    if isinstance(image, str | os.PathLike):
+        from samseg.readers.photo import read_photo
+
+        return read_photo(image).pixels
     pixels = np.asarray(image)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
         raise ConfigError(
             f"an image must be (h, w, 3) uint8 RGB, got {pixels.shape} {pixels.dtype}; "
-            "use samseg.readers.decode to decode files"
+            "give the path of a file, or use samseg.readers.decode to decode bytes"
         )
     return pixels

@@ -1,4 +1,4 @@
-"""Figures of one image: every mask, the map of one class, the pixels of one class.
+"""Figures of one image: every mask, masks with their scores, one class and its pixels.
 
 For notebooks and READMEs. `overlay` shows all classes at once.
 """
@@ -6,16 +6,15 @@ For notebooks and READMEs. `overlay` shows all classes at once.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from samseg.masks.painting import dense, painted
 from samseg.masks.palette import color_of
 from samseg.types import Bool, Pixels
-from samseg.views.overlay import tinted
-
-_GAP = 12
-_BACKGROUND, _INK = (255, 255, 255), (40, 40, 44)
+from samseg.views.overlay import overlay, tinted
+from samseg.views.panels import side_by_side
+from samseg.views.prompts import with_prompts
 
 
 def every_mask(
@@ -50,6 +49,36 @@ def cut_out(pixels: Pixels, mask: Bool) -> Pixels:
     return np.where(mask[..., None], pixels, np.uint8(0))
 
 
+def scored(
+    pixels: Pixels,
+    rles: Sequence[Mapping[str, Any]],
+    scores: Sequence[float],
+    points: NDArray[Any] | None = None,
+    labels: NDArray[Any] | None = None,
+    box: NDArray[Any] | None = None,
+    alpha: float = 0.6,
+) -> Pixels:
+    """Draw each mask of a prompt in a panel of its own, with its score and the prompt.
+
+    Args:
+        pixels: (h, w, 3) uint8 RGB.
+        rles: n COCO compressed RLEs of the same size, n at least 1.
+        scores: n predicted IoUs.
+        points: (k, 2) xy, px.
+        labels: (k,), 1 inside, 0 outside.
+        box: (4,) xyxy, px.
+        alpha: opacity of the masks, 0 to 1.
+
+    Returns:
+        One row of n panels, uint8 RGB on white.
+    """
+    panels = {}
+    for i, (rle, score) in enumerate(zip(rles, scores, strict=True)):
+        panel = overlay(pixels, [rle], [1], [0], alpha)
+        panels[f"Mask {i + 1}, score {score:.3f}"] = with_prompts(panel, points, labels, box)
+    return side_by_side(panels)
+
+
 def triptych(
     pixels: Pixels,
     rles: Sequence[Mapping[str, Any]],
@@ -77,16 +106,4 @@ def triptych(
         f"Semantic map: {name}": class_map(mask, class_id),
         f"Extracted: {name}": cut_out(pixels, mask),
     }
-    scale = max(0.4, min(w / 600, 1.2))
-    band = round(34 * scale) + _GAP
-    page = np.full((h + band + _GAP, 3 * w + 4 * _GAP, 3), _BACKGROUND, np.uint8)
-    for i, (title, panel) in enumerate(panels.items()):
-        x = _GAP + i * (w + _GAP)
-        page[band : band + h, x : x + w] = panel
-        font = cv2.FONT_HERSHEY_SIMPLEX
-        thick = max(1, round(scale * 1.6))
-        width = cv2.getTextSize(title, font, scale, thick)[0][0]
-        fits = scale * min(1.0, w / max(width, 1))
-        at = (x, band - round(12 * scale))
-        cv2.putText(page, title, at, font, fits, _INK, thick, cv2.LINE_AA)
-    return page
+    return side_by_side(panels)

@@ -1,12 +1,15 @@
 """The README is held true: its files exist, its snippets run, its SQL needs DuckDB alone."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from samseg import cli
 from samseg.config import Config, load_as
 from samseg.lab.pretraining.settings import Pretraining
 from samseg.views_sql import views_sql
@@ -53,18 +56,45 @@ def test_the_tree_is_the_one_on_disk():
     assert drawn_tree() == packages | single | folders
 
 
-def test_the_python_snippet_runs():
-    (snippet,) = blocks("python")
+def python(snippet):
+    """Run a snippet of the README in a process of its own; return what it prints."""
     ran = subprocess.run(
         [sys.executable, "-c", snippet], capture_output=True, text=True, timeout=300
     )
     assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_the_snippet_of_automatic_masks_runs():
+    (snippet,) = (block for block in blocks("python") if ".segment(" in block)
     masks, boxes, dense, embeddings = re.match(
-        r"(\d+) (\(\d+, 4\)) (\(\d+, 400, 600\)) (\(\d+, 256\))", ran.stdout
+        r"(\d+) (\(\d+, 4\)) (\(\d+, 400, 600\)) (\(\d+, 256\))", python(snippet)
     ).groups()
     assert int(masks) > 3
     assert boxes.startswith(f"({masks},") and dense.startswith(f"({masks},")
     assert embeddings == f"({masks}, 256)"
+
+
+def test_the_snippet_of_prompts_runs():
+    (snippet,) = (block for block in blocks("python") if ".prompt(" in block)
+    assert re.fullmatch(r"\d+ \[.*\d+.*,.*\d+.*,.*\d+.*\]\n", python(snippet))
+
+
+@pytest.mark.slow
+def test_the_commands_for_one_picture_run(tmp_path, monkeypatch, capsys):
+    from skimage.data import coins
+
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(coins()).save("photo.jpg")
+    block = README.split("## One picture")[1].split("```bash\n")[1].split("```")[0]
+    commands = [shlex.split(line, comments=True) for line in block.splitlines()]
+    for command in commands:
+        assert command[:3] == ["uv", "run", "samseg"]
+        with pytest.raises(SystemExit) as ended:
+            cli.main(command[3:])
+        assert ended.value.code == 0, capsys.readouterr().err
+    written = [command[command.index("-o") + 1] for command in commands]
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["photo.jpg", *written])
 
 
 def test_the_sql_runs_in_duckdb_alone(small_output):

@@ -86,7 +86,7 @@ class BoxTask(Spec):
 
     def samseg(self, segmenter: Segmenter, pixels: Pixels) -> Rles:
         """Run the task with samseg."""
-        return segmenter.prompt(pixels, boxes=self._boxes(pixels)).masks.rles
+        return segmenter.prompt(pixels, boxes=self._boxes(pixels), logits=False).masks.rles
 
     def warm_up(self, model: Sam, settings: MaskSettings, pixels: Pixels) -> None:
         """Run one batch with the reference."""

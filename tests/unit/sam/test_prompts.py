@@ -61,7 +61,7 @@ def test_masks_are_the_predictor_s(tiny, image, predictor, kind, multimask):
     if "boxes" in given:
         boxes = predictor.transform.apply_boxes_torch(torch.as_tensor(given["boxes"]), SIZE)
     low_res = torch.as_tensor(given["mask_inputs"]) if "mask_inputs" in given else None
-    wanted, iou, _ = predictor.predict_torch(points, labels, boxes, low_res, multimask)
+    wanted, iou, logits = predictor.predict_torch(points, labels, boxes, low_res, multimask)
 
     segmenter = Segmenter(tiny, MaskSettings(points_per_batch=4), "cpu")
     masks, features = segmenter.prompt(image, multimask_output=multimask, **given)
@@ -70,6 +70,7 @@ def test_masks_are_the_predictor_s(tiny, image, predictor, kind, multimask):
     differing = (masks.to_dense() ^ wanted).mean(axis=(1, 2))
     assert differing.max() <= 2e-4
     np.testing.assert_allclose(masks.predicted_iou, iou.flatten(), atol=1e-5)
+    np.testing.assert_allclose(masks.logits, logits.flatten(0, 1), atol=1e-3)
     np.testing.assert_allclose(features, predictor.features[0], atol=2e-5)
     np.testing.assert_array_equal(masks.prompt_ids, np.arange(N).repeat(3 if multimask else 1))
     assert masks.prompt_kind == {"o": "points", "p": "points", "b": "boxes", "m": "masks"}[kind[0]]
@@ -84,6 +85,66 @@ def test_points_of_the_prompts(tiny, image):
     np.testing.assert_array_equal(segmenter.prompt(image, points=clicks).masks.points, clicks)
 
 
+def test_logits_of_an_answer_are_the_mask_input_of_the_next_prompt(tiny, image, predictor):
+    clicks, labels = np.array([[60.0, 40.0], [100.0, 80.0]]), np.array([1, 0])
+    _, scores, low_res = predictor.predict(clicks[:1], labels[:1])
+    best = int(scores.argmax())
+    wanted, iou, _ = predictor.predict(
+        clicks, labels, mask_input=low_res[best, None], multimask_output=False
+    )
+    segmenter = Segmenter(tiny, None, "cpu")
+    first, _ = segmenter.prompt(image, points=clicks[0], multimask_output=True)
+    chosen = first[int(first.predicted_iou.argmax())]
+    for given in (chosen.logits, chosen.logits[0], chosen.logits[:, None]):
+        masks, _ = segmenter.prompt(
+            image, point_coords=clicks, point_labels=labels, mask_inputs=given
+        )
+        assert (masks.to_dense() ^ wanted).mean() <= 2e-4
+        np.testing.assert_allclose(masks.predicted_iou, iou, atol=1e-4)
+
+
+def test_logits_may_be_left_out(tiny, image):
+    given = prompts_of("boxes")
+    segmenter = Segmenter(tiny, None, "cpu")
+    with_logits, without = (segmenter.prompt(image, **given, logits=x).masks for x in (True, False))
+    assert with_logits.logits.shape == (N, 256, 256) and without.logits is None
+    assert (with_logits.to_dense() ^ without.to_dense()).mean() <= 2e-4
+
+
+@pytest.mark.parametrize(
+    ("single", "full"),
+    [
+        ({"boxes": [1, 2, 30, 40]}, {"boxes": [[1, 2, 30, 40]]}),
+        ({"points": [5, 6]}, {"points": [[[5, 6]]], "point_labels": [[1]]}),
+        ({"points": [5, 6], "point_labels": 0}, {"points": [[[5, 6]]], "point_labels": [[0]]}),
+        (
+            {"points": [[5, 6], [7, 8]], "point_labels": [1, 0]},
+            {"points": [[[5, 6]], [[7, 8]]], "point_labels": [[1], [0]]},
+        ),
+        (
+            {"point_coords": [[5, 6], [7, 8]], "point_labels": [1, 0]},
+            {"points": [[[5, 6], [7, 8]]], "point_labels": [[1, 0]]},
+        ),
+        (
+            {"boxes": [1, 2, 30, 40], "point_coords": [5, 6]},
+            {"boxes": [[1, 2, 30, 40]], "points": [[[5, 6]]]},
+        ),
+        (
+            {"mask_inputs": np.ones((256, 256))},
+            {"mask_inputs": np.ones((1, 1, 256, 256))},
+        ),
+        (
+            {"mask_inputs": np.ones((2, 256, 256))},
+            {"mask_inputs": np.ones((2, 1, 256, 256))},
+        ),
+    ],
+)
+def test_a_single_prompt_needs_no_axis_of_prompts(single, full):
+    found, wanted = Prompts.of(**single), Prompts.of(**full)
+    for name in ("boxes", "points", "point_labels", "mask_inputs"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name))
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
@@ -93,6 +154,10 @@ def test_points_of_the_prompts(tiny, image):
         ({"boxes": np.zeros((2, 4)), "points": np.zeros((3, 1, 2))}, r"same length.*\[2, 3\]"),
         ({"points": np.zeros((3, 1, 2)), "point_labels": np.zeros((3, 2))}, "point_labels must"),
         ({"boxes": np.zeros((2, 4)), "point_labels": np.zeros((2, 1))}, "point_labels must"),
+        ({"boxes": [[0, 0, 1, 1], [2, 2]]}, "boxes must be numbers"),
+        ({"points": [[1, 2]], "point_coords": [[1, 2]]}, "points and point_coords, wanted one"),
+        ({"point_coords": [[1, 2, 3]]}, r"point_coords must .*\(n, n, 2\), got \(1, 1, 3\)"),
+        ({"mask_inputs": np.zeros((64, 64))}, r"mask_inputs .*256, 256\), got \(1, 1, 64, 64\)"),
     ],
 )
 def test_invalid_prompts_are_refused(given, words):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import field_validator
 
-from samseg.clustering import DBSCAN, Clustering, KMeans, Linkage
+from samseg.clustering import Clustering, KMeans, Linkage, picture
 from samseg.clustering.build import build
 from samseg.clustering.codebook import Codebook
 from samseg.clustering.found import find
@@ -28,7 +28,7 @@ SEED = "seed recipe"
 COLOUR_BOX = "colour and box"
 
 SEED_EMBEDDING = SamEmbedding(name="sam_mask_mean", pooling=MaskMean())
-SEED_CLUSTERS = ClusterSettings(fit=DBSCAN(eps=0.06, min_samples=8), center=False)
+SEED_CLUSTERS = ClusterSettings(fit=picture.SEED, center=False)
 """As in `configs/seed_notebook.yaml`."""
 
 

@@ -45,7 +45,9 @@ class ClickScores(NamedTuple):
 
 def one_click(segmenter: Segmenter, pixels: Pixels, truth: Truth) -> ClickScores:
     """Predict three masks from a click at the deepest point of each segment."""
-    masks, features = segmenter.prompt(pixels, points=truth.clicks, multimask_output=True)
+    masks, features = segmenter.prompt(
+        pixels, points=truth.clicks, multimask_output=True, logits=False
+    )
     overlap = np.zeros((len(truth), 3))
     boundary = np.zeros(len(truth))
     for i, true in enumerate(truth.masks):
@@ -60,7 +62,7 @@ def one_click(segmenter: Segmenter, pixels: Pixels, truth: Truth) -> ClickScores
 
 def boxes(segmenter: Segmenter, pixels: Pixels, truth: Truth) -> Float64:
     """Predict one mask from the box of each segment; return (n,) float64 IoU."""
-    masks, _ = segmenter.prompt(pixels, boxes=truth.boxes)
+    masks, _ = segmenter.prompt(pixels, boxes=truth.boxes, logits=False)
     found = (masks[i : i + 1].to_dense()[0] for i in range(len(masks)))
     return np.array([iou(*pair) for pair in zip(found, truth.masks, strict=True)])
 
