@@ -205,9 +205,7 @@ def decode(source: bytes | BinaryIO, columns: list[str] | None = None) -> pa.Tab
         OSError: a page does not match its checksum; or another error of a damaged object.
     """
     file = pa.BufferReader(source) if isinstance(source, bytes) else source
-    return pq.read_table(
-        file, columns=columns, use_threads=False, page_checksum_verification=True
-    )
+    return pq.read_table(file, columns=columns, use_threads=False, page_checksum_verification=True)
 
 
 def table_of(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:

@@ -2,10 +2,11 @@
 
 Create-only PUTs: the masks part, the parts of named embeddings, then the images part, whose
 presence is the commit. If another attempt has already written the masks part, that part is kept,
-and all others are adapted to it: named embeddings are made of the stored masks, and mask counts and
-statuses are taken from them.
+and all others are adapted to it: named embeddings are made of the stored masks, and mask counts,
+statuses and errors are taken from it. For that its footer lists the images without masks.
 """
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from samseg import schema
-from samseg.errors import ImageError
+from samseg.errors import ImageError, ShardError
 from samseg.features import MaskEmbeddings
 from samseg.output import Output
 from samseg.stages.embed.named_rows import NamedRows
@@ -25,6 +26,10 @@ from samseg.types import Image, Int32, Masks, Pooled, Shard, mask_id_of
 _ERROR_LENGTH = 300
 _SHAPES = ("mask_id", "rle")
 _STORED = ("mask_id", "image_id", "mask_index", "rle")
+_WITHOUT_MASKS = b"samseg.without_masks"
+"""Key in the metadata of a masks part: the images without masks, as JSON.
+
+Each has `image_id`, `status`, `error`, `width` and `height`. Parts of earlier versions lack it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +142,9 @@ class ShardRows:
         """
         self._masks_written = True
         part = pa.concat_tables([schema.MASKS.empty_table(), *self._parts])
+        part = part.replace_schema_metadata(
+            {**part.schema.metadata, _WITHOUT_MASKS: json.dumps(self._without_masks())}
+        )
         key = output.masks_key(self.shard.id)
         if output.storage.put_new(key, schema.encode(part)):
             return None
@@ -165,18 +173,37 @@ class ShardRows:
             committed=committed,
         )
 
+    def _without_masks(self) -> list[dict[str, Any]]:
+        columns = ("image_id", "status", "error", "width", "height")
+        return [{c: row.get(c) for c in columns} for row in self._images if not row["masks"]]
+
     def _adapt_to(self, stored: pa.Table) -> None:
-        """Take mask counts and the resulting statuses from a stored masks part."""
+        """Take mask counts, statuses and errors from a stored masks part.
+
+        Raises:
+            ShardError: it has images that this attempt did not read.
+        """
         sizes: dict[str, list[int]] = {}
         counts: dict[str, int] = defaultdict(int)
         for row in stored.select(["image_id", "rle"]).to_pylist():
             counts[row["image_id"]] += 1
             sizes[row["image_id"]] = row["rle"]["size"]
+        listed = (stored.schema.metadata or {}).get(_WITHOUT_MASKS, b"[]")
+        without = {image["image_id"]: image for image in json.loads(listed)}
+        unread = (counts.keys() | without.keys()) - {row["image_id"] for row in self._images}
+        if unread:
+            raise ShardError(
+                f"the masks part of shard {self.shard.id} has {len(unread)} images that this "
+                f"attempt did not read, {min(unread)} for one; was reader.include or "
+                "reader.exclude changed since an interrupted run? Restore it and run again"
+            )
         for row in self._images:
             masks = counts.get(row["image_id"], 0)
             if masks and row["status"] != "ok":
                 height, width = sizes[row["image_id"]]
                 row.update(status="ok", error=None, width=width, height=height)
+            elif row["image_id"] in without:
+                row.update(without[row["image_id"]])
             elif not masks and row["status"] == "ok":
                 row.update(status="no_masks")
             row["masks"] = masks

@@ -3,7 +3,7 @@ import pytest
 from pycocotools import mask as coco
 
 from samseg import schema
-from samseg.errors import ImageError
+from samseg.errors import ImageError, ShardError
 from samseg.output import Output
 from samseg.stages.embed.prefetch import DecodedImage
 from samseg.stages.embed.shard_rows import ShardRows
@@ -148,3 +148,52 @@ def test_an_image_without_masks_in_the_stored_part_has_status_no_masks(output):
     add(rows, "a", 2)
     result = rows.commit(output)
     assert dict(result.statuses) == {"no_masks": 1} and result.masks == 0
+
+
+def died_after_its_masks_part(output, *, failed=(), labelled=()):
+    """Return another folder with only the masks part of an attempt."""
+    rows = ShardRows(SHARD)
+    for key in failed:
+        rows.add_failure(decoded(key), ImageError("unreadable", f"{key}: the store refused"))
+    for key, masks in labelled:
+        add(rows, key, masks)
+    rows.put_masks(output)
+    return output
+
+
+@pytest.mark.parametrize("mine", [2, 0, "undecodable"])
+def test_an_image_that_failed_in_the_stored_part_keeps_its_status_and_error(output, mine):
+    """Its masks were never written, so no row may say that the image has none, or some."""
+    stored = died_after_its_masks_part(output, failed=["a"], labelled=[("b", 1)])
+    rows = ShardRows(SHARD)
+    if mine == "undecodable":
+        rows.add_failure(decoded("a"), ImageError("undecodable", "cut short"))
+    else:
+        add(rows, "a", mine)
+    add(rows, "b", 3)
+    result = rows.commit(stored)
+    a, b = read(stored, stored.images_key(SHARD.id))
+    assert (a["status"], a["masks"], a["error"]) == ("unreadable", 0, "a: the store refused")
+    assert (b["status"], b["masks"], b["error"]) == ("ok", 1, None)
+    assert dict(result.statuses) == {"unreadable": 1, "ok": 1} and result.masks == 1
+
+
+def test_an_image_without_masks_in_the_stored_part_is_not_recorded_as_this_attempts_failure(output):
+    stored = died_after_its_masks_part(output, labelled=[("a", 0), ("b", 1)])
+    rows = ShardRows(SHARD)
+    rows.add_failure(decoded("a"), ImageError("unreadable", "refused"))
+    add(rows, "b", 1)
+    rows.commit(stored)
+    (a, _) = read(stored, stored.images_key(SHARD.id))
+    assert (a["status"], a["error"], a["width"], a["height"]) == ("no_masks", None, 8, 6)
+
+
+@pytest.mark.parametrize("kind", ["failed", "labelled"])
+def test_a_stored_part_with_images_that_were_not_read_is_not_committed(output, kind):
+    given = {"failed": ["b"]} if kind == "failed" else {"labelled": [("b", 2)]}
+    stored = died_after_its_masks_part(output, **given)
+    rows = ShardRows(SHARD)
+    add(rows, "a", 1)
+    with pytest.raises(ShardError, match=r"1 images that this attempt did not read.*include"):
+        rows.commit(stored)
+    assert not stored.committed()
