@@ -9,7 +9,8 @@ command line when the error ends a night.
     |   `-- RecipeError          the output folder was written with another recipe
     |-- LakeError                the lake cannot be listed, or holds no images
     |-- StorageError             a request to the object store failed
-    |   `-- NotFoundError        no object at that key
+    |   |-- NotFoundError        no object at that key
+    |   `-- OutageError          the lake does not answer at all; ends a night without a verdict
     |-- CheckpointError          weights missing, damaged or of an unknown architecture
     |-- DeviceError              the requested device is not available
     |-- WorkersError             workers repeatedly fail to start
@@ -56,6 +57,10 @@ class NotFoundError(StorageError):
     """There is no object at that key."""
 
     retry = False
+
+
+class OutageError(StorageError):
+    """The lake does not answer, so nothing can be said about its images."""
 
 
 class CheckpointError(SamsegError):

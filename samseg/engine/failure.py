@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from samseg.engine.protocol import Attempt, Heartbeat, P, R, Slot, Task, Work
-from samseg.errors import CheckpointError, DeviceError, SamsegError, one_line
+from samseg.errors import CheckpointError, DeviceError, OutageError, SamsegError, one_line
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +44,11 @@ class Failure:
     def ends_night(self) -> bool:
         """Whether no task can succeed, because the device or the weights failed."""
         return self.kind is not None and issubclass(self.kind, CheckpointError | DeviceError)
+
+    @property
+    def outage(self) -> bool:
+        """Whether nothing can be read, so that giving up a task would be no verdict about it."""
+        return self.kind is not None and issubclass(self.kind, OutageError)
 
     def error(self) -> SamsegError:
         """Return the error to raise where the failure ends the night."""

@@ -16,6 +16,7 @@ The rules:
   An error that is not a `SamsegError` is treated like a death: it is a defect that this item
   triggers, and must not cost the other items of the task.
 - A node that leaves the cluster costs no attempt.
+- An outage ends the run after `attempts` attempts of one task: no task is given up for it.
 - After `attempts` attempts, or with `attempts` items skipped and still dying, the task is given up.
 - A worker learns its next task early, for prefetching. Only tasks that were never started are
   reserved this way: merely reading a task that killed a worker may kill another. An idle worker
@@ -152,10 +153,16 @@ class Scheduler:
         return self._close(task, value)
 
     def failed(self, worker: Hashable, failure: Failure, now: float) -> AnyResult | None:
-        """A worker's attempt ended in an error; a result means that the task is given up."""
+        """A worker's attempt ended in an error; a result means that the task is given up.
+
+        Raises:
+            OutageError: nothing could be read in any attempt that the task had left.
+        """
         task, index = self._running(worker), self._workers[worker].index
         self.idle(worker)
         task.note(failure.text)
+        if failure.outage and task.number >= self._attempts:
+            raise failure.error()
         if not failure.retry:
             return self._close(task, None)
         if failure.kind is None and self._skips(task, index, now):

@@ -14,6 +14,7 @@ from pydantic import ByteSize, Field
 
 from samseg.errors import ImageError, NotFoundError, StorageError, one_line
 from samseg.readers.decode import MAX_BYTES, oversized
+from samseg.readers.evidence import opened, require_evidence
 from samseg.readers.planned import Planned, matcher, survey
 from samseg.spec import Spec
 from samseg.storage import Storage, open_lake
@@ -27,7 +28,6 @@ IMAGES = (
 
 _PARALLEL = 8
 _RETRY_DELAYS_S = (0.2, 1.0)
-_PROBES = 3
 
 
 class Folder(Spec):
@@ -77,9 +77,9 @@ class Folder(Spec):
             max_bytes: larger objects are not read.
 
         Raises:
-            StorageError: no object can be read, so the store has failed rather than one object.
+            OutageError: the lake does not answer, so nothing can be said about one object.
         """
-        storage = open_lake(self.uri)
+        storage = opened(self.uri)
         pool = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="get")
         try:
             pending: deque[tuple[Source, Future[bytes]]] = deque()
@@ -112,8 +112,8 @@ def _get(storage: Storage, source: Source, max_bytes: int) -> bytes:
     for delay in _RETRY_DELAYS_S:
         try:
             return storage.get(source.key)
-        except NotFoundError as e:
-            raise ImageError("unreadable", f"{one_line(e)}; it was there when planned") from e
+        except NotFoundError:
+            raise
         except StorageError:
             time.sleep(delay)
     return storage.get(source.key)
@@ -127,19 +127,8 @@ def _raw_image(
     except ImageError as e:
         return RawImage(source.key, source.uri, e)
     except StorageError as e:
-        if not _other_objects_readable(storage, shard, source):
-            raise
-        error = ImageError("unreadable", f"{one_line(e)}; other objects can be read")
+        others = (s for s in shard.sources if s.key != source.key)
+        evidence = require_evidence(storage, e, others)
+        gone = "; it was there when planned" if isinstance(e, NotFoundError) else ""
+        error = ImageError("unreadable", f"{one_line(e)}{gone}; {evidence}")
         return RawImage(source.key, source.uri, error)
-
-
-def _other_objects_readable(storage: Storage, shard: Shard, failed: Source) -> bool:
-    """Probe a few other objects, so that an outage is not recorded as unreadable images."""
-    others = [s for s in shard.sources if s.key != failed.key]
-    for probe in sorted(others, key=lambda s: s.bytes)[:_PROBES]:
-        try:
-            storage.get(probe.key)
-        except StorageError:
-            continue
-        return True
-    return False

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from samseg.errors import ImageError, NotFoundError, ShardError
 from samseg.readers.decode import MAX_BYTES
+from samseg.readers.evidence import opened, require_evidence
 from samseg.readers.folder import IMAGES
 from samseg.readers.planned import Planned, matcher, survey
 from samseg.readers.tar import SizedStream, members
@@ -65,7 +66,7 @@ class WebDataset(Spec):
         Raises:
             StorageError: the store failed, or returned fewer bytes than it listed.
         """
-        storage = open_lake(self._root_and_patterns()[0])
+        storage = opened(self._root_and_patterns()[0])
         wanted = matcher(self.include, self.exclude)
         for tar in shard.sources:
             count = 0
@@ -76,7 +77,9 @@ class WebDataset(Spec):
                         yield RawImage(f"{tar.key}/{name}", f"tar://{name}::{tar.uri}", payload)
                         count += 1
             except NotFoundError as e:
-                error = ImageError("unreadable", f"{e}; it was there when planned")
+                others = (s for s in shard.sources if s.key != tar.key)
+                evidence = require_evidence(storage, e, others)
+                error = ImageError("unreadable", f"{e}; it was there when planned; {evidence}")
                 yield RawImage(tar.key, tar.uri, error)
             except ShardError as e:
                 error = ImageError("unreadable", f"{e}; {count} images before the damage were read")

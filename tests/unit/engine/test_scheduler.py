@@ -5,7 +5,7 @@ import pytest
 from samseg.engine.failure import Failure
 from samseg.engine.protocol import Attempt, Task
 from samseg.engine.scheduler import Scheduler
-from samseg.errors import StorageError
+from samseg.errors import OutageError, StorageError
 
 IMAGES = 6
 
@@ -93,6 +93,27 @@ def test_errors_pause_twice_as_long_each_time_and_then_give_up():
     result = s.failed("a", Failure("store is down", kind=StorageError), 2000.0)
     assert result.value is None and s.finished
     assert result.failures == tuple(f"attempt {i}: store is down" for i in (1, 2, 3))
+
+
+def test_an_outage_ends_the_run_and_gives_no_task_up():
+    """Whatever an image is, an outage says nothing about it."""
+    s = scheduler(1, "a")
+    down = Failure("the lake does not answer", kind=OutageError)
+    for now in (0.0, 1000.0):
+        s.assign("a", now)
+        assert s.failed("a", down, now) is None
+    s.assign("a", 2000.0)
+    with pytest.raises(OutageError, match="the lake does not answer"):
+        s.failed("a", down, 2000.0)
+
+
+def test_an_outage_that_passes_costs_attempts_only():
+    s = scheduler(1, "a")
+    s.assign("a", 0.0)
+    s.failed("a", Failure("the lake does not answer", kind=OutageError), 0.0)
+    _, attempt = s.assign("a", 1000.0)
+    assert attempt.number == 2
+    assert s.succeeded("a", value_of(attempt)).value == {"ok": IMAGES}
 
 
 def test_pauses_are_bounded():

@@ -1,10 +1,11 @@
 """The folder reader: listing, grouping into shards, and failures of the store."""
 
+import io
 import threading
 
 import pytest
 
-from samseg.errors import ImageError, LakeError, NotFoundError, StorageError
+from samseg.errors import ImageError, LakeError, NotFoundError, OutageError, StorageError
 from samseg.readers import folder as module
 from samseg.readers.folder import Folder
 from samseg.types import Shard, Source
@@ -147,6 +148,7 @@ class Store:
     def __init__(self, failures):
         self.failures = failures
         self.gets = []
+        self.listed = []
 
     def get(self, key):
         self.gets.append(key)
@@ -155,6 +157,12 @@ class Store:
             self.failures[key] = None if left is None else left - 1
             raise StorageError(f"503 for {key}")
         return key.encode()
+
+    def stream(self, key):
+        return io.BytesIO(self.get(key))
+
+    def list(self, prefix=""):
+        yield from self.listed
 
 
 def shard_of(*keys):
@@ -165,7 +173,7 @@ def shard_of(*keys):
 def store(monkeypatch):
     def use(failures):
         made = Store(failures)
-        monkeypatch.setattr(module, "open_lake", lambda uri: made)
+        monkeypatch.setattr(module, "opened", lambda uri: made)
         monkeypatch.setattr(module, "_RETRY_DELAYS_S", (0.0, 0.0))
         return made
 
@@ -186,20 +194,56 @@ def test_a_failure_of_one_object_is_an_image_error(store):
 
 
 @pytest.mark.parametrize("keys", [("a", "b", "c"), ("a",)])
-def test_an_outage_is_a_storage_error(store, keys):
-    store(dict.fromkeys(keys))
-    with pytest.raises(StorageError, match="503"):
+@pytest.mark.parametrize("listed", [[], ["a"]], ids=["empty", "listing still works"])
+def test_a_store_that_fails_for_all_objects_is_an_outage(store, keys, listed):
+    store(dict.fromkeys(keys)).listed = listed
+    with pytest.raises(OutageError, match="503"):
         list(Folder(uri="fake://").read(shard_of(*keys)))
 
 
-def test_a_missing_object_is_not_retried(store, monkeypatch):
+def gone(store, monkeypatch, *missing):
     made = store({})
+    get = made.get
 
-    def gone(key):
-        made.gets.append(key)
-        raise NotFoundError(f"no object at {key}")
+    def without(key):
+        if key in missing:
+            made.gets.append(key)
+            raise NotFoundError(f"no object at {key}")
+        return get(key)
 
-    monkeypatch.setattr(made, "get", gone)
-    (only,) = Folder(uri="fake://").read(shard_of("a"))
-    assert "it was there when planned" in only.payload.message
-    assert made.gets == ["a"]
+    monkeypatch.setattr(made, "get", without)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("keys", "listed", "evidence"),
+    [
+        (("a", "b"), [], "other objects can be read"),
+        (("a",), ["elsewhere"], "the lake lists other objects"),
+    ],
+)
+def test_a_missing_object_of_a_lake_that_answers_is_an_image_error(
+    store, monkeypatch, keys, listed, evidence
+):
+    made = gone(store, monkeypatch, "a")
+    made.listed = listed
+    first, *_ = Folder(uri="fake://").read(shard_of(*keys))
+    assert first.payload.status == "unreadable"
+    assert f"it was there when planned; {evidence}" in first.payload.message
+    assert made.gets.count("a") == 1  # not retried
+
+
+def test_an_empty_lake_is_an_outage(store, monkeypatch):
+    """A folder that is not mounted: every object is missing, and nothing is listed."""
+    gone(store, monkeypatch, "a", "b", "c")
+    with pytest.raises(OutageError, match="does not answer, or is empty: no object at a"):
+        list(Folder(uri="fake://").read(shard_of("a", "b", "c")))
+
+
+def test_a_lake_whose_folder_is_gone_is_an_outage(tmp_path):
+    write(tmp_path, "lake/a.jpg")
+    reader = Folder(uri=str(tmp_path / "lake"))
+    (shard,) = reader.plan({}).shards
+    (tmp_path / "lake").rename(tmp_path / "moved")
+    with pytest.raises(OutageError, match="it was there when it was planned"):
+        list(reader.read(shard))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samseg.errors import ImageError, LakeError, ShardError, StorageError
+from samseg.errors import ImageError, LakeError, OutageError, ShardError, StorageError
 from samseg.readers.lookup import fetch, fetch_many
 from samseg.readers.tar import SizedStream, members
 from samseg.readers.webdataset import WebDataset
@@ -175,11 +175,22 @@ def test_a_tar_without_images_is_no_error(tmp_path):
     assert list(reader.read(shard)) == []
 
 
-def test_a_missing_tar_is_one_error(tmp_path):
-    reader, (shard,) = planned(tmp_path, t=WHOLE)
+def test_a_missing_tar_of_a_lake_that_answers_is_one_error(tmp_path):
+    reader, (shard, _) = planned(tmp_path, t=WHOLE, u=WHOLE)
     (tmp_path / "t.tar").unlink()
     (only,) = reader.read(shard)
     assert only.key == "t.tar" and only.payload.status == "unreadable"
+    assert "the lake lists other objects" in only.payload.message
+
+
+@pytest.mark.parametrize("gone", ["tar", "folder"])
+def test_an_empty_lake_is_an_outage(tmp_path, gone):
+    reader, (shard,) = planned(tmp_path, t=WHOLE)
+    (tmp_path / "t.tar").unlink()
+    if gone == "folder":
+        tmp_path.rmdir()
+    with pytest.raises(OutageError):
+        list(reader.read(shard))
 
 
 def test_a_dropped_connection_is_a_storage_error(tmp_path):
