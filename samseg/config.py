@@ -28,6 +28,7 @@ from samseg.pooling import Coverage, Pooling
 from samseg.readers import Reader
 from samseg.readers.decode import DecodePolicy
 from samseg.sam.settings import MaskSettings, ModelSpec
+from samseg.shipped import found_or_shipped
 from samseg.spec import Spec
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
@@ -117,9 +118,12 @@ def load_as(model: type[AnySpec], path: str | Path, overrides: Sequence[str] = (
         ConfigError: the file cannot be read or contains mistakes; all of them are listed.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = found_or_shipped(Path(path)).read_text(encoding="utf-8")
     except OSError as e:
-        raise ConfigError(f"cannot read the config {path}: {e.strerror}; check the path") from e
+        raise ConfigError(
+            f"cannot read the config {path}: {e.strerror}; check the path, or write a config with "
+            "`samseg init`"
+        ) from e
     try:
         tree = yaml.safe_load(text)
     except yaml.YAMLError as e:
