@@ -64,9 +64,18 @@ app.command(
         ("samseg label photos", "masks, classes and the report page in photos-labels"),
         ("samseg label photos -o labels masks.points_per_side=32", "more prompts, smaller objects"),
         ("samseg label photos model.checkpoint=vit_h", "SAM's largest model"),
-        ("samseg label 'tars/*.tar' exports=[yolo]", "images in tars, labels for Ultralytics"),
+        ("samseg label 'tars/*.tar' 'exports=[yolo]'", "images in tars, labels for Ultralytics"),
     ),
 )(start.label)
+app.command(
+    "try",
+    rich_help_panel=LABEL,
+    epilog=examples(
+        ("samseg try photos", "six photos with the default settings"),
+        ("samseg try photos masks.points_per_side=24", "beside the last try"),
+        ("samseg try photos --images 2 model.checkpoint=vit_b", "another model"),
+    ),
+)(start.try_)
 app.command(
     rich_help_panel=LABEL,
     epilog=examples(
@@ -127,7 +136,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         app(args=None if argv is None else list(argv), prog_name="samseg")
     except Exception:  # a bug: show the traceback, and do not exit with the code of a success
         traceback.print_exc()
-        typer.echo(json.dumps({"samseg": None, "exit": SamsegError.exit_code, "error": "defect"}))
+        if not sys.stdout.isatty():
+            failed = {"samseg": None, "exit": SamsegError.exit_code, "error": "defect"}
+            typer.echo(json.dumps(failed))
         sys.exit(SamsegError.exit_code)
 
 

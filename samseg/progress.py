@@ -98,13 +98,15 @@ class Bar:
             console=self._console,
             transient=True,
         )
-        self._task = self._bar.add_task("", total=None, detail="", visible=False)
+        self._task = rich_progress.TaskID(0)
         self._stage, self._unit = "", ""
 
     def start(self, stage: str, total: int | None, unit: str) -> None:
         """See `Progress.start`."""
         self._stage, self._unit = stage, unit
-        self._bar.reset(self._task, total=total, description=stage, detail=unit, visible=True)
+        for task in self._bar.task_ids:
+            self._bar.remove_task(task)
+        self._task = self._bar.add_task(stage, total=total, detail=unit)
         self._bar.start()
 
     def update(self, done: int, detail: str = "") -> None:

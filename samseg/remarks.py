@@ -39,6 +39,12 @@ def no_masks(
     labelled = done.images - done.failed
     if done.masks or not labelled or _any_masks(output):
         return None
+    text = too_strict(labelled, masks, recommended)
+    return f"{text} A folder has one recipe, so use a new output folder."
+
+
+def too_strict(labelled: int, masks: MaskSettings, recommended: Mapping[str, Any]) -> str:
+    """Explain why none of `labelled` images has a mask; see `no_masks`."""
     text = f"None of {labelled} images has a mask."
     strict = [n for n in _THRESHOLDS if n in recommended and getattr(masks, n) > recommended[n]]
     if strict:
@@ -46,10 +52,10 @@ def no_masks(
         better = " ".join(f"masks.{name}={recommended[name]:g}" for name in strict)
         return (
             f"{text} {used} may be more than this checkpoint ever reaches; it recommends {better}. "
-            "Leave them out of the config, and use a new output folder."
+            "Leave them out of the config."
         )
     used = " and ".join(f"masks.{name}={getattr(masks, name):g}" for name in _THRESHOLDS)
-    return f"{text} Lower thresholds than {used} may find some; use a new output folder."
+    return f"{text} Lower thresholds than {used} may find some."
 
 
 def mostly_noise(clustered: ClusterReport) -> str | None:

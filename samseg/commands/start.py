@@ -1,5 +1,6 @@
-"""The first commands: `label`, `init` and `demo`."""
+"""The first commands: `label`, `try`, `init` and `demo`."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -79,6 +80,47 @@ def _name_of(uri: str) -> str:
     for suffix in _TARS:
         name = name.removesuffix(suffix)
     return name
+
+
+@on_terminal
+def try_(
+    terminal: Terminal,
+    lake: Lake,
+    overrides: Overrides = None,
+    images: Annotated[int, typer.Option(help="Number of images.", min=1, max=100)] = 6,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder of the page.")] = Path(
+        "samseg-try"
+    ),
+) -> int:
+    """Label a few images of a lake into a scratch page, beside the last try.
+
+    Tunes settings without an output folder. Runs in this process, without Ray.
+    """
+    config = config_for(lake, None, overrides or ())
+    from samseg.trial.page import write_page
+    from samseg.trial.run import run_try
+    from samseg.trial.tried import last_try
+
+    settings = tuple(overrides or ())
+    tried, remark = run_try(config, settings, images, terminal.progress)
+    last = last_try(output, tried.lake)
+    page = write_page(output, last, tried)
+    code = 1 if remark else 0
+    lines = [f"Page: {page.absolute()}", f"Now:  {tried}"]
+    lines += [f"Last: {last}"] if last else []
+    lines.append(remark or f"Next: {shlex.join(['samseg', 'label', lake, *settings])}")
+    record = {
+        "samseg": "try",
+        "exit": code,
+        "page": str(page.absolute()),
+        "masks": tried.masks,
+        "images": len(tried.images),
+        "classes": tried.classes,
+        "noise": tried.noise,
+        "seconds": round(tried.seconds, 3),
+    }
+    terminal.result(record, lines)
+    return code
 
 
 @on_terminal
