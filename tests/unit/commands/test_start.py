@@ -102,9 +102,10 @@ def test_the_wheel_holds_the_configs_and_finds_them(tmp_path):
         archive.extract("samseg/shipped.py", tmp_path)
         configs_inside = {n for n in names if n.startswith("samseg/configs/")}
         archive.extractall(tmp_path, configs_inside)
-    assert configs_inside == {f"samseg/configs/{name}" for name in shipped.shipped_configs()}
+    written = {f"samseg/{f.relative_to(ROOT)}" for f in (ROOT / "configs").glob("*.[yp]*")}
+    assert configs_inside == written
     code = "import shipped; print(len(shipped.shipped_configs()))"
     ran = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path / "samseg", capture_output=True, text=True
     )
-    assert int(ran.stdout) == len(configs_inside)
+    assert int(ran.stdout) == len(shipped.shipped_configs()) > 0
