@@ -4,19 +4,17 @@
     reader: {kind: folder, uri: s3://bucket/photos}
     model: {checkpoint: vit_h}
 
-All other keys have defaults. `load` reads a file and applies `section.key=value` overrides.
+All other keys have defaults. `load` reads a file and applies `section.key=value` overrides; both
+may use the shorthands of `samseg.shorthands`.
 Importing this module loads neither torch nor ray.
 """
 
-import difflib
-import types
-import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from samseg import schema
 from samseg.clustering.settings import ClusterSettings
@@ -24,16 +22,16 @@ from samseg.engine import EngineSpec, RayPool
 from samseg.errors import ConfigError
 from samseg.exporters import Exporter
 from samseg.features import EfficientNetLite0Embedding, NamedEmbedding
+from samseg.mistakes import explained
 from samseg.pooling import Coverage, Pooling
 from samseg.readers import Reader
 from samseg.readers.decode import DecodePolicy
 from samseg.sam.settings import MaskSettings, ModelSpec
+from samseg.shipped import found_or_shipped
+from samseg.shorthands import overridden, written_out
 from samseg.spec import Spec
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
-
-_CONSEQUENCE = "default_factory_not_called"
-"""Pydantic's error for a default that depends on another key, where that one is mistaken."""
 
 
 class Config(Spec):
@@ -117,9 +115,12 @@ def load_as(model: type[AnySpec], path: str | Path, overrides: Sequence[str] = (
         ConfigError: the file cannot be read or contains mistakes; all of them are listed.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = found_or_shipped(Path(path)).read_text(encoding="utf-8")
     except OSError as e:
-        raise ConfigError(f"cannot read the config {path}: {e.strerror}; check the path") from e
+        raise ConfigError(
+            f"cannot read the config {path}: {e.strerror}; check the path, or write a config with "
+            "`samseg init`"
+        ) from e
     try:
         tree = yaml.safe_load(text)
     except yaml.YAMLError as e:
@@ -142,102 +143,8 @@ def parse_as(
     Raises:
         ConfigError: they contain mistakes; all of them are listed.
     """
-    for text in overrides:
-        tree = _override(tree, text)
+    tree = written_out(overridden(tree, overrides), model)
     try:
         return model.model_validate(tree)
     except ValidationError as e:
-        errors = [error for error in e.errors(include_url=False) if error["type"] != _CONSEQUENCE]
-        mistakes = [_explain(dict(error), model) for error in errors]
-        count = f"{len(mistakes)} mistakes" if len(mistakes) > 1 else "1 mistake"
-        raise ConfigError("\n  ".join([f"{source}: {count}", *mistakes])) from e
-
-
-def _override(tree: dict[str, Any], text: str) -> dict[str, Any]:
-    dotted, equals, value = text.partition("=")
-    keys = dotted.strip().split(".")
-    if not equals or not all(keys):
-        raise ConfigError(
-            f"override {text!r} is not of the form section.key=value, "
-            "for example model.checkpoint=vit_h"
-        )
-    try:
-        leaf = yaml.safe_load(value)
-    except yaml.YAMLError as e:
-        raise ConfigError(f"override {text!r}: the value is not valid YAML") from e
-    return _with_leaf(tree, keys, leaf)
-
-
-def _with_leaf(tree: Any, keys: Sequence[str], leaf: Any) -> dict[str, Any]:
-    """Return a copy of `tree` with `leaf` at the path `keys`."""
-    copy = dict(tree) if isinstance(tree, dict) else {}
-    copy[keys[0]] = leaf if len(keys) == 1 else _with_leaf(copy.get(keys[0]), keys[1:], leaf)
-    return copy
-
-
-def _explain(error: dict[str, Any], root: type[BaseModel]) -> str:
-    """Return one line: the key, the mistake, and the probable intention."""
-    location, section = _locate(error["loc"], root)
-    kind, got = error["type"], error["input"]
-    if kind == "extra_forbidden":
-        return (
-            f"{location}: unknown key{_did_you_mean(location.rsplit('.', 1)[-1], _keys(section))}"
-        )
-    if kind == "missing":
-        return f"{location}: missing, and it has no default"
-    if kind == "union_tag_invalid":
-        wanted = [tag.strip(" '") for tag in error["ctx"]["expected_tags"].split(",")]
-        tag = str(error["ctx"]["tag"])
-        return f"{location}.kind: got {tag!r}{_did_you_mean(tag, wanted)}"
-    if kind == "union_tag_not_found":
-        return f"{location}.kind: missing, and it has no default"
-    if kind == "literal_error":
-        return f"{location}: got {got!r}, wanted {error['ctx']['expected']}"
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{location}: {message[0].lower()}{message[1:]}" + (
-        "" if isinstance(got, dict | list) else f" (got {got!r})"
-    )
-
-
-def _did_you_mean(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; valid here: {', '.join(known)}"
-
-
-def _keys(model: type[BaseModel] | None) -> list[str]:
-    return list(model.model_fields) if model else []
-
-
-def _locate(loc: Sequence[str | int], root: type[BaseModel]) -> tuple[str, type[BaseModel] | None]:
-    """Convert pydantic's location to a dotted key, and find the section of its last key.
-
-    Pydantic includes the tag of a union (`reader.folder.uri`) in the location; it is not a key.
-    """
-    path: list[str] = []
-    models: list[type[BaseModel]] = [root]
-    section: type[BaseModel] | None = root
-    for step in loc:
-        tagged = [m for m in models if len(models) > 1 and _tag(m) == step]
-        if tagged:
-            models, section = tagged, tagged[0]
-        elif isinstance(step, int):
-            path.append(str(step))
-        else:
-            path.append(step)
-            section = models[0] if len(models) == 1 else None
-            field = section.model_fields.get(step) if section else None
-            models = _models_in(field.annotation) if field else []
-    return ".".join(path), section
-
-
-def _tag(model: type[BaseModel]) -> Any:
-    field = model.model_fields.get("kind")
-    return field.default if field else None
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated, tuple):
-        return [m for part in typing.get_args(annotation) for m in _models_in(part)]
-    return []
+        raise ConfigError(explained(e, model, source)) from e

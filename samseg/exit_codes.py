@@ -1,28 +1,24 @@
-"""Exit codes of the `samseg` command, and the last line of standard output after an error."""
+"""Exit codes of the `samseg` command."""
 
-import json
 import os
 import sys
 from typing import Any, NoReturn
 
-import typer
 from typer.core import TyperGroup
 
-from samseg.errors import SamsegError, redact
+from samseg.errors import SamsegError
+from samseg.terminal import Terminal
 
 
 class ExitCodes(TyperGroup):
-    """Converts the return value or exception of a command to an exit code and the last line."""
+    """Converts the return value or exception of a command to an exit code."""
 
     def invoke(self, ctx: Any) -> NoReturn:
         """Run the command and exit."""
         try:
             sys.exit(int(super().invoke(ctx) or 0))
         except SamsegError as e:
-            message = redact(str(e))
-            sys.stderr.write(f"samseg: {message}\n")
-            failed = {"samseg": ctx.invoked_subcommand, "exit": e.exit_code}
-            typer.echo(json.dumps({**failed, "error": type(e).__name__, "message": message}))
+            Terminal().failed(ctx.invoked_subcommand, e)
             sys.exit(e.exit_code)
         except KeyboardInterrupt:
             sys.stderr.write("samseg: interrupted; run the same command again to resume\n")

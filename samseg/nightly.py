@@ -8,24 +8,26 @@ resolved config, `status.json` and the report page.
 import json
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 import samseg
-from samseg import schema
+from samseg import remarks
 from samseg.config import Config, recipe_of
-from samseg.errors import CheckpointError, ConfigError, LakeError, redact
-from samseg.features import NamedEmbedding
+from samseg.engine.protocol import Workers
+from samseg.errors import ConfigError, LakeError, redact
 from samseg.output import Output, fingerprint
 from samseg.progress import Meter, Progress, Silent, duration
-from samseg.resume import completed, completed_embedding, resumed
+from samseg.recipes import Recipes
+from samseg.resume import resumed
 from samseg.sam.weights import registry as checkpoints
 from samseg.stages.cluster.stage import ClusterReport
 from samseg.stages.cluster.stage import cluster as cluster_stage
-from samseg.stages.describe.stage import DescribeSpec, DescribeTotals, undescribed
+from samseg.stages.describe.stage import DescribeEvent, DescribeSpec, DescribeTotals, undescribed
 from samseg.stages.describe.stage import describe as describe_stage
-from samseg.stages.embed.stage import EmbedSpec, EmbedTotals, pending
+from samseg.stages.embed.stage import EmbedEvent, EmbedSpec, EmbedTotals, pending
 from samseg.stages.embed.stage import embed as embed_stage
 from samseg.stages.export import export as export_new
 from samseg.stages.export import export_all
@@ -55,16 +57,19 @@ class Night:
         self.summary = Summary(self.output.uri, f"{stamp}-{secrets.token_hex(2)}")
         weights = checkpoints.identify(config.model)
         self.masks = config.masks.resolved(weights.recommended)
-        self._guarded = False
+        self._recommended = weights.recommended
         self.recipe = recipe_of(config, weights.sha256, self.masks)
+        self.recipes = Recipes(self.output, self.recipe, config.embeddings)
 
     def run(self, refit: bool = False, retry_quarantined: bool = False) -> Summary:
         """Run all stages and write the night's folder."""
         self.plan()
         self.embed(retry_quarantined)
-        self.cluster(refit)
-        self.export()
-        self.report()
+        if self.output.committed():
+            self.cluster(refit)
+            if self.config.exports:
+                self.export()
+        self._report()
         return self.close()
 
     def plan(self) -> PlanReport:
@@ -75,14 +80,19 @@ class Night:
             LakeError: the lake cannot be listed or contains no images.
         """
         started = self._start("plan", None, "objects")
-        self._guard()
-        planned = plan_stage(self.output, self.config.reader)
+        self.recipes.check()
+        planned = plan_stage(
+            self.output,
+            self.config.reader,
+            lambda: self.config.engine.capacity(self.config.model.device),
+        )
         self._finish(
             "plan",
             started,
             asdict(planned),
             f"{planned.sources} new objects in {planned.shards} shards, {planned.known} known",
         )
+        self._note(remarks.left_out(planned.left_out))
         if planned.changed:
             self.progress.note(
                 f"{planned.changed} objects changed since they were planned; their rows are kept. "
@@ -96,7 +106,7 @@ class Night:
         Raises:
             LakeError: there is no plan yet.
         """
-        self._guard()
+        self.recipes.check()
         todo = pending(self.output, retry_quarantined)
         if not todo.shards and not self.output.plan_numbers():
             raise LakeError(f"{self.output.uri} has no plan; run `samseg plan` first")
@@ -112,44 +122,30 @@ class Night:
         )
         done = EmbedTotals()
         if todo.shards:
-            shards, meter = todo.read(self.output), Meter(self.progress)
-            done = embed_stage(self.output, spec, shards, self.config.engine, meter)
-        rate = done.images / done.wall_s if done.wall_s else 0.0
-        text = f"{done.images} images, {done.masks} masks"
-        if done.images:
-            text += f" ({rate:.2f} images/s)"
-        if done.failed:
-            text += f", {done.failed} images failed"
-        if done.given_up:
-            text += f", {done.given_up} shards given up"
+            shards, on_event = todo.read(self.output), self._on_event()
+            done = embed_stage(self.output, spec, shards, self.config.engine, on_event)
         given_up = self.output.quarantined()
-        self._finish(
-            "embed",
-            started,
-            {
-                "shards": done.shards,
-                "images": done.images,
-                "masks": done.masks,
-                "statuses": dict(done.statuses),
-                "given_up": done.given_up,
-                "quarantined": len(given_up),
-                "worker_seconds": {k: round(v, 2) for k, v in done.seconds.items()},
-            },
-            text,
-        )
-        if given_up:
-            self.progress.note(
-                f"{len(given_up)} shards are in {self.output.uri}/quarantine; "
-                "`--retry-quarantined` retries them"
-            )
+        counts = done.counts() | {"quarantined": len(given_up)}
+        self._finish("embed", started, counts, str(done))
         names = tuple(e.name for e in self.config.embeddings)
         if lacking := undescribed(self.output, names):
             self.progress.note(
                 f"{len(lacking)} committed shards lack an embedding of {', '.join(names)}; "
                 "`samseg describe -c CONFIG` adds it"
             )
-        if done.failed or given_up:
-            self.summary.exit = 1
+        self.summary.add_failures(done.failed + done.given_up, done.failures)
+        if done.failed:
+            self.summary.incomplete(
+                "Failed images have a row with their error and are not retried; all others are "
+                "labelled."
+            )
+        if given_up:
+            self.summary.incomplete(
+                f"{len(given_up)} shards are given up, see {self.output.uri}/quarantine; "
+                "`--retry-quarantined` retries them."
+            )
+        if no_masks := remarks.no_masks(self.output, done, self.masks, self._recommended):
+            self.summary.incomplete(no_masks)
         return done
 
     def describe(self) -> DescribeTotals:
@@ -158,36 +154,35 @@ class Night:
         Raises:
             ConfigError: there is no output folder yet, or the config names no embeddings.
         """
-        if self.output.recipe() is None:
-            raise ConfigError(
-                f"there is no output folder at {redact(self.output.uri)}; `samseg nightly` "
-                "creates one"
-            )
+        Output.existing(self.output.uri)
         if not self.config.embeddings:
             raise ConfigError(
                 f"neither the config nor {redact(self.output.uri)} names an embedding to add; "
                 "set embeddings, for example [{kind: efficientnet_lite0}]"
             )
-        self._guard()
+        self.recipes.check()
         started = self._start("describe", None, "images")
         spec = DescribeSpec(
             self.output.uri, self.config.reader, self.config.decode, self.config.embeddings
         )
         done = describe_stage(
-            self.output, spec, self.config.engine, self.config.model.device, Meter(self.progress)
+            self.output, spec, self.config.engine, self.config.model.device, self._on_event()
         )
-        self.summary.exit = 1 if done.given_up else self.summary.exit
-        counts = {
-            "shards": done.shards,
-            "given_up": done.given_up,
-            "images": done.images,
-            "statuses": dict(done.statuses),
-        }
-        self._finish("describe", started, counts, str(done))
+        if done.given_up:
+            self.summary.incomplete(
+                f"{done.given_up} shards could not be read; `samseg describe` retries them."
+            )
+        self._finish("describe", started, done.counts(), str(done))
         return done
 
     def cluster(self, refit: bool = False) -> ClusterReport:
-        """Assign new masks to classes; refit if the lake has grown enough or on request."""
+        """Assign new masks to classes; refit if the lake has grown enough or on request.
+
+        Raises:
+            ConfigError: there is no output folder.
+            LakeError: it has no labelled images.
+        """
+        self._require_rows()
         started = self._start("cluster", None, "masks")
         clustered = cluster_stage(
             self.output,
@@ -198,14 +193,20 @@ class Night:
         )
         counts = {k: v for k, v in asdict(clustered).items() if k != "curve"}
         self._finish("cluster", started, counts, str(clustered))
-        for note in clustered.notes():
-            self.progress.note(note)
+        for note in [*clustered.notes(), remarks.mostly_noise(clustered)]:
+            self._note(note)
         return clustered
 
     def export(self, everything: bool = False) -> None:
-        """Write the exports of the config: what is new, or the whole lake to folders of its own."""
+        """Write the exports of the config: what is new, or the whole lake to folders of its own.
+
+        Raises:
+            ConfigError: the config names none, or there is no output folder.
+            LakeError: the output folder has no labelled images.
+        """
+        self._require_rows()
         if not self.config.exports:
-            return
+            raise ConfigError("the config names no exports; add some, for example exports=[coco]")
         started = self._start("export", None, "images")
         stage = export_all if everything else export_new
         written = stage(self.output, self.config.exports, self.summary.stamp, self.progress.update)
@@ -214,8 +215,17 @@ class Night:
         self._finish("export", started, counts, f"{text} in {self.output.uri}/exports")
 
     def report(self) -> str:
-        """Write the report page and return its URI."""
-        from samseg.readers import fetch_many
+        """Write the report page and return its URI.
+
+        Raises:
+            ConfigError: there is no output folder.
+            LakeError: it has no labelled images.
+        """
+        self._require_rows()
+        return self._report()
+
+    def _report(self) -> str:
+        from samseg.readers import by_extension, fetch_many
 
         started = self._start("report", None, "images")
         key = report_stage(
@@ -225,6 +235,7 @@ class Night:
             decode=self.config.decode.decode,
             lake=redact(self.config.reader.uri),
             seconds=dict(self.summary.seconds),
+            left_out=by_extension(self.summary.counts.get("plan", {}).get("left_out", {})),
             on_progress=self.progress.update,
         )
         self.summary.page = self.output.storage.uri_of(key)
@@ -248,33 +259,34 @@ class Night:
         )
         return self.summary
 
-    def _guard(self) -> None:
-        """Create the recipes of a new folder, or check those of an existing one.
+    def _on_event(self) -> Callable[[EmbedEvent | DescribeEvent], None]:
+        """Return what counts the events of a map, and creates the recipes before its first task."""
+        for embedding in self.config.embeddings:
+            self._note(embedding.notice())
+        meter = Meter(self.progress)
 
-        Those of named embeddings come first: a folder with a recipe and no embedding is an old one.
+        def receive(event: EmbedEvent | DescribeEvent) -> None:
+            if isinstance(event, Workers) and event.ready:
+                self.recipes.create()
+            meter(event)
+
+        return receive
+
+    def _require_rows(self) -> None:
+        """Check that there is something to cluster, export or report.
+
+        Raises:
+            ConfigError: there is no output folder.
+            LakeError: it has no labelled images.
         """
-        if self._guarded:
-            return
-        for spec in self.config.embeddings:
-            recipe = {"schema": schema.VERSION} | self._recipe_of(spec)
-            key = self.output.embedding_recipe_key(spec.name)
-            self.output.guard(recipe, key, completed_embedding)
-            if (notice := spec.notice()) is not None:
-                self.progress.note(notice)
-        self.output.guard(self.recipe, completed=completed)
-        self._guarded = True
+        if not Output.existing(self.output.uri).committed():
+            raise LakeError(
+                f"{redact(self.output.uri)} has no labelled images yet; run `samseg embed` first"
+            )
 
-    def _recipe_of(self, spec: NamedEmbedding) -> dict[str, Any]:
-        try:
-            return spec.recipe()
-        except CheckpointError as e:
-            stored = self.output.recipe(spec.name)
-            if stored is None:
-                raise
-            raise CheckpointError(
-                f"{e}. The embedding {spec.name} of {self.output.uri} was made with weights of "
-                f"sha256 {stored['weights_sha256']}; list it under `embeddings` with these"
-            ) from e
+    def _note(self, text: str | None) -> None:
+        if text:
+            self.progress.note(text)
 
     def _start(self, stage: str, total: int | None, unit: str) -> float:
         self.progress.start(stage, total, unit)

@@ -14,7 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from samseg import schema
-from samseg.errors import ConfigError, RecipeError, redact
+from samseg.errors import ConfigError, redact
+from samseg.recipe import check_same, check_version
 from samseg.storage import ObjectStorage, decoding, open_output
 from samseg.types import Shard, Source
 
@@ -42,9 +43,10 @@ class Output:
         output = cls(uri)
         local = output.uri.removeprefix("file://")
         exists = Path(local).is_dir() if local != output.uri else True
-        if not exists or output.recipe() is None:
+        if not exists or (output.recipe() is None and not output.plan_numbers()):
             raise ConfigError(
-                f"there is no output folder at {redact(uri)}; `samseg nightly` creates one"
+                f"there is no output folder at {redact(uri)}; `samseg label` or `samseg nightly` "
+                "creates one"
             )
         return output
 
@@ -127,30 +129,23 @@ class Output:
         Raises:
             RecipeError: the stored recipe differs; all differing keys are listed.
         """
-        wanted = json.loads(json.dumps(recipe))
-        if self.storage.put_new(key, json.dumps(wanted, indent=2).encode()):
+        if not self.storage.put_new(key, json.dumps(recipe, indent=2).encode()):
+            self.check(recipe, key, completed)
+
+    def check(
+        self,
+        recipe: Mapping[str, Any],
+        key: str = recipe_key,
+        completed: Callable[[dict[str, Any]], dict[str, Any]] = lambda stored: stored,
+    ) -> None:
+        """Check that the stored recipe, if there is one, is the same; see `guard`."""
+        if not self.storage.exists(key):
             return
         stored = self.read_json(key)
-        if stored.get("schema", 1) > schema.VERSION:
-            raise RecipeError(
-                f"{self.uri} was written by a later version of samseg (format {stored['schema']}, "
-                f"this one knows {schema.VERSION}); update samseg"
-            )
-        stored = completed(stored)
-        differing = sorted(_differences(stored | {"schema": None}, wanted | {"schema": None}))
-        if differing:
-            lines = "\n".join(
-                f"  {key}: the folder has {_short(stored)}, the config wants {_short(value)}"
-                for key, stored, value in differing
-            )
-            folder = self.storage.uri_of(key).removesuffix(f"/{self.recipe_key}")
-            other = "Write to a new output folder" if folder == self.uri else "Use another name"
-            weights = any(key == "weights_sha256" for key, *_ in differing)
-            raise RecipeError(
-                f"{folder} was written with another recipe, and a folder has only one:\n{lines}\n"
-                f"{other}, or restore these values in the config."
-                + (" weights_sha256 identifies the weights: use the same." if weights else "")
-            )
+        check_version(stored, self.uri)
+        folder = self.storage.uri_of(key).removesuffix(f"/{self.recipe_key}")
+        other = "Write to a new output folder" if folder == self.uri else "Use another name"
+        check_same(completed(stored), recipe, folder, other)
 
     def recipe(self, embedding: str | None = None) -> dict[str, Any] | None:
         """Return the recipe of this folder or of a named embedding, None if it has none yet."""
@@ -284,17 +279,3 @@ def _shard(rows: list[dict[str, Any]]) -> Shard:
     sources = tuple(Source(r["key"], r["uri"], r["etag"], r["bytes"]) for r in rows)
     counts = [r["images"] for r in rows]
     return Shard(rows[0]["shard_id"], sources, None if None in counts else sum(counts))
-
-
-def _differences(found: Any, wanted: Any, at: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Yield (dotted key, found, wanted) for every leaf that differs."""
-    if isinstance(found, dict) and isinstance(wanted, dict):
-        for key in found.keys() | wanted.keys():
-            yield from _differences(found.get(key), wanted.get(key), f"{at}.{key}" if at else key)
-    elif found != wanted:
-        yield at, found, wanted
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 70 else text[:69] + "…"

@@ -5,16 +5,18 @@ a `Progress` shows them. All output goes to standard error; standard output is r
 and the last, machine-readable line.
 """
 
+import logging
 import sys
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from samseg.engine.protocol import Heartbeat
+from samseg.engine.protocol import Heartbeat, Workers
 
 if TYPE_CHECKING:  # loads object stores, which benchmarks and evaluations do without
     from samseg.stages.describe.stage import DescribeEvent
     from samseg.stages.embed.stage import EmbedEvent
 
+_log = logging.getLogger(__name__)
 _LINE_EVERY_S = 15.0
 
 
@@ -96,13 +98,15 @@ class Bar:
             console=self._console,
             transient=True,
         )
-        self._task = self._bar.add_task("", total=None, detail="", visible=False)
+        self._task = rich_progress.TaskID(0)
         self._stage, self._unit = "", ""
 
     def start(self, stage: str, total: int | None, unit: str) -> None:
         """See `Progress.start`."""
         self._stage, self._unit = stage, unit
-        self._bar.reset(self._task, total=total, description=stage, detail=unit, visible=True)
+        for task in self._bar.task_ids:
+            self._bar.remove_task(task)
+        self._task = self._bar.add_task(stage, total=total, detail=unit)
         self._bar.start()
 
     def update(self, done: int, detail: str = "") -> None:
@@ -145,13 +149,18 @@ class Meter:
     """Counts images and masks from the engine's events and shows them."""
 
     def __init__(self, progress: Progress):
-        """Start at zero."""
+        """Start at zero, before there are workers."""
+        progress.update(0, "starting workers")
         self._progress = progress
         self._running: dict[str, Heartbeat] = {}
         self._images = self._masks = self._failed = 0
 
     def __call__(self, event: "EmbedEvent | DescribeEvent") -> None:
         """Count one event."""
+        if isinstance(event, Workers):
+            if not event.ready:
+                self._progress.update(0, f"starting {event.starting} workers")
+            return
         if isinstance(event, Heartbeat):
             self._running[event.task_id] = event
         else:
@@ -160,6 +169,12 @@ class Meter:
                 self._images += event.value.images
                 self._failed += event.value.failed
                 self._masks += event.value.masks
+                _log.info(
+                    "shard %s: %d images, %d masks",
+                    event.task.id,
+                    event.value.images,
+                    event.value.masks,
+                )
             else:
                 self._progress.note(
                     f"shard {event.task.id} given up: "

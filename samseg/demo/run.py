@@ -37,7 +37,7 @@ exports:
 
 
 def run(folder: Path, progress: Progress) -> Summary:
-    """Write the lake and its config into `folder`, run a night, and print next commands."""
+    """Write the lake and its config into `folder`, and run a night."""
     from samseg.demo.lake import write_demo_lake
 
     folder = folder.expanduser()
@@ -47,13 +47,18 @@ def run(folder: Path, progress: Progress) -> Summary:
     path = folder / "demo.yaml"
     path.write_text(_CONFIG.format(folder=folder, path=path), encoding="utf-8")
     summary = Night(configs.load(path), progress).run()
-    page = (summary.page or "").removeprefix("file://")
+    return summary
+
+
+def next_commands(folder: Path) -> list[str]:
+    """Return what to try after the demo, a line each."""
     samseg = "uv run samseg" if "UV" in os.environ else "samseg"
     labels = folder / "labels"
-    progress.note(
-        f"\nOpen {page}\n\nThen, for example:\n"
-        f'  {samseg} query -o {labels} "select name, count(*) as masks from labels group by all"\n'
-        f"  {samseg} status {labels}\n"
-        f"  {samseg} nightly -c {path}   # after adding your own photos to {folder / 'lake'}"
-    )
-    return summary
+    return [
+        "",
+        "Then, for example:",
+        f'  {samseg} query -o {labels} "select name, count(*) as masks from labels group by all"',
+        f"  {samseg} status {labels}",
+        f"  {samseg} nightly -c {folder / 'demo.yaml'}"
+        f"   # after adding your own photos to {folder / 'lake'}",
+    ]

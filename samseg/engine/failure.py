@@ -7,6 +7,7 @@ this module: the work records them as rows.
 """
 
 import logging
+import re
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Generic
@@ -80,3 +81,11 @@ def attempt_task(
         yield Failure.of(error)
     else:
         yield Done(value)
+
+
+def cause_of_death(error: Exception) -> str:
+    """Return the cause of an actor's death as one line, without Ray's ids and advice."""
+    if isinstance(error, StopIteration):
+        return "worker stopped sending in the middle of its task"
+    detail = re.search(r"Worker exit detail: (.+?)(?: Some common causes|$)", str(error), re.M)
+    return "worker died: " + (detail.group(1) if detail else one_line(error))

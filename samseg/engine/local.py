@@ -4,8 +4,6 @@ For debugging, tests, and machines without Ray. An image that crashes the proces
 and nothing interrupts a hang: use `RayPool` for unattended runs.
 """
 
-import ctypes
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -14,6 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, PositiveInt
 
 from samseg.engine.failure import Done, Failure, attempt_task, build_work
+from samseg.engine.machine import cpus, cuda_devices
 from samseg.engine.protocol import (
     AnyResult,
     AnyTask,
@@ -27,6 +26,7 @@ from samseg.engine.protocol import (
     Slot,
     Task,
     Work,
+    Workers,
 )
 from samseg.engine.scheduler import Scheduler
 from samseg.errors import DeviceError, WorkersError
@@ -52,11 +52,12 @@ class Local(Spec):
         build: Callable[[Slot], Work[P, R]],
         tasks: Iterable[Task[P]],
         device: Device,
-    ) -> Iterator[Heartbeat | Result[P, R]]:
+    ) -> Iterator[Workers | Heartbeat | Result[P, R]]:
         """See `samseg.engine.protocol.Engine.map`."""
         scheduler = Scheduler(tasks, attempts=self.attempts, backoff_s=self.backoff_s)
         if scheduler.finished:
             return
+        yield Workers(ready=0, starting=1)
         work = build_work(build, Slot(_resolve(device), self._threads()))
         if isinstance(work, Failure):
             raise (
@@ -64,6 +65,7 @@ class Local(Spec):
                 if not work.retry
                 else WorkersError(f"the worker did not start: {work.text}")
             )
+        yield Workers(ready=1, starting=0)
         scheduler.join(self)
         while not scheduler.finished:
             now = time.monotonic()
@@ -72,6 +74,10 @@ class Local(Spec):
                 time.sleep(scheduler.pause(now))
             else:
                 yield from self._attempt(scheduler, work, *assigned)
+
+    def capacity(self, device: Device) -> int:
+        """See `samseg.engine.protocol.Engine.capacity`."""
+        return 1
 
     def _attempt(
         self, scheduler: Scheduler, work: AnyWork, task: AnyTask, attempt: Attempt[Any]
@@ -92,17 +98,13 @@ class Local(Spec):
             yield result
 
     def _threads(self) -> int:
-        if self.threads != "auto":
-            return self.threads
-        if hasattr(os, "sched_getaffinity"):
-            return len(os.sched_getaffinity(0))
-        return os.cpu_count() or 1
+        return cpus() if self.threads == "auto" else self.threads
 
 
 def _resolve(device: Device) -> Literal["cpu", "cuda"]:
     if device == "cpu":
         return "cpu"
-    if _cuda_devices() > 0:
+    if cuda_devices() > 0:
         return "cuda"
     if device == "cuda":
         raise DeviceError(
@@ -110,15 +112,3 @@ def _resolve(device: Device) -> Literal["cpu", "cuda"]:
             "check the driver with nvidia-smi, or set device to cpu"
         )
     return "cpu"
-
-
-def _cuda_devices() -> int:
-    """Query the CUDA driver directly, so that this module needs no torch."""
-    try:
-        cuda = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return 0
-    count = ctypes.c_int(0)
-    if cuda.cuInit(0) != 0 or cuda.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return 0
-    return count.value

@@ -10,7 +10,6 @@ heartbeat has to name the item that killed the worker.
 """
 
 import logging
-import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,11 +21,11 @@ from ray.exceptions import ActorUnavailableError, RayError
 
 from samseg.engine.actor import Worker, WorkerReady, WorkerStarted
 from samseg.engine.cluster import Cluster
-from samseg.engine.failure import Done, Failure
-from samseg.engine.protocol import AnyResult, AnyWork, Device, Heartbeat, Slot
+from samseg.engine.failure import Done, Failure, cause_of_death
+from samseg.engine.protocol import AnyResult, AnyWork, Device, Heartbeat, Slot, Workers
 from samseg.engine.scheduler import Scheduler
 from samseg.engine.shares import Share, share_out
-from samseg.errors import DeviceError, WorkersError, one_line
+from samseg.errors import DeviceError, WorkersError
 
 _log = logging.getLogger(__name__)
 _TICK_S = 1.0  # longest wait for a message
@@ -92,12 +91,14 @@ class Pool:
         self._nodes_seen_at = self._noted_at = time.monotonic()
         self._failed_starts = 0
         self._last_failed_start = self._next_start = -inf
+        self._told = Workers(0, 0)
 
-    def run(self) -> Iterator[Heartbeat | AnyResult]:
-        """Yield heartbeats and results until every task has its result; stops all workers."""
+    def run(self) -> Iterator[Workers | Heartbeat | AnyResult]:
+        """Yield events until every task has its result; stops all workers."""
         try:
             while not self._scheduler.finished:
                 self._scale_up()
+                yield from self._workers_if_changed()
                 self._assign()
                 for worker in self._with_messages():
                     yield from self._receive(worker)
@@ -150,6 +151,13 @@ class Pool:
                     self._share.cpus,
                     " and a GPU" if self._share.device == "cuda" else "",
                 )
+
+    def _workers_if_changed(self) -> Iterator[Workers]:
+        alive = [worker.ready for worker in self._workers if not worker.died_of]
+        workers = Workers(alive.count(True), alive.count(False))
+        if workers != self._told:
+            self._told = workers
+            yield workers
 
     def _start(self, now: float) -> None:
         share = self._share
@@ -221,7 +229,7 @@ class Pool:
             message = ray.get(next(worker.stream))
         except (RayError, StopIteration) as error:
             unreachable = isinstance(error, ActorUnavailableError)
-            self._stop(worker, _cause(error), _UNREACHABLE_S if unreachable else 0.0)
+            self._stop(worker, cause_of_death(error), _UNREACHABLE_S if unreachable else 0.0)
             return
         now = time.monotonic()
         if isinstance(message, Heartbeat):
@@ -285,11 +293,3 @@ class Pool:
         self._workers.remove(worker)
         ray.kill(worker.actor)
         self._scheduler.left(worker, time.monotonic())
-
-
-def _cause(error: Exception) -> str:
-    """Return the cause of an actor's death as one line, without Ray's ids and advice."""
-    if isinstance(error, StopIteration):
-        return "worker stopped sending in the middle of its task"
-    detail = re.search(r"Worker exit detail: (.+?)(?: Some common causes|$)", str(error), re.M)
-    return "worker died: " + (detail.group(1) if detail else one_line(error))

@@ -67,6 +67,19 @@ class Attempt(Generic[P]):
 
 
 @dataclass(frozen=True, slots=True)
+class Workers:
+    """The number of workers, whenever it changes.
+
+    Attributes:
+        ready: workers that accept tasks. No task runs before the first event with one of these.
+        starting: workers that load what they work with.
+    """
+
+    ready: int
+    starting: int
+
+
+@dataclass(frozen=True, slots=True)
 class Heartbeat:
     """Sign of life, sent before work on each item of a task starts.
 
@@ -112,8 +125,11 @@ class Engine(Protocol):
         build: Callable[[Slot], Work[P, R]],
         tasks: Iterable[Task[P]],
         device: Device,
-    ) -> Iterator[Heartbeat | Result[P, R]]:
+    ) -> Iterator[Workers | Heartbeat | Result[P, R]]:
         """Yield heartbeats as they come and exactly one result per task, in any order.
+
+        `Workers` tells how many there are; what a consumer does at the first one that is ready
+        happens before any task runs.
 
         Args:
             build: runs once per worker, in the worker (it loads the model); must be picklable.
@@ -125,6 +141,10 @@ class Engine(Protocol):
             WorkersError: workers repeatedly fail to start.
             DeviceError: `device` is `cuda` and the engine has no GPU.
         """
+        ...
+
+    def capacity(self, device: Device) -> int:
+        """Return the number of workers that a map would have now, 0 if that is unknown."""
         ...
 
 

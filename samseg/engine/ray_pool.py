@@ -9,12 +9,16 @@ map.
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from samseg.engine.protocol import Device, Heartbeat, P, R, Result, Slot, Task, Work
+from samseg.engine.machine import this_node
+from samseg.engine.protocol import Device, Heartbeat, P, R, Result, Slot, Task, Work, Workers
+from samseg.engine.shares import share_out
+from samseg.errors import WorkersError
 from samseg.spec import Spec
 
 
@@ -51,13 +55,9 @@ class RayPool(Spec):
         build: Callable[[Slot], Work[P, R]],
         tasks: Iterable[Task[P]],
         device: Device,
-    ) -> Iterator[Heartbeat | Result[P, R]]:
+    ) -> Iterator[Workers | Heartbeat | Result[P, R]]:
         """See `samseg.engine.protocol.Engine.map`."""
-        # Ray reads these once, when it is first imported. The environment is in place on every
-        # node, so `uv run` must not recreate it there. What kills a worker is recorded in the
-        # failures of its task, so Ray need not print it as well.
-        os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
+        _set_environment()
         from samseg.engine.cluster import connected
         from samseg.engine.pool import Pool
         from samseg.engine.scheduler import Scheduler
@@ -83,3 +83,35 @@ class RayPool(Spec):
                 start_failures=self.start_failures,
             )
             yield from pool.run()
+
+    def capacity(self, device: Device) -> int:
+        """See `samseg.engine.protocol.Engine.capacity`; no Ray is started for it."""
+        if self.workers != "auto":
+            return self.workers
+        if not self._on_this_machine():
+            _set_environment()
+            from samseg.engine.cluster import connected
+
+            try:
+                with connected(self.address) as cluster:
+                    nodes = list(cluster.nodes().values())
+            except WorkersError:
+                return 0  # planning needs no Ray
+        else:
+            nodes = [this_node()]
+        return share_out(nodes, device, self.cpus_per_worker).workers
+
+    def _on_this_machine(self) -> bool:
+        ray = sys.modules.get("ray")
+        address = self.address or os.environ.get("RAY_ADDRESS") or "local"
+        return address == "local" and not (ray is not None and ray.is_initialized())
+
+
+def _set_environment() -> None:
+    """Set what Ray reads once, when it is first imported.
+
+    The environment is in place on every node, so `uv run` must not recreate it there. What kills a
+    worker is recorded in the failures of its task, so Ray need not print it as well.
+    """
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")

@@ -1,18 +1,20 @@
 """The command `samseg segment`. Importing this module loads no torch."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from samseg.errors import ConfigError
+from samseg.terminal import Terminal, on_terminal
 
 _NOTHING_FOUND = 1
 """Exit code if there are no masks or no classes, like that of a night with failed images."""
 
 
+@on_terminal
 def segment(
+    terminal: Terminal,
     photo: Annotated[str, typer.Argument(metavar="PHOTO", help="Path or URL of an image file.")],
     overrides: Annotated[
         list[str] | None,
@@ -78,13 +80,6 @@ def segment(
 ) -> int:
     """Segment one photo: all its masks, its classes, or the object at a prompt.
 
-    \b
-    Examples:
-      samseg segment photo.jpg -o masks.png
-      samseg segment photo.jpg --classes -o classes.png
-      samseg segment photo.jpg --point 320,240 -o scores.png
-      samseg segment photo.jpg --box 80,60,420,300 -o object.json
-
     Exits with 1 if no mask or no class is found.
     """
     from samseg.picture.prompt import Prompt
@@ -117,8 +112,6 @@ def segment(
     if output is not None and not write(found, output, drawn, photo):
         lines.append(f"there is nothing to draw, so {output} is not written")
         output = None
-    for text in lines:
-        typer.echo(f"samseg: {text}", err=True)
     code = _NOTHING_FOUND if found.empty else 0
-    typer.echo(json.dumps(line(found, photo, output, code)))
+    terminal.result(line(found, photo, output, code), lines)
     return code

@@ -12,10 +12,10 @@ from pydantic import Field
 
 from samseg.readers.folder import Folder
 from samseg.readers.lookup import fetch, fetch_many
-from samseg.readers.planned import Planned
+from samseg.readers.planned import Planned, by_extension
 from samseg.readers.webdataset import WebDataset
 
 Reader = Annotated[Folder | WebDataset, Field(discriminator="kind")]
 """Every reader, discriminated by `kind`."""
 
-__all__ = ["Folder", "Planned", "Reader", "WebDataset", "fetch", "fetch_many"]
+__all__ = ["Folder", "Planned", "Reader", "WebDataset", "by_extension", "fetch", "fetch_many"]

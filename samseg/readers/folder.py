@@ -15,7 +15,7 @@ from pydantic import ByteSize, Field
 from samseg.errors import ImageError, NotFoundError, StorageError, one_line
 from samseg.readers.decode import MAX_BYTES, oversized
 from samseg.readers.evidence import opened, require_evidence
-from samseg.readers.planned import Planned, matcher, survey
+from samseg.readers.planned import KeyFilter, Planned, survey
 from samseg.spec import Spec
 from samseg.storage import Storage, open_lake
 from samseg.types import RawImage, Shard, Source
@@ -62,8 +62,7 @@ class Folder(Spec):
         Raises:
             LakeError: the folder cannot be listed, or holds no images.
         """
-        wanted = matcher(self.include, self.exclude)
-        found = survey(open_lake(self.uri), wanted, known, "images", self.include)
+        found = survey(open_lake(self.uri), KeyFilter(self.include, self.exclude), known, "images")
         return found.planned(Shard.of(group, len(group)) for group in self._groups(found.new))
 
     def read(self, shard: Shard, max_bytes: int = MAX_BYTES) -> Iterator[RawImage]:

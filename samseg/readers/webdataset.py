@@ -13,7 +13,7 @@ from samseg.errors import ImageError, NotFoundError, ShardError
 from samseg.readers.decode import MAX_BYTES
 from samseg.readers.evidence import opened, require_evidence
 from samseg.readers.folder import IMAGES
-from samseg.readers.planned import Planned, matcher, survey
+from samseg.readers.planned import KeyFilter, Planned, survey
 from samseg.readers.tar import SizedStream, members
 from samseg.spec import Spec
 from samseg.storage import open_lake
@@ -49,7 +49,7 @@ class WebDataset(Spec):
             LakeError: the folder cannot be listed, or holds no tars.
         """
         root, patterns = self._root_and_patterns()
-        found = survey(open_lake(root), matcher(patterns, ()), known, "tars", patterns)
+        found = survey(open_lake(root), KeyFilter(patterns), known, "tars")
         return found.planned(Shard.of([tar], None) for tar in found.new)
 
     def read(self, shard: Shard, max_bytes: int = MAX_BYTES) -> Iterator[RawImage]:
@@ -67,7 +67,7 @@ class WebDataset(Spec):
             StorageError: the store failed, or returned fewer bytes than it listed.
         """
         storage = opened(self._root_and_patterns()[0])
-        wanted = matcher(self.include, self.exclude)
+        wanted = KeyFilter(self.include, self.exclude)
         for tar in shard.sources:
             count = 0
             try:

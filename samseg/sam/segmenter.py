@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from segment_anything.modeling import Sam
 
 from samseg.errors import ConfigError
+from samseg.mistakes import explained
 from samseg.sam.automatic.candidates import suppress, to_masks, without_small_regions
 from samseg.sam.automatic.crop_masks import CropMaskGenerator
 from samseg.sam.automatic.point_grid import Crop, crops
@@ -262,11 +263,7 @@ def load_segmenter(
     try:
         settings = MaskSettings(**mask_settings)
     except ValidationError as e:
-        found = [f"{'.'.join(map(str, x['loc'])) or 'masks'}: {x['msg']}" for x in e.errors()]
-        raise ConfigError(
-            f"invalid mask settings: {'; '.join(found)} "
-            f"(known: {', '.join(MaskSettings.model_fields)})"
-        ) from e
+        raise ConfigError(explained(e, MaskSettings, "load_segmenter")) from e
     spec = ModelSpec(checkpoint=os.fspath(name_or_path))
     return Segmenter.load(spec, settings, device=device)
 

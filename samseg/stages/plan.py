@@ -3,13 +3,20 @@
 Plans are append-only, so a growing lake does not change the shards of earlier nights.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from glob import escape
+from itertools import pairwise
 
-from samseg.errors import StorageError
+from samseg.errors import ConfigError, StorageError, redact
 from samseg.output import Output
 from samseg.readers import Reader
+from samseg.storage import normal
+from samseg.types import Shard
 
 _MAX_ATTEMPTS = 5
+_MANY_SHARDS = 64
+_SHARDS_PER_WORKER = 2  # so that nobody waits long for the last one
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +29,7 @@ class PlanReport:
         known: objects in earlier plans.
         changed: objects whose version differs from the planned one; they are not planned again.
         ignored: objects that are not images.
+        left_out: number of these by extension, as in `samseg.readers.Planned`.
     """
 
     shards: int
@@ -29,20 +37,31 @@ class PlanReport:
     known: int
     changed: int
     ignored: int
+    left_out: Mapping[str, int]
 
 
-def plan(output: Output, reader: Reader) -> PlanReport:
+def plan(output: Output, reader: Reader, workers: Callable[[], int] = lambda: 0) -> PlanReport:
     """Plan the new objects of the lake.
 
+    Args:
+        output: the output folder.
+        reader: lists the lake.
+        workers: returns how many workers there are, 0 if unknown. Few new images are divided among
+            them; called where there are few.
+
     Raises:
+        ConfigError: the output folder is the lake.
         LakeError: the lake cannot be listed or contains no images.
         StorageError: the output folder cannot be written.
     """
+    reader = _without_output(reader, output.uri)
     for _ in range(_MAX_ATTEMPTS):
         table = output.plan_table(["key", "etag"])
         known = dict(zip(table["key"].to_pylist(), table["etag"].to_pylist(), strict=True))
         found = reader.plan(known)
         shards = list(found.shards)
+        if reader.images_per_source == 1 and 0 < len(shards) < _MANY_SHARDS:
+            shards = divided(shards, _SHARDS_PER_WORKER * workers())
         if not shards or output.add_plan(shards, reader.images_per_source) is not None:
             return PlanReport(
                 shards=len(shards),
@@ -50,8 +69,39 @@ def plan(output: Output, reader: Reader) -> PlanReport:
                 known=found.known,
                 changed=found.changed,
                 ignored=found.ignored,
+                left_out=dict(found.left_out),
             )
     raise StorageError(
         f"other runs added plans to {output.uri} during each of {_MAX_ATTEMPTS} attempts; "
         "run again when they have finished"
     )
+
+
+def divided(shards: Sequence[Shard], wanted: int) -> list[Shard]:
+    """Divide shards of loose images so that there are about `wanted`, of about the same size.
+
+    Shards stay as they are where there are as many already.
+    """
+    images = sum(len(shard.sources) for shard in shards)
+    if len(shards) >= min(wanted, images):
+        return list(shards)
+    size = -(-images // wanted)
+    parts = []
+    for shard in shards:
+        count = -(-len(shard.sources) // size)
+        bounds = [len(shard.sources) * i // count for i in range(count + 1)]
+        parts += [shard.sources[a:b] for a, b in pairwise(bounds)]
+    return [Shard.of(part, len(part)) for part in parts]
+
+
+def _without_output(reader: Reader, output: str) -> Reader:
+    """Exclude an output folder inside the lake, whose exports are images too."""
+    root = normal(reader.uri)
+    if reader.images_per_source != 1 or not f"{output}/".startswith(f"{root}/"):
+        return reader
+    if output == root:
+        raise ConfigError(
+            f"the output folder {redact(output)} is the lake; use a folder of its own"
+        )
+    inside = f"{escape(output[len(root) + 1 :])}/*"
+    return reader.model_copy(update={"exclude": (*reader.exclude, inside)})

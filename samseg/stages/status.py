@@ -56,9 +56,9 @@ class Status:
 
     @property
     def complete(self) -> bool:
-        """Whether every planned image has a row."""
+        """Whether every planned image has a row; False where nothing is planned."""
         all_images = self.images_planned is None or self.images_planned == self.images
-        return self.committed == self.shards and all_images
+        return 0 < self.shards == self.committed and all_images
 
     def lines(self) -> list[tuple[str, str]]:
         """Return what a person wants to know, as rows of a label and a text."""
@@ -86,7 +86,8 @@ class Status:
                     f"{self.noise} noise",
                 )
             )
-        complete = "yes" if self.complete else "no; run `samseg nightly` again to resume"
+        todo = "run the night again to resume" if self.shards else "nothing is planned yet"
+        complete = "yes" if self.complete else f"no; {todo}"
         return [*rows, ("nights", str(self.nights)), ("complete", complete)]
 
 

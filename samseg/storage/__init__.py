@@ -29,6 +29,7 @@ __all__ = [
     "Storage",
     "decoding",
     "filesystem",
+    "normal",
     "open_lake",
     "open_output",
     "open_uri",

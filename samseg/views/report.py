@@ -102,6 +102,7 @@ class Page:
         scenes: example images.
         failures: the first failures.
         failed: number of images and shards that failed.
+        left_out: files of the lake that are not read, by extension; empty if none are known.
         stage_seconds: wall seconds per stage of this night.
         worker_seconds: seconds that the workers spent per step, over all nights.
         codebook: properties of the codebook by name; empty before the first clustering.
@@ -122,6 +123,7 @@ class Page:
     scenes: Sequence[ExampleImage] = ()
     failures: Sequence[FailedImage] = ()
     failed: int = 0
+    left_out: str = ""
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     worker_seconds: Mapping[str, float] = field(default_factory=dict)
     codebook: Mapping[str, str] = field(default_factory=dict)

@@ -91,7 +91,7 @@ def test_a_node_that_leaves_costs_its_tasks_nothing(tmp_path):
         for event in RayPool(workers="auto", cpus_per_worker=1).map(build, tasks, "cpu"):
             if isinstance(event, Result):
                 results.append(event)
-            elif doomed:
+            elif doomed and isinstance(event, Heartbeat):
                 running.add(event.task_id)
                 if len(running) == 3:
                     cluster.remove_node(doomed, allow_graceful=False)

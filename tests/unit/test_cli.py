@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from samseg import cli
+from samseg import config as config_module
 
 
 def run(capsys, *arguments):
@@ -72,7 +73,7 @@ def test_planning_reports_new_objects(capsys, tmp_path):
     code, last, _ = run(capsys, "plan", "-c", path)
     assert (code, last["counts"]["plan"]) == (
         0,
-        {"shards": 0, "sources": 0, "known": 3, "changed": 0, "ignored": 0},
+        {"shards": 0, "sources": 0, "known": 3, "changed": 0, "ignored": 0, "left_out": {}},
     )
     code, last, _ = run(capsys, "status", str(tmp_path / "out"))
     assert (code, last["complete"], last["sources"], last["images"]) == (0, False, 3, 0)
@@ -122,7 +123,7 @@ def test_a_lake_with_too_few_masks_has_no_classes_and_says_so(
 
 
 def test_a_bug_exits_with_an_error_code(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(cli.configs, "load", lambda *a: 1 / 0)
+    monkeypatch.setattr(config_module, "load", lambda *a: 1 / 0)
     code, last, err = run(capsys, "plan", "-c", config(tmp_path))
     assert (code, last["error"]) == (3, "defect")
     assert "ZeroDivisionError" in err
@@ -132,6 +133,67 @@ def test_an_interrupt_explains_how_to_resume(capsys, monkeypatch, tmp_path):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.configs, "load", interrupted)
+    monkeypatch.setattr(config_module, "load", interrupted)
     code, _, err = run(capsys, "plan", "-c", config(tmp_path))
     assert code == 130 and "run the same command again to resume" in err
+
+
+@pytest.mark.parametrize("stage", ["cluster", "export", "report"])
+def test_a_stage_over_an_output_without_rows_is_an_error(capsys, tmp_path, stage):
+    (tmp_path / "lake").mkdir()
+    (tmp_path / "lake" / "a.jpg").write_bytes(b"x")
+    path = config(tmp_path, exports=[{"kind": "coco"}])
+    code, _, err = run(capsys, stage, "-c", path)
+    assert code == 2 and "there is no output folder" in err
+    assert not list((tmp_path / "out").glob("*"))
+    run(capsys, "plan", "-c", path)
+    code, last, err = run(capsys, stage, "-c", path)
+    assert (code, last["error"]) == (3, "LakeError") and "has no labelled images yet" in err
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["plan"]
+
+
+def test_an_export_of_no_format_is_an_error(capsys, tmp_path, small_output):
+    path = config(tmp_path, output=small_output(codebook=False).output.uri)
+    code, _, err = run(capsys, "export", "-c", path)
+    assert code == 2 and "exports=[coco]" in err
+
+
+def test_a_night_that_cannot_start_leaves_no_recipe(capsys, tmp_path, monkeypatch):
+    from samseg.demo.lake import write_demo_lake
+    from samseg.stages.embed.stage import EmbedSpec
+
+    def broken(self, slot):
+        raise RuntimeError("no memory")
+
+    write_demo_lake(tmp_path / "lake", photos=False, scenes=1)
+    path = config(tmp_path, engine={"kind": "local", "threads": 1}, masks={"points_per_side": 2})
+    with monkeypatch.context() as patched:
+        patched.setattr(EmbedSpec, "build", broken)
+        code, _, err = run(capsys, "nightly", "-c", path)
+    assert code == 3 and "no memory" in err
+    assert not list((tmp_path / "out").glob("**/recipe.json"))
+    assert run(capsys, "nightly", "-c", path, "masks.points_per_side=3")[0] == 0
+    code, _, err = run(capsys, "plan", "-c", path)
+    assert code == 2 and "the folder has 3, the config wants 2" in err
+
+
+def test_files_of_other_types_are_counted(capsys, tmp_path):
+    (tmp_path / "lake").mkdir()
+    for name in ("a.jpg", "b.heic", "c.HEIC", "notes.txt", ".hidden.heic"):
+        (tmp_path / "lake" / name).write_bytes(b"x")
+    _, last, err = run(capsys, "plan", "-c", config(tmp_path))
+    assert last["counts"]["plan"]["left_out"] == {".heic": 2, ".txt": 1}
+    assert "2 .heic, 1 .txt left out" in err
+
+
+@pytest.mark.parametrize("start", [["samseg.cli"], ["samseg"]])
+def test_python_m_prints_the_version(start):
+    import subprocess
+    import sys
+
+    import samseg
+
+    ran = subprocess.run(
+        [sys.executable, "-m", *start, "--version"], capture_output=True, text=True
+    )
+    assert ran.stdout == f"samseg {samseg.__version__}\n"

@@ -34,9 +34,10 @@ def test_all_mistakes_are_listed_with_the_closest_key():
     assert lines == [
         "config: 5 mistakes",
         "  reader.uri: missing, and it has no default",
-        "  reader.url: unknown key; did you mean 'uri'?",
+        "  reader.url: unknown key; valid here: kind, uri, images_per_shard, bytes_per_shard, "
+        "include, exclude",
         "  masks.point_per_side: unknown key; did you mean 'points_per_side'?",
-        "  pooling.kind: got 'covrage'; did you mean 'coverage'?",
+        "  pooling.kind: got 'covrage', wanted one of: coverage, coverage_squared, mask_mean",
         "  modle: unknown key; did you mean 'model'?",
     ]
 
@@ -45,7 +46,16 @@ def test_all_mistakes_are_listed_with_the_closest_key():
     ("section", "line"),
     [
         ({"model": {"device": "gpu"}}, "  model.device: got 'gpu', wanted 'auto', 'cpu' or 'cuda'"),
-        ({"reader": {"uri": "lake"}}, "  reader.kind: missing, and it has no default"),
+        (
+            {"cluster": {"fit": {"kind": "optics"}}},
+            "  cluster.fit.kind: got 'optics', wanted one of: linkage, dbscan, hdbscan, kmeans",
+        ),
+        (
+            {"cluster": {"fit": {"min_size": 3}}},
+            "  cluster.fit.kind: missing, and it has no default",
+        ),
+        ({"exports": ["cocoa"]}, "  exports.0.kind: got 'cocoa', wanted one of: coco, "),
+        ({"reader": "photos"}, "  reader.kind: got 'photos', wanted one of: folder, webdataset"),
         ({"cluster": {"fit": {"kind": "dbscan", "epz": 1}}}, "  cluster.fit.epz: unknown key"),
         ({"exports": [{"kind": "coco", "noize": True}]}, "  exports.0.noize: unknown key"),
     ],
@@ -124,3 +134,40 @@ def test_defaults_of_the_checkpoint_are_part_of_the_recipe():
     config = parse(SMALL)
     mine = recipe_of(config, "0" * 64, MaskSettings().resolved({"pred_iou_thresh": 0.3}))
     assert mine["masks"]["pred_iou_thresh"] == 0.3
+
+
+@pytest.mark.parametrize(
+    ("override", "found"),
+    [
+        ("exports=[coco, {kind: png}]", lambda c: [e.kind for e in c.exports] == ["coco", "png"]),
+        ("embeddings=[sam]", lambda c: [e.kind for e in c.embeddings] == ["sam"]),
+        ("engine.workers=3", lambda c: (c.engine.kind, c.engine.workers) == ("ray", 3)),
+        ("engine=local", lambda c: c.engine.kind == "local"),
+        ("cluster.fit=dbscan", lambda c: c.cluster.fit.kind == "dbscan"),
+        ("masks.points=adaptive", lambda c: c.masks.points.kind == "adaptive"),
+        ("masks.points_per_side=null", lambda c: c.masks.points_per_side is None),
+        ("masks.pred_iou_thresh=null", lambda c: "pred_iou_thresh" not in c.masks.model_fields_set),
+        ("masks=null", lambda c: c.masks == MaskSettings()),
+        ("cluster.granularity=null", lambda c: "granularity" in c.cluster.model_fields_set),
+    ],
+)
+def test_shorthands(override, found):
+    masks = {"pred_iou_thresh": 0.5, "points_per_side": 8, "point_grids": [[[0.5, 0.5]]]}
+    keep = override == "masks.points_per_side=null"
+    tree = SMALL | ({"masks": masks} if keep else {"masks": {"pred_iou_thresh": 0.5}})
+    assert found(parse(tree, [override]))
+
+
+def test_a_required_key_cannot_be_unset():
+    assert mistakes(SMALL, "output=null")[1] == "  output: missing, and it has no default"
+
+
+def test_a_reader_is_a_folder_unless_it_says_otherwise():
+    assert parse({"output": "o", "reader": {"uri": "lake"}}).reader.kind == "folder"
+    assert parse(SMALL, ["reader.kind=webdataset"]).reader.kind == "webdataset"
+
+
+def test_a_section_whose_keys_are_all_comments_is_left_out(tmp_path):
+    path = tmp_path / "night.yaml"
+    path.write_text("output: o\nreader: {uri: lake}\nmasks:\n  # points_per_side: 8\n")
+    assert load(path).masks == MaskSettings()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from samseg.engine.protocol import Heartbeat
+from samseg.engine.protocol import Heartbeat, Workers
 from samseg.errors import ConfigError, WorkersError
 from samseg.lab.benchmark.processes import cpu_seconds, largest_peak_bytes
 from samseg.spec import Spec
@@ -58,6 +58,8 @@ class ProgressLog:
         now = time.monotonic()
         if isinstance(event, Heartbeat):
             self.shards.setdefault(event.task_id, []).append((now, event.index))
+        elif isinstance(event, Workers):
+            return
         elif event.value is None:
             raise WorkersError(f"a shard was given up: {event.failures[-1]}")
         else:

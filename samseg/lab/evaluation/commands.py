@@ -4,6 +4,7 @@ Importing this module loads neither torch nor the evaluations.
 """
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,13 +12,16 @@ import typer
 
 from samseg import config as configs
 from samseg.errors import ConfigError
-from samseg.progress import for_terminal
+from samseg.terminal import Terminal, on_terminal
 
-evaluations = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+evaluations = typer.Typer(no_args_is_help=True)
+_on_terminal = partial(on_terminal, json_option=False)  # `--json FILE` is theirs
 
 
 @evaluations.command()
+@_on_terminal
 def masks(
+    terminal: Terminal,
     sets: Annotated[list[Path], typer.Argument(help="Labelled sets; see samseg/lab/labelled.py.")],
     model: Annotated[
         list[str], typer.Option(help="tiny, vit_b, vit_l, vit_h, a path or a URL; may be repeated.")
@@ -66,7 +70,7 @@ def masks(
         points_per_side=points_per_side,
         automatic_photos=automatic_photos,
     )
-    record = evaluate([LabelledSet(s) for s in sets], model, protocol, for_terminal())
+    record = evaluate([LabelledSet(s) for s in sets], model, protocol, terminal.progress)
     if json_file is not None:
         json_file.write_text(record.model_dump_json(indent=2), encoding="utf-8")
     if markdown:
@@ -74,12 +78,14 @@ def masks(
         return 0
     Console(stderr=True).print(*report.tables(record), sep="\n")
     best = {m.model: {s.name: s.best for s in m.sets} for m in record.models}
-    typer.echo(json.dumps({"samseg": "eval masks", "exit": 0, "one_click_best": best}))
+    terminal.result({"samseg": "eval masks", "exit": 0, "one_click_best": best})
     return 0
 
 
 @evaluations.command()
+@_on_terminal
 def thresholds(
+    terminal: Terminal,
     sets: Annotated[list[Path], typer.Argument(help="Labelled sets; see samseg/lab/labelled.py.")],
     model: Annotated[
         str, typer.Option(help="tiny, vit_b, vit_l, vit_h, a path or a URL.")
@@ -108,7 +114,7 @@ def thresholds(
     from samseg.lab.labelled import LabelledSet
 
     scores = compare_thresholds(
-        [LabelledSet(s) for s in sets], model, for_terminal(), points_per_side, held_out, photos
+        [LabelledSet(s) for s in sets], model, terminal.progress, points_per_side, held_out, photos
     )
     if json_file is not None:
         rows = [s.model_dump() for s in scores]
@@ -117,12 +123,14 @@ def thresholds(
     best = recommended(scores)
     names = ("pred_iou_thresh", "stability_score_thresh")
     chosen = {name: getattr(best, name) for name in names}
-    typer.echo(json.dumps({"samseg": "eval thresholds", "exit": 0, "recommended": chosen}))
+    terminal.result({"samseg": "eval thresholds", "exit": 0, "recommended": chosen})
     return 0
 
 
 @evaluations.command()
+@_on_terminal
 def classes(
+    terminal: Terminal,
     sources: Annotated[
         list[str],
         typer.Argument(
@@ -211,7 +219,7 @@ def classes(
         resamples=resamples,
         seed=seed,
     )
-    progress = for_terminal()
+    progress = terminal.progress
     if truth is not None and len(sources) != 1:
         raise ConfigError(f"--truth has the labels of one output folder, got {len(sources)}")
     if truth is not None and embedding:
@@ -231,5 +239,5 @@ def classes(
         return 0
     Console(stderr=True).print(*report.tables(record), sep="\n")
     ami = {s.name: {row.name: row.free.ami for row in s.rows} for s in record.sets}
-    typer.echo(json.dumps({"samseg": "eval classes", "exit": 0, "ami": ami}))
+    terminal.result({"samseg": "eval classes", "exit": 0, "ami": ami})
     return 0

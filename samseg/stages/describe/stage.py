@@ -9,8 +9,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from samseg.engine.protocol import Attempt, Device, Engine, Heartbeat, Result, Slot, Task
+from samseg.engine.protocol import Attempt, Device, Engine, Heartbeat, Result, Slot, Task, Workers
 from samseg.features import Embedder, NamedEmbedding
 from samseg.output import Output
 from samseg.readers import Reader
@@ -41,7 +42,7 @@ class DescribeResult:
         return sum(n for status, n in self.statuses.items() if status != "ok")
 
 
-DescribeEvent = Heartbeat | Result[Shard, DescribeResult]
+DescribeEvent = Workers | Heartbeat | Result[Shard, DescribeResult]
 """What an engine yields during this stage; the heartbeats count `masks`."""
 
 
@@ -83,6 +84,15 @@ class DescribeTotals:
     images: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     wall_s: float = 0.0
+
+    def counts(self) -> dict[str, Any]:
+        """Return the totals as JSON values."""
+        return {
+            "shards": self.shards,
+            "given_up": self.given_up,
+            "images": self.images,
+            "statuses": dict(self.statuses),
+        }
 
     def __str__(self) -> str:
         rows = sum(self.statuses.values())

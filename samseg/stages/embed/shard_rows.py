@@ -20,6 +20,7 @@ from samseg.errors import ImageError, ShardError
 from samseg.features import MaskEmbeddings
 from samseg.output import Output
 from samseg.stages.embed.named_rows import NamedRows
+from samseg.stages.embed.not_labelled import NAMED, NotLabelled
 from samseg.stages.embed.prefetch import DecodedImage
 from samseg.types import Image, Int32, Masks, Pooled, Shard, mask_id_of
 
@@ -41,12 +42,14 @@ class ShardResult:
         masks: masks committed.
         seconds: worker seconds per step (read, decode, segment, pool).
         committed: False if another attempt had already committed the shard.
+        failures: the first images that could not be labelled.
     """
 
     statuses: Mapping[str, int]
     masks: int
     seconds: Mapping[str, float]
     committed: bool = True
+    failures: tuple[NotLabelled, ...] = ()
 
     @property
     def images(self) -> int:
@@ -171,6 +174,10 @@ class ShardRows:
             masks=self.masks,
             seconds=dict(self._seconds),
             committed=committed,
+            failures=tuple(
+                NotLabelled(row["key"], row["status"], row["error"])
+                for row in [row for row in self._images if row.get("error")][:NAMED]
+            ),
         )
 
     def _without_masks(self) -> list[dict[str, Any]]:

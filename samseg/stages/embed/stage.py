@@ -10,12 +10,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from samseg.engine.protocol import Attempt, Engine, Heartbeat, Result, Slot, Task
+from samseg.engine.protocol import Attempt, Engine, Heartbeat, Result, Slot, Task, Workers
 from samseg.errors import ImageError
 from samseg.features import Embedder, NamedEmbedding
 from samseg.output import Output
@@ -23,13 +24,14 @@ from samseg.pooling import Pooling, sam_grid
 from samseg.readers import Reader
 from samseg.readers.decode import DecodePolicy
 from samseg.sam.settings import MaskSettings, ModelSpec
+from samseg.stages.embed.not_labelled import NAMED, NotLabelled
 from samseg.stages.embed.prefetch import DecodedImage
 from samseg.stages.embed.shard_images import ShardImages
 from samseg.stages.embed.shard_rows import ShardResult, ShardRows
 from samseg.stages.embed.stored_masks import StoredMasks, embed_stored
 from samseg.types import Features, Shard
 
-EmbedEvent = Heartbeat | Result[Shard, ShardResult]
+EmbedEvent = Workers | Heartbeat | Result[Shard, ShardResult]
 """What an engine yields during this stage; the heartbeats count `masks`."""
 
 
@@ -71,6 +73,7 @@ class EmbedTotals:
         statuses: images per status in the committed shards.
         seconds: worker seconds per step.
         wall_s: wall seconds.
+        failures: the first images, and shards, that were not labelled.
     """
 
     shards: int = 0
@@ -79,11 +82,33 @@ class EmbedTotals:
     statuses: Counter[str] = field(default_factory=Counter)
     seconds: Counter[str] = field(default_factory=Counter)
     wall_s: float = 0.0
+    failures: list[NotLabelled] = field(default_factory=list)
 
     @property
     def images(self) -> int:
         """Images in the committed shards, including failures."""
         return sum(self.statuses.values())
+
+    def counts(self) -> dict[str, Any]:
+        """Return the totals as JSON values."""
+        return {
+            "shards": self.shards,
+            "images": self.images,
+            "masks": self.masks,
+            "statuses": dict(self.statuses),
+            "given_up": self.given_up,
+            "worker_seconds": {k: round(v, 2) for k, v in self.seconds.items()},
+        }
+
+    def __str__(self) -> str:
+        text = f"{self.images} images, {self.masks} masks"
+        if self.images and self.wall_s:
+            text += f" ({self.images / self.wall_s:.2f} images/s)"
+        if self.failed:
+            text += f", {self.failed} images failed"
+        if self.given_up:
+            text += f", {self.given_up} shards given up"
+        return text
 
     @property
     def failed(self) -> int:
@@ -93,9 +118,19 @@ class EmbedTotals:
     def add(self, result: ShardResult) -> None:
         """Add one finished shard."""
         self.shards += 1
+        self._name(result.failures)
         self.masks += result.masks
         self.statuses.update(result.statuses)
         self.seconds.update(result.seconds)
+
+    def give_up(self, shard: Shard, failures: tuple[str, ...]) -> None:
+        """Add one shard that was given up."""
+        self.given_up += 1
+        cause = failures[-1] if failures else "cause unknown"
+        self._name([NotLabelled(shard.sources[0].key, "given_up", cause)])
+
+    def _name(self, failures: Iterable[NotLabelled]) -> None:
+        self.failures = [*self.failures, *failures][:NAMED]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +189,7 @@ def embed(
         if isinstance(event, Result):
             if event.value is None:
                 output.quarantine(event.task.payload, event.failures)
-                totals.given_up += 1
+                totals.give_up(event.task.payload, event.failures)
             else:
                 totals.add(event.value)
         on_event(event)

@@ -42,6 +42,7 @@ def report(
     *,
     lake: str = "",
     seconds: Mapping[str, float] | None = None,
+    left_out: str = "",
     on_progress: Callable[[int], None] | None = None,
 ) -> str:
     """Write `nights/{stamp}/report.html` and return its key.
@@ -54,6 +55,7 @@ def report(
         decode: decodes bytes as for labelling; raises `ImageError`.
         lake: URI of the lake, for display.
         seconds: wall seconds of this night's stages so far, for display.
+        left_out: files of the lake that are not read, for display.
         on_progress: called with the number of images fetched so far.
 
     Raises:
@@ -100,6 +102,7 @@ def report(
         scenes=[_scene(masks, drawn, classes) for masks in by_image.values()],
         failures=[*given_up, *(FailedImage(*row) for row in counts.failures)],
         failed=sum(counts.statuses.values()) - counts.images + len(quarantined),
+        left_out=left_out,
         stage_seconds=dict(seconds or {}),
         worker_seconds={step: spent for step, spent in counts.seconds.items() if spent},
         codebook=_codebook_rows(manifest, _embedding_row(output, manifest)),

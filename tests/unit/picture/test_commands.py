@@ -53,7 +53,7 @@ def test_automatic_masks_as_json_are_those_of_sam(run, tmp_path):
     assert code == last["exit"] == 0
     assert last["size"] == stored["size"] == [90, 120]
     assert len(stored["masks"]) == last["masks"] > 3
-    assert f"samseg: {last['masks']} masks\n" in err
+    assert f"{last['masks']} masks\n" in err
     for one in stored["masks"]:
         assert coco.area(one["segmentation"]) == one["area"]
         assert {"bbox", "predicted_iou", "point_coords", "stability_score", "crop_box"} < set(one)

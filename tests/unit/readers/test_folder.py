@@ -87,7 +87,10 @@ def test_a_changed_object_is_counted_and_not_replanned(tmp_path):
     ("uri", "message"),
     [
         ("{tmp}/none", "does not exist"),
-        ("{tmp}", r"no images below .*expected \*\.jpg .*found 1 other objects; check `reader"),
+        (
+            "{tmp}",
+            r"no images below .*expected \*\.jpg .*found 1 other objects \(1 \.txt\); check",
+        ),
         ("nosuch://lake", "cannot open the lake"),
     ],
 )

@@ -280,7 +280,9 @@ def test_loading_uses_the_checkpoint_s_recommended_settings():
 
 
 def test_invalid_arguments_are_reported():
-    with pytest.raises(ConfigError, match=r"point_per_side.*known: points, points_per_side"):
+    with pytest.raises(
+        ConfigError, match=r"point_per_side: unknown key; did you mean 'points_per_side'"
+    ):
         load_segmenter("tiny", point_per_side=3)
     with pytest.raises(DeviceError, match="unknown device 'tpu'"):
         load_segmenter("tiny", device="tpu")

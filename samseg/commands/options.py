@@ -1,0 +1,40 @@
+"""The options that several commands share, and the layout of their help."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+LABEL = "Label"
+NIGHTLY = "Run nightly"
+RESULTS = "Look at the results"
+LAB = "Measure and train"
+
+ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="The YAML config of the night.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="SECTION.KEY=VALUE",
+        help="Settings in place of the config's, for example model.checkpoint=vit_h. "
+        "`null` unsets one.",
+        show_default=False,
+    ),
+]
+Lake = Annotated[
+    str,
+    typer.Argument(
+        metavar="LAKE", help="The images: a folder, a URL, or tars.", show_default=False
+    ),
+]
+Refit = Annotated[
+    bool,
+    typer.Option("--refit", help="Fit the classes again. Classes that continue keep their id."),
+]
+Retry = Annotated[
+    bool, typer.Option("--retry-quarantined", help="Retry the shards that were given up.")
+]
+
+
+def examples(*lines: tuple[str, str]) -> str:
+    """Return the end of a help text, in Markdown: commands, each with what it does."""
+    return "\n\n".join(["Examples:", *(f"- `{command}`: {text}" for command, text in lines)])

@@ -1,0 +1,69 @@
+"""The tables of an output folder: `status` and `query`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from samseg import config as configs
+from samseg.errors import ConfigError, redact
+from samseg.terminal import Terminal, on_terminal
+
+
+@on_terminal
+def status(
+    terminal: Terminal,
+    output: Annotated[
+        str, typer.Argument(help="The output folder, or a config file.", show_default=False)
+    ],
+) -> int:
+    """Count what is planned, committed, failed, given up and classified."""
+    from samseg.output import Output
+    from samseg.stages.status import status_of
+
+    uri = configs.load(output).output if output.endswith((".yaml", ".yml")) else output
+    counts = status_of(Output.existing(uri))
+    rows = counts.lines()
+    width = max(len(label) for label, _ in rows)
+    terminal.result(
+        {"samseg": "status", "output": redact(uri), "complete": counts.complete} | asdict(counts),
+        [f"{label:<{width}}  {text}" for label, text in rows],
+    )
+    return 0
+
+
+@on_terminal
+def query(
+    terminal: Terminal,
+    sql: Annotated[
+        str, typer.Argument(help="A DuckDB select over the tables.", show_default=False)
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output", "-o", envvar="SAMSEG_OUTPUT", help="The output folder.", show_default=False
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", "-c", help="Read the output folder from a config.", show_default=False
+        ),
+    ] = None,
+    format: Annotated[
+        Literal["table", "csv", "json"], typer.Option(help="How the rows are printed.")
+    ] = "table",
+) -> int:
+    """Query the tables: images, masks, embeddings, classes, labels, nearest(mask_id, k)."""
+    import samseg
+    from samseg.views.rows import render
+
+    uri = configs.load(config).output if config else output
+    if uri is None:
+        raise ConfigError(
+            "no output folder given; use --output URI, --config FILE or SAMSEG_OUTPUT"
+        )
+    rows = samseg.open(uri).query(sql)
+    typer.echo(render(rows, "json" if terminal.json else format))
+    return 0

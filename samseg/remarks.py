@@ -1,0 +1,78 @@
+"""What a person should know of a night: results that look like success and are not.
+
+Each function returns a message with what to do next, or None where there is nothing to say.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow.compute as pc
+
+from samseg.output import Output
+from samseg.readers import by_extension
+from samseg.sam.settings import MaskSettings
+from samseg.stages.cluster.stage import ClusterReport
+from samseg.stages.embed.stage import EmbedTotals
+
+_THRESHOLDS = ("pred_iou_thresh", "stability_score_thresh")
+_MOSTLY_NOISE = 0.5
+
+
+def left_out(counts: Mapping[str, int]) -> str | None:
+    """Name the files of the lake that are not read, by extension."""
+    if not counts:
+        return None
+    return f"{by_extension(counts)} left out; `reader.include` lists the types that are read"
+
+
+def no_masks(
+    output: Output, done: EmbedTotals, masks: MaskSettings, recommended: Mapping[str, Any]
+) -> str | None:
+    """Explain why no image of a folder has a mask.
+
+    Args:
+        output: the output folder.
+        done: what the embed stage did.
+        masks: the settings that were used.
+        recommended: settings that the checkpoint recommends, by name.
+    """
+    labelled = done.images - done.failed
+    if done.masks or not labelled or _any_masks(output):
+        return None
+    text = too_strict(labelled, masks, recommended)
+    return f"{text} A folder has one recipe, so use a new output folder."
+
+
+def too_strict(labelled: int, masks: MaskSettings, recommended: Mapping[str, Any]) -> str:
+    """Explain why none of `labelled` images has a mask; see `no_masks`."""
+    text = f"None of {labelled} images has a mask."
+    strict = [n for n in _THRESHOLDS if n in recommended and getattr(masks, n) > recommended[n]]
+    if strict:
+        used = " and ".join(f"masks.{name}={getattr(masks, name):g}" for name in strict)
+        better = " ".join(f"masks.{name}={recommended[name]:g}" for name in strict)
+        return (
+            f"{text} {used} may be more than this checkpoint ever reaches; it recommends {better}. "
+            "Leave them out of the config."
+        )
+    used = " and ".join(f"masks.{name}={getattr(masks, name):g}" for name in _THRESHOLDS)
+    return f"{text} Lower thresholds than {used} may find some."
+
+
+def mostly_noise(clustered: ClusterReport) -> str | None:
+    """Explain why most masks of a night have no class."""
+    if not clustered.classes or clustered.noise <= _MOSTLY_NOISE * clustered.masks:
+        return None
+    share = f"{clustered.noise / clustered.masks:.0%} of the masks are noise"
+    if clustered.refitted:
+        return (
+            f"{share}: few of them are similar to others. Lower masks per class "
+            "(`min_size` or `min_samples` of cluster.fit) or another embedding may help"
+        )
+    return f"{share}: they are unlike the classes so far. `--refit` fits the classes again"
+
+
+def _any_masks(output: Output) -> bool:
+    return any(
+        pc.any(pc.greater(output.read(output.images_key(shard), ["masks"])["masks"], 0)).as_py()
+        for shard in output.committed()
+    )

@@ -1,0 +1,159 @@
+"""What a command prints: for a person on a terminal, or one JSON object for a program.
+
+Progress, notes and errors go to standard error. The result goes to standard output: a few lines
+where that is a terminal, otherwise, or with `--json`, one JSON object as the last line.
+"""
+
+import inspect
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, wraps
+from typing import Annotated, Any, Concatenate, ParamSpec
+
+import typer
+
+from samseg.errors import SamsegError, redact
+from samseg.progress import Progress, Silent, for_terminal
+
+P = ParamSpec("P")
+
+_PANEL = "What is printed"
+_OPTIONS = {
+    "quiet": Annotated[
+        bool,
+        typer.Option(
+            "--quiet", "-q", help="Print errors and the result only.", rich_help_panel=_PANEL
+        ),
+    ],
+    "verbose": Annotated[
+        bool,
+        typer.Option(
+            "--verbose",
+            "-v",
+            help="Print every shard, and tracebacks of errors.",
+            rich_help_panel=_PANEL,
+        ),
+    ],
+    "json": Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="Print the result as JSON, as where standard output is no terminal.",
+            rich_help_panel=_PANEL,
+        ),
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """Where a command prints.
+
+    Attributes:
+        quiet: print errors and the result only.
+        verbose: print every shard, and tracebacks of errors.
+        json: print the result as JSON on a terminal, too.
+    """
+
+    quiet: bool = False
+    verbose: bool = False
+    json: bool = False
+
+    @cached_property
+    def progress(self) -> Progress:
+        """The progress display of the command."""
+        return Silent() if self.quiet else for_terminal()
+
+    @property
+    def for_person(self) -> bool:
+        """Whether standard output is read by a person."""
+        return sys.stdout.isatty() and not self.json
+
+    def result(self, record: Mapping[str, Any], lines: Sequence[str] = ()) -> None:
+        """Print the result of a command.
+
+        Args:
+            record: for programs.
+            lines: for a person. Where a program reads standard output they go to standard error,
+                so that a job log has them too.
+        """
+        if self.for_person:
+            sys.stdout.write("".join(f"{line}\n" for line in lines))
+            return
+        if not self.quiet:
+            sys.stderr.write("".join(f"{line}\n" for line in lines))
+        typer.echo(json.dumps(record, default=str))
+
+    def failed(self, command: str | None, error: SamsegError) -> None:
+        """Print an error that ended a command."""
+        message = redact(str(error))
+        if self.verbose:
+            traceback.print_exception(error)
+        sys.stderr.write(f"samseg: {message}\n")
+        if not self.for_person:
+            record = {"samseg": command, "exit": error.exit_code}
+            typer.echo(json.dumps(record | {"error": type(error).__name__, "message": message}))
+
+    @contextmanager
+    def logging(self) -> Iterator[None]:
+        """Show log records of samseg as notes, so that they do not break the progress bar."""
+        log = logging.getLogger("samseg")
+        handler, before = _Notes(self), log.level
+        log.addHandler(handler)
+        log.setLevel(
+            logging.ERROR if self.quiet else logging.INFO if self.verbose else logging.WARNING
+        )
+        try:
+            yield
+        finally:
+            log.removeHandler(handler)
+            log.setLevel(before)
+
+
+class _Notes(logging.Handler):
+    def __init__(self, terminal: Terminal):
+        super().__init__()
+        self._terminal = terminal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record) if self._terminal.verbose else record.getMessage()
+        if self._terminal.quiet:
+            sys.stderr.write(f"{text}\n")
+        else:
+            self._terminal.progress.note(text)
+
+
+def on_terminal(
+    command: Callable[Concatenate[Terminal, P], int], json_option: bool = True
+) -> Callable[..., int]:
+    """Add `--quiet`, `--verbose` and `--json` to a command, and print its errors.
+
+    Args:
+        command: takes the terminal first, and returns its exit code.
+        json_option: False where the command has an option `--json` of its own.
+    """
+    names = [name for name in _OPTIONS if json_option or name != "json"]
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> int:
+        terminal = Terminal(**{name: kwargs.pop(name, False) for name in names})
+        with terminal.logging():
+            try:
+                return command(terminal, *args, **kwargs)
+            except SamsegError as e:
+                terminal.failed(getattr(command, "__name__", "").rstrip("_"), e)
+                return e.exit_code
+
+    signature = inspect.signature(command, eval_str=True)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    options = [
+        inspect.Parameter(name, keyword, default=False, annotation=_OPTIONS[name]) for name in names
+    ]
+    own = list(signature.parameters.values())[1:]
+    run.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+    return run
