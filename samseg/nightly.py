@@ -18,8 +18,9 @@ from samseg import remarks
 from samseg.config import Config, recipe_of
 from samseg.engine.protocol import Workers
 from samseg.errors import ConfigError, LakeError, redact
+from samseg.meter import Meter
 from samseg.output import Output, fingerprint
-from samseg.progress import Meter, Progress, Silent, duration
+from samseg.progress import Progress, Silent, duration
 from samseg.recipes import Recipes
 from samseg.resume import resumed
 from samseg.sam.weights import registry as checkpoints

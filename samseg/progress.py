@@ -1,22 +1,13 @@
 """Progress display: a bar on a terminal, lines in a job log.
 
-Stages report through callbacks; `Meter` converts the engine's heartbeats and results to counts, and
-a `Progress` shows them. All output goes to standard error; standard output is reserved for results
-and the last, machine-readable line.
+Stages report through callbacks, and a `Progress` shows them. All output goes to standard error;
+standard output is reserved for results and the last, machine-readable line.
 """
 
-import logging
 import sys
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from samseg.engine.protocol import Heartbeat, Workers
-
-if TYPE_CHECKING:  # loads object stores, which benchmarks and evaluations do without
-    from samseg.stages.describe.stage import DescribeEvent
-    from samseg.stages.embed.stage import EmbedEvent
-
-_log = logging.getLogger(__name__)
 _LINE_EVERY_S = 15.0
 
 
@@ -143,48 +134,6 @@ class Silent:
 def for_terminal() -> Progress:
     """Return a bar when standard error is a terminal, lines otherwise."""
     return Bar() if sys.stderr.isatty() else Lines()
-
-
-class Meter:
-    """Counts images and masks from the engine's events and shows them."""
-
-    def __init__(self, progress: Progress):
-        """Start at zero, before there are workers."""
-        progress.update(0, "starting workers")
-        self._progress = progress
-        self._running: dict[str, Heartbeat] = {}
-        self._images = self._masks = self._failed = 0
-
-    def __call__(self, event: "EmbedEvent | DescribeEvent") -> None:
-        """Count one event."""
-        if isinstance(event, Workers):
-            if not event.ready:
-                self._progress.update(0, f"starting {event.starting} workers")
-            return
-        if isinstance(event, Heartbeat):
-            self._running[event.task_id] = event
-        else:
-            self._running.pop(event.task.id, None)
-            if event.value:
-                self._images += event.value.images
-                self._failed += event.value.failed
-                self._masks += event.value.masks
-                _log.info(
-                    "shard %s: %d images, %d masks",
-                    event.task.id,
-                    event.value.images,
-                    event.value.masks,
-                )
-            else:
-                self._progress.note(
-                    f"shard {event.task.id} given up: "
-                    + (event.failures[-1] if event.failures else "cause unknown")
-                )
-        running = self._running.values()
-        images = self._images + sum(heartbeat.index for heartbeat in running)
-        masks = self._masks + sum(heartbeat.counts["masks"] for heartbeat in running)
-        detail = f"{masks} masks" + (f", {self._failed} failed" if self._failed else "")
-        self._progress.update(images, detail)
 
 
 def duration(seconds: float) -> str:

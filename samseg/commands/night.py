@@ -2,18 +2,18 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from samseg import config as configs
 from samseg.commands.options import ConfigPath, Overrides, Refit, Retry
 from samseg.terminal import Terminal, on_terminal
 
+if TYPE_CHECKING:
+    from samseg.config import Config
 
-def run_night(
-    terminal: Terminal, command: str, config: configs.Config, run: Callable[[Any], Any]
-) -> int:
+
+def run_night(terminal: Terminal, command: str, config: "Config", run: Callable[[Any], Any]) -> int:
     """Run some stages of a night and print what became of it.
 
     Args:
@@ -41,6 +41,8 @@ def _stages(
     overrides: list[str] | None,
     run: Callable[[Any], Any],
 ) -> int:
+    from samseg import config as configs
+
     return run_night(terminal, command, configs.load(path, overrides or ()), run)
 
 

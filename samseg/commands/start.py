@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-import yaml
 
-from samseg import config as configs
 from samseg.commands.night import run_night
 from samseg.commands.options import Lake, Overrides, Refit, Retry
 from samseg.errors import ConfigError
@@ -56,6 +54,10 @@ def config_for(lake: str, output: str | None, overrides: "tuple[str, ...] | list
     Raises:
         ConfigError: an override contains a mistake, or the lake is a file that is not a tar.
     """
+    import yaml
+
+    from samseg import config as configs
+
     local = "://" not in lake
     if local and Path(lake).is_file() and not lake.lower().endswith(_TARS):
         raise ConfigError(f"{lake} is a file; give the folder that contains it, or a tar of images")

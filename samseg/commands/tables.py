@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from samseg import config as configs
 from samseg.errors import ConfigError, redact
 from samseg.terminal import Terminal, on_terminal
 
@@ -19,6 +18,7 @@ def status(
     ],
 ) -> int:
     """Count what is planned, committed, failed, given up and classified."""
+    from samseg import config as configs
     from samseg.output import Output
     from samseg.stages.status import status_of
 
@@ -59,7 +59,11 @@ def query(
     import samseg
     from samseg.views.rows import render
 
-    uri = configs.load(config).output if config else output
+    uri = output
+    if config is not None:
+        from samseg import config as configs
+
+        uri = configs.load(config).output
     if uri is None:
         raise ConfigError(
             "no output folder given; use --output URI, --config FILE or SAMSEG_OUTPUT"

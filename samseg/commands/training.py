@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from samseg import config as configs
 from samseg.terminal import Terminal, on_terminal
 
 
@@ -33,6 +32,7 @@ def pretrain(
 
     The same command resumes an interrupted run.
     """
+    from samseg import config as configs
     from samseg.lab.pretraining.run import pack_photos
     from samseg.lab.pretraining.run import pretrain as train
     from samseg.lab.pretraining.settings import Pretraining

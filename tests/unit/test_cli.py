@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -197,3 +199,19 @@ def test_python_m_prints_the_version(start):
         [sys.executable, "-m", *start, "--version"], capture_output=True, text=True
     )
     assert ran.stdout == f"samseg {samseg.__version__}\n"
+
+
+def test_a_query_loads_what_it_needs(small_output):
+    """It starts in under a second: no settings of a night, no engine, no torch."""
+    code = f"""
+import sys
+from samseg.cli import main
+try:
+    main(["query", "select count(*) from masks", "-o", {small_output().output.uri!r}])
+except SystemExit as ended:
+    assert ended.code == 0, ended.code
+unneeded = {{"samseg.config", "samseg.engine", "samseg.features", "torch", "ray"}}
+assert not unneeded & sys.modules.keys(), unneeded & sys.modules.keys()
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr

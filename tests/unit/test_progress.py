@@ -4,7 +4,8 @@ import pytest
 from rich.console import Console
 
 from samseg.engine.protocol import Heartbeat, Result, Task, Workers
-from samseg.progress import Bar, Meter, Silent
+from samseg.meter import Meter
+from samseg.progress import Bar, Silent
 from samseg.stages.embed.shard_rows import ShardResult
 
 

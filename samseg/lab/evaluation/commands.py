@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 
-from samseg import config as configs
 from samseg.errors import ConfigError
 from samseg.terminal import Terminal, on_terminal
 
@@ -194,6 +193,7 @@ def classes(
     import yaml
     from rich.console import Console
 
+    from samseg import config as configs
     from samseg.lab.evaluation.classes import report
     from samseg.lab.evaluation.classes.evaluate import evaluate, evaluate_output
     from samseg.lab.evaluation.classes.record import ClassProtocol
