@@ -18,6 +18,7 @@ from samseg import remarks
 from samseg.config import Config, recipe_of
 from samseg.engine.protocol import Workers
 from samseg.errors import ConfigError, LakeError, redact
+from samseg.lake import Lake
 from samseg.meter import Meter
 from samseg.output import Output, fingerprint
 from samseg.progress import Progress, Silent, duration
@@ -35,7 +36,6 @@ from samseg.stages.export import export_all
 from samseg.stages.plan import PlanReport
 from samseg.stages.plan import plan as plan_stage
 from samseg.stages.report.stage import report as report_stage
-from samseg.stages.status import Status, status_of
 from samseg.summary import Summary
 from samseg.views_sql import views_sql
 
@@ -61,9 +61,14 @@ class Night:
         self._recommended = weights.recommended
         self.recipe = recipe_of(config, weights.sha256, self.masks)
         self.recipes = Recipes(self.output, self.recipe, config.embeddings)
+        self.lake = Lake(self.output, config.reader.root)
 
-    def run(self, refit: bool = False, retry_quarantined: bool = False) -> Summary:
+    def run(
+        self, refit: bool = False, retry_quarantined: bool = False, lake_moved: bool = False
+    ) -> Summary:
         """Run all stages and write the night's folder."""
+        if lake_moved:
+            self.lake.move()
         self.plan()
         self.embed(retry_quarantined)
         if self.output.committed():
@@ -81,11 +86,12 @@ class Night:
             LakeError: the lake cannot be listed or contains no images.
         """
         started = self._start("plan", None, "objects")
-        self.recipes.check()
+        self._check()
         planned = plan_stage(
             self.output,
             self.config.reader,
             lambda: self.config.engine.capacity(self.config.model.device),
+            self.lake.claim,
         )
         self._finish(
             "plan",
@@ -94,11 +100,7 @@ class Night:
             f"{planned.sources} new objects in {planned.shards} shards, {planned.known} known",
         )
         self._note(remarks.left_out(planned.left_out))
-        if planned.changed:
-            self.progress.note(
-                f"{planned.changed} objects changed since they were planned; their rows are kept. "
-                "To label them again, write to a new output folder."
-            )
+        self._note(remarks.changed(planned.changed))
         return planned
 
     def embed(self, retry_quarantined: bool = False) -> EmbedTotals:
@@ -107,7 +109,7 @@ class Night:
         Raises:
             LakeError: there is no plan yet.
         """
-        self.recipes.check()
+        self._check()
         todo = pending(self.output, retry_quarantined)
         if not todo.shards and not self.output.plan_numbers():
             raise LakeError(f"{self.output.uri} has no plan; run `samseg plan` first")
@@ -161,7 +163,7 @@ class Night:
                 f"neither the config nor {redact(self.output.uri)} names an embedding to add; "
                 "set embeddings, for example [{kind: efficientnet_lite0}]"
             )
-        self.recipes.check()
+        self._check()
         started = self._start("describe", None, "images")
         spec = DescribeSpec(
             self.output.uri, self.config.reader, self.config.decode, self.config.embeddings
@@ -243,10 +245,6 @@ class Night:
         self._finish("report", started, {}, self.summary.page)
         return self.summary.page
 
-    def status(self) -> Status:
-        """Count what is planned, committed, failed and classified."""
-        return status_of(self.output)
-
     def close(self) -> Summary:
         """Write the resolved config and `status.json` to the night's folder, and `views.sql`."""
         put, key = self.output.storage.put_new, self.output.night_key
@@ -254,11 +252,13 @@ class Night:
         resolved = self.config.model_copy(update={"masks": self.masks})
         put(key(self.summary.stamp, "config.yaml"), resolved.to_yaml().encode())
         status = {"version": samseg.__version__, **asdict(self.summary)}
-        put(
-            key(self.summary.stamp, "status.json"),
-            json.dumps(status, indent=2, default=str).encode(),
-        )
+        text = json.dumps(status, indent=2, default=str)
+        put(key(self.summary.stamp, "status.json"), text.encode())
         return self.summary
+
+    def _check(self) -> None:
+        self.recipes.check()
+        self.lake.check()
 
     def _on_event(self) -> Callable[[EmbedEvent | DescribeEvent], None]:
         """Return what counts the events of a map, and creates the recipes before its first task."""

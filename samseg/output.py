@@ -175,14 +175,22 @@ class Output:
         )
         return pa.concat_tables(parts) if parts else wanted.empty_table()
 
-    def add_plan(self, shards: list[Shard], images_per_source: int | None) -> int | None:
+    def next_plan(self) -> int:
+        """Return the number of the plan after the last one."""
+        return (self.plan_numbers() or [-1])[-1] + 1
+
+    def add_plan(self, number: int, shards: list[Shard], images_per_source: int | None) -> bool:
         """Append a plan of these shards.
 
+        Args:
+            number: `next_plan` before the known objects were read.
+            shards: shards of objects that are not known.
+            images_per_source: see `samseg.readers`.
+
         Returns:
-            Its number, or None if another driver appended a plan at the same time; plan again,
-            because that plan may contain the same objects.
+            False if another driver has appended a plan since; plan again, because that plan may
+            contain the same objects.
         """
-        number = (self.plan_numbers() or [-1])[-1] + 1
         table = pa.table(
             {
                 "shard_id": [shard.id for shard in shards for _ in shard.sources],
@@ -194,7 +202,7 @@ class Output:
             },
             schema=schema.PLAN,
         )
-        return number if self.storage.put_new(self.plan_key(number), schema.encode(table)) else None
+        return self.storage.put_new(self.plan_key(number), schema.encode(table))
 
     def planned(self) -> Iterator[Shard]:
         """Yield all planned shards in planning order, one plan in memory at a time."""

@@ -76,3 +76,13 @@ def _any_masks(output: Output) -> bool:
         pc.any(pc.greater(output.read(output.images_key(shard), ["masks"])["masks"], 0)).as_py()
         for shard in output.committed()
     )
+
+
+def changed(objects: int) -> str | None:
+    """Return what to say of objects that differ from their planned version."""
+    if not objects:
+        return None
+    return (
+        f"{objects} objects changed since they were planned; their rows are kept. To label them "
+        "again, write to a new output folder."
+    )

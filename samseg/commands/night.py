@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from samseg.commands.options import ConfigPath, Overrides, Refit, Retry
+from samseg.commands.options import ConfigPath, Moved, Overrides, Refit, Retry
 from samseg.terminal import Terminal, on_terminal
 
 if TYPE_CHECKING:
@@ -53,13 +53,18 @@ def nightly(
     overrides: Overrides = None,
     refit: Refit = False,
     retry_quarantined: Retry = False,
+    lake_moved: Moved = False,
 ) -> int:
     """Run a whole night: plan, embed, cluster, export, report.
 
     The same command resumes an interrupted night.
     """
     return _stages(
-        terminal, "nightly", config, overrides, lambda n: n.run(refit, retry_quarantined)
+        terminal,
+        "nightly",
+        config,
+        overrides,
+        lambda n: n.run(refit, retry_quarantined, lake_moved),
     )
 
 

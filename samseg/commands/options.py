@@ -33,6 +33,13 @@ Refit = Annotated[
 Retry = Annotated[
     bool, typer.Option("--retry-quarantined", help="Retry the shards that were given up.")
 ]
+Moved = Annotated[
+    bool,
+    typer.Option(
+        "--lake-moved",
+        help="The lake of the output folder is here now; some sizes are compared.",
+    ),
+]
 
 
 def examples(*lines: tuple[str, str]) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from samseg.commands.night import run_night
-from samseg.commands.options import Lake, Overrides, Refit, Retry
+from samseg.commands.options import Lake, Moved, Overrides, Refit, Retry
 from samseg.errors import ConfigError
 from samseg.shipped import shipped_configs
 from samseg.terminal import Terminal, on_terminal
@@ -33,6 +33,7 @@ def label(
     ] = None,
     refit: Refit = False,
     retry_quarantined: Retry = False,
+    lake_moved: Moved = False,
 ) -> int:
     """Label the images of a lake: masks, embeddings, classes, exports, a report page.
 
@@ -40,7 +41,9 @@ def label(
     what is new, and resumes an interrupted run.
     """
     config = config_for(lake, output, overrides or ())
-    return run_night(terminal, "label", config, lambda n: n.run(refit, retry_quarantined))
+    return run_night(
+        terminal, "label", config, lambda n: n.run(refit, retry_quarantined, lake_moved)
+    )
 
 
 def config_for(lake: str, output: str | None, overrides: "tuple[str, ...] | list[str]") -> Any:

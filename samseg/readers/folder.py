@@ -51,6 +51,11 @@ class Folder(Spec):
 
     images_per_source: ClassVar[int | None] = 1
 
+    @property
+    def root(self) -> str:
+        """URI of the folder that keys are relative to."""
+        return self.uri
+
     def plan(self, known: Mapping[str, str]) -> Planned:
         """List the folder and group the objects that are not known, in key order, into shards.
 
@@ -122,12 +127,12 @@ def _raw_image(
     storage: Storage, shard: Shard, source: Source, payload: "Future[bytes]"
 ) -> RawImage:
     try:
-        return RawImage(source.key, source.uri, payload.result())
+        return RawImage(source.key, storage.uri_of(source.key), payload.result())
     except ImageError as e:
-        return RawImage(source.key, source.uri, e)
+        return RawImage(source.key, storage.uri_of(source.key), e)
     except StorageError as e:
         others = (s for s in shard.sources if s.key != source.key)
         evidence = require_evidence(storage, e, others)
         gone = "; it was there when planned" if isinstance(e, NotFoundError) else ""
         error = ImageError("unreadable", f"{one_line(e)}{gone}; {evidence}")
-        return RawImage(source.key, source.uri, error)
+        return RawImage(source.key, storage.uri_of(source.key), error)

@@ -39,6 +39,11 @@ class WebDataset(Spec):
 
     images_per_source: ClassVar[int | None] = None
 
+    @property
+    def root(self) -> str:
+        """URI of the folder that keys are relative to."""
+        return self._root_and_patterns()[0]
+
     def plan(self, known: Mapping[str, str]) -> Planned:
         """List the tars; each new tar is one shard.
 
@@ -66,24 +71,24 @@ class WebDataset(Spec):
         Raises:
             StorageError: the store failed, or returned fewer bytes than it listed.
         """
-        storage = opened(self._root_and_patterns()[0])
+        storage = opened(self.root)
         wanted = KeyFilter(self.include, self.exclude)
         for tar in shard.sources:
-            count = 0
+            count, uri = 0, storage.uri_of(tar.key)
             try:
                 with storage.stream(tar.key) as stream:
-                    sized = SizedStream(stream, tar.bytes, tar.uri)
+                    sized = SizedStream(stream, tar.bytes, uri)
                     for name, payload in members(sized, wanted, max_bytes):
-                        yield RawImage(f"{tar.key}/{name}", f"tar://{name}::{tar.uri}", payload)
+                        yield RawImage(f"{tar.key}/{name}", f"tar://{name}::{uri}", payload)
                         count += 1
             except NotFoundError as e:
                 others = (s for s in shard.sources if s.key != tar.key)
                 evidence = require_evidence(storage, e, others)
                 error = ImageError("unreadable", f"{e}; it was there when planned; {evidence}")
-                yield RawImage(tar.key, tar.uri, error)
+                yield RawImage(tar.key, uri, error)
             except ShardError as e:
                 error = ImageError("unreadable", f"{e}; {count} images before the damage were read")
-                yield RawImage(f"{tar.key}#truncated", tar.uri, error)
+                yield RawImage(f"{tar.key}#truncated", uri, error)
 
     def _root_and_patterns(self) -> tuple[str, tuple[str, ...]]:
         """Split `uri` into the folder to list and the patterns of its tars."""

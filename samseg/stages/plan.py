@@ -40,7 +40,12 @@ class PlanReport:
     left_out: Mapping[str, int]
 
 
-def plan(output: Output, reader: Reader, workers: Callable[[], int] = lambda: 0) -> PlanReport:
+def plan(
+    output: Output,
+    reader: Reader,
+    workers: Callable[[], int] = lambda: 0,
+    listed: Callable[[], None] = lambda: None,
+) -> PlanReport:
     """Plan the new objects of the lake.
 
     Args:
@@ -48,6 +53,7 @@ def plan(output: Output, reader: Reader, workers: Callable[[], int] = lambda: 0)
         reader: lists the lake.
         workers: returns how many workers there are, 0 if unknown. Few new images are divided among
             them; called where there are few.
+        listed: called once the lake is listed, before anything is written.
 
     Raises:
         ConfigError: the output folder is the lake.
@@ -56,13 +62,15 @@ def plan(output: Output, reader: Reader, workers: Callable[[], int] = lambda: 0)
     """
     reader = _without_output(reader, output.uri)
     for _ in range(_MAX_ATTEMPTS):
+        number = output.next_plan()  # before the keys: a plan added meanwhile takes this number
         table = output.plan_table(["key", "etag"])
         known = dict(zip(table["key"].to_pylist(), table["etag"].to_pylist(), strict=True))
         found = reader.plan(known)
+        listed()
         shards = list(found.shards)
         if reader.images_per_source == 1 and 0 < len(shards) < _MANY_SHARDS:
             shards = divided(shards, _SHARDS_PER_WORKER * workers())
-        if not shards or output.add_plan(shards, reader.images_per_source) is not None:
+        if not shards or output.add_plan(number, shards, reader.images_per_source):
             return PlanReport(
                 shards=len(shards),
                 sources=sum(len(s.sources) for s in shards),

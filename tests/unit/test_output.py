@@ -38,22 +38,23 @@ def test_another_recipe_is_refused_with_the_differing_keys(output):
 
 def test_plans_are_appended_and_read_in_order(output):
     first, second, third = shard("a", "b"), shard("c"), shard("d", "e")
-    assert output.add_plan([first, second], 1) == 0
-    assert output.add_plan([third], 1) == 1
+    assert output.add_plan(output.next_plan(), [first, second], 1)
+    assert output.add_plan(output.next_plan(), [third], 1)
     assert list(output.planned()) == [first, second, third]
     assert output.plan_table(["key"])["key"].to_pylist() == list("abcde")
 
 
 def test_the_number_of_images_of_a_tar_is_unknown(output):
-    output.add_plan([shard("x.tar")], None)
+    output.add_plan(0, [shard("x.tar")], None)
     assert [s.images for s in output.planned()] == [None]
 
 
 def test_two_drivers_cannot_append_the_same_plan_number(output, tmp_path):
     late = Output(str(tmp_path / "out"))
-    late.plan_numbers = lambda: []  # as if it listed the plans before the other one wrote
-    assert output.add_plan([shard("a")], 1) == 0
-    assert late.add_plan([shard("a")], 1) is None
+    number = late.next_plan()  # before the other one writes
+    assert output.add_plan(output.next_plan(), [shard("a")], 1)
+    assert not late.add_plan(number, [shard("b")], 1)
+    assert late.next_plan() == 1
 
 
 def test_a_shard_given_up_and_committed_later_is_not_quarantined(output):

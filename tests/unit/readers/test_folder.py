@@ -164,6 +164,9 @@ class Store:
     def stream(self, key):
         return io.BytesIO(self.get(key))
 
+    def uri_of(self, key):
+        return f"fake://{key}"
+
     def list(self, prefix=""):
         yield from self.listed
 
