@@ -13,8 +13,8 @@ from samseg.resume import completed, completed_embedding
 class Recipes:
     """What a night wants to write, against what its output folder was written with.
 
-    `check` comes first and writes nothing. `create` comes when the first worker is ready, so that a
-    night that could not start leaves no recipe behind.
+    `check` comes first, and writes nothing to a new folder. `create` comes when the first worker is
+    ready, so that a night that could not start leaves no recipe behind.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Recipes:
         self._created = False
 
     def check(self) -> None:
-        """Check the recipes that the folder has.
+        """Check the recipes that the folder has; a folder with a recipe gets those it lacks.
 
         Raises:
             RecipeError: one of them differs.
@@ -43,6 +43,8 @@ class Recipes:
             for key, recipe in self._embeddings.items():
                 self._output.check(recipe, key, completed_embedding)
             self._output.check(self._masks, completed=completed)
+            if self._output.recipe() is not None:
+                self.create()
 
     def create(self) -> None:
         """Create the recipes that the folder lacks, and check the others.

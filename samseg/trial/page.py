@@ -9,7 +9,7 @@ PAGE = "index.html"
 
 _STYLE = """
 :root { color-scheme: light dark; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1500px; margin: 24px auto; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1500px; margin: 0 auto; padding: 20px; }
 table { border-collapse: collapse; width: 100%; table-layout: fixed; }
 th, td { text-align: left; vertical-align: top; padding: 6px; font-weight: normal; }
 th code { display: block; overflow-wrap: anywhere; }
