@@ -19,7 +19,7 @@ from samseg.storage import Storage, normal, open_lake
 _SAMPLED = 20
 
 
-class Lake:
+class LakeRoot:
     """The lake that a config names, and the one that an output folder has."""
 
     def __init__(self, output: Output, root: str):

@@ -18,7 +18,7 @@ from samseg import remarks
 from samseg.config import Config, recipe_of
 from samseg.engine.protocol import Workers
 from samseg.errors import ConfigError, LakeError, redact
-from samseg.lake import Lake
+from samseg.lake import LakeRoot
 from samseg.meter import Meter
 from samseg.output import Output, fingerprint
 from samseg.progress import Progress, Silent, duration
@@ -61,7 +61,7 @@ class Night:
         self._recommended = weights.recommended
         self.recipe = recipe_of(config, weights.sha256, self.masks)
         self.recipes = Recipes(self.output, self.recipe, config.embeddings)
-        self.lake = Lake(self.output, config.reader.root)
+        self.lake = LakeRoot(self.output, config.reader.root)
 
     def run(
         self, refit: bool = False, retry_quarantined: bool = False, lake_moved: bool = False

@@ -151,7 +151,7 @@ def test_a_stage_over_an_output_without_rows_is_an_error(capsys, tmp_path, stage
     run(capsys, "plan", "-c", path)
     code, last, err = run(capsys, stage, "-c", path)
     assert (code, last["error"]) == (3, "LakeError") and "has no labelled images yet" in err
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["plan"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["lake.json", "plan"]
 
 
 def test_an_export_of_no_format_is_an_error(capsys, tmp_path, small_output):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from samseg.errors import ConfigError, LakeError
-from samseg.lake import Lake
+from samseg.lake import LakeRoot
 from samseg.output import Output
 from samseg.readers.folder import Folder
 from samseg.stages.plan import plan
@@ -23,33 +23,33 @@ def photos(root: Path, *names: str, payload: bytes = b"a photo") -> Path:
 def planned(tmp_path: Path) -> tuple[Output, Path]:
     lake = photos(tmp_path / "a", "1.jpg", "2.jpg")
     output = Output(str(tmp_path / "labels"))
-    plan(output, Folder(uri=str(lake)), listed=Lake(output, str(lake)).claim)
+    plan(output, Folder(uri=str(lake)), listed=LakeRoot(output, str(lake)).claim)
     return output, lake
 
 
 def test_the_first_plan_records_the_lake(planned: tuple[Output, Path]) -> None:
     output, lake = planned
     assert output.read_json("lake.json") == {"uri": f"file://{lake}"}
-    assert Lake(output, str(lake)).recorded() == f"file://{lake}"
+    assert LakeRoot(output, str(lake)).recorded() == f"file://{lake}"
 
 
 def test_a_lake_that_cannot_be_listed_is_not_recorded(tmp_path: Path) -> None:
     output = Output(str(tmp_path / "labels"))
     with pytest.raises(LakeError):
-        plan(output, Folder(uri=str(tmp_path / "tpyo")), listed=Lake(output, "tpyo").claim)
-    assert Lake(output, "tpyo").recorded() is None
+        plan(output, Folder(uri=str(tmp_path / "tpyo")), listed=LakeRoot(output, "tpyo").claim)
+    assert LakeRoot(output, "tpyo").recorded() is None
 
 
 @pytest.mark.parametrize("spelled", ["{}/", "file://{}", "file://{}/", "{}/../a", "{}"])
 def test_other_spellings_are_the_same_lake(planned: tuple[Output, Path], spelled: str) -> None:
     output, lake = planned
-    Lake(output, spelled.format(lake)).check()
+    LakeRoot(output, spelled.format(lake)).check()
 
 
 def test_a_link_to_the_lake_is_the_same_lake(planned: tuple[Output, Path]) -> None:
     output, lake = planned
     (lake.parent / "link").symlink_to(lake)
-    Lake(output, str(lake.parent / "link")).check()
+    LakeRoot(output, str(lake.parent / "link")).check()
 
 
 @pytest.mark.parametrize("old", [False, True], ids=["recorded", "folder of an earlier version"])
@@ -60,12 +60,12 @@ def test_another_lake_is_refused(planned: tuple[Output, Path], old: bool) -> Non
         (lake.parent / "labels" / "lake.json").unlink()
     other = photos(lake.parent / "b", "1.jpg", "2.jpg")
     with pytest.raises(ConfigError, match=r"holds the lake file://.*/a, .*/b.*--lake-moved"):
-        Lake(output, str(other)).check()
+        LakeRoot(output, str(other)).check()
 
 
 def test_two_runs_that_begin_one_folder_with_two_lakes(tmp_path: Path) -> None:
     output = Output(str(tmp_path / "labels"))
-    first, second = Lake(output, "s3://one/lake"), Lake(output, "s3://two/lake")
+    first, second = LakeRoot(output, "s3://one/lake"), LakeRoot(output, "s3://two/lake")
     first.check()
     second.check()
     first.claim()
@@ -76,7 +76,7 @@ def test_two_runs_that_begin_one_folder_with_two_lakes(tmp_path: Path) -> None:
 def test_a_moved_lake_is_accepted_and_read(planned: tuple[Output, Path]) -> None:
     output, lake = planned
     moved = lake.rename(lake.parent / "moved")
-    at_the_new_place = Lake(output, str(moved))
+    at_the_new_place = LakeRoot(output, str(moved))
     at_the_new_place.move()
     at_the_new_place.check()
     assert output.read_json("lake.1.json") == {
@@ -88,7 +88,7 @@ def test_a_moved_lake_is_accepted_and_read(planned: tuple[Output, Path]) -> None
     assert [i.payload for i in images] == [b"a photo"] * 2
     assert [i.uri for i in images] == [f"file://{moved}/{k}.jpg" for k in (1, 2)]
     with pytest.raises(ConfigError, match="holds the lake"):
-        Lake(output, str(lake)).check()
+        LakeRoot(output, str(lake)).check()
     at_the_new_place.move()  # a second time: nothing to record
     assert not output.storage.exists("lake.2.json")
 
@@ -106,7 +106,7 @@ def test_another_lake_is_not_accepted_as_the_moved_one(
     output, lake = planned
     other = photos(lake.parent / "other", *names, payload=payload)
     with pytest.raises(LakeError, match=words):
-        Lake(output, str(other)).move()
+        LakeRoot(output, str(other)).move()
     assert not output.storage.exists("lake.1.json")
 
 
