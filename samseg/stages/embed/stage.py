@@ -105,7 +105,7 @@ class EmbedTotals:
         if self.images and self.wall_s:
             text += f" ({self.images / self.wall_s:.2f} images/s)"
         if self.failed:
-            text += f", {self.failed} images failed"
+            text += f", {self.failed} failed"
         if self.given_up:
             text += f", {self.given_up} shards given up"
         return text
