@@ -51,7 +51,7 @@ def require_evidence(storage: Storage, error: StorageError, others: Iterable[Sou
         try:
             if next(iter(storage.list()), None) is not None:
                 return "the lake lists other objects"
-        except StorageError as e:
+        except (StorageError, LakeError) as e:
             raise _outage(error) from e
     raise _outage(error) from error
 

@@ -67,6 +67,9 @@ class FsspecStorage:
         try:
             return cast(BinaryIO, self._fs.open(f"{self._root}/{key}", "rb"))
         except FileNotFoundError as e:
+            if not _is_missing(e):
+                cause = one_line(e.__cause__ or e)
+                raise StorageError(f"cannot read {redact(self.uri_of(key))}: {cause}") from e
             raise NotFoundError(f"no object at {redact(self.uri_of(key))}") from e
         except self._errors as e:
             raise StorageError(f"cannot read {redact(self.uri_of(key))}: {one_line(e)}") from e
@@ -74,6 +77,16 @@ class FsspecStorage:
     def uri_of(self, key: str) -> str:
         """See `Storage.uri_of`."""
         return f"{self.uri}/{key}" if key else self.uri
+
+
+def _is_missing(error: FileNotFoundError) -> bool:
+    """Tell a missing object from other failures: fsspec raises this for any HTTP failure."""
+    from aiohttp import ClientError
+
+    cause = error.__cause__
+    if not isinstance(cause, ClientError | TimeoutError):
+        return True
+    return getattr(cause, "status", None) in (404, 410)
 
 
 def _etag(info: dict[str, Any]) -> str:
