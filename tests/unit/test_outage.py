@@ -1,0 +1,89 @@
+"""Nights over a lake that does not answer, on the local engine with the shipped model."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+import samseg
+from samseg.config import parse
+from samseg.errors import ConfigError, OutageError
+from samseg.nightly import Night
+from samseg.stages.status import status_of
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    folder = tmp_path / "lake"
+    folder.mkdir()
+    for i in range(3):
+        pixels = np.full((60, 80, 3), 90, np.uint8)
+        cv2.circle(pixels, (20 + 15 * i, 30), 14, (40, 60, 220), -1)
+        cv2.imwrite(str(folder / f"{i}.png"), pixels)
+    return folder
+
+
+def night(lake: Path, **changes: Any) -> Night:
+    tree = {
+        "output": str(lake.parent / "labels"),
+        "reader": {"kind": "folder", "uri": str(lake), "images_per_shard": 1},
+        "masks": {"points_per_side": 2},
+        "embeddings": [],
+        "engine": {"kind": "local", "attempts": 2, "backoff_s": 0.0},
+    }
+    return Night(parse(tree | changes))
+
+
+def statuses(lake: Path) -> dict[str, int]:
+    table = samseg.open(str(lake.parent / "labels")).query(
+        "select status, count(*) as n from images group by all"
+    )
+    return {row["status"]: row["n"] for row in table.to_pylist()}
+
+
+@pytest.mark.parametrize("how", ["unmounted", "gone"])
+def test_an_outage_after_the_plan_ends_the_night_and_the_next_one_labels_everything(
+    lake: Path, how: str
+) -> None:
+    night(lake).plan()
+    away = lake.rename(lake.parent / "away")
+    if how == "unmounted":
+        lake.mkdir()
+    tonight = night(lake)
+    with pytest.raises(
+        OutageError, match=r"there when it was planned|does not answer, or is empty"
+    ):
+        tonight.embed()
+    assert not tonight.output.committed() and not tonight.output.quarantined()
+
+    shutil.rmtree(lake, ignore_errors=True)
+    away.rename(lake)
+    tomorrow = night(lake)
+    tomorrow.embed()
+    assert tomorrow.summary.exit == 0 and status_of(tomorrow.output).complete
+    assert statuses(lake).keys() <= {"ok", "no_masks"} and sum(statuses(lake).values()) == 3
+
+
+def test_a_photo_that_was_deleted_is_a_row(lake: Path) -> None:
+    night(lake).plan()
+    (lake / "1.png").unlink()
+    tonight = night(lake)
+    tonight.embed()
+    assert statuses(lake)["unreadable"] == 1 and sum(statuses(lake).values()) == 3
+
+
+def test_another_lake_between_plan_and_embed_is_refused(lake: Path) -> None:
+    night(lake).plan()
+    other = Path(shutil.copytree(lake, lake.parent / "other"))
+    with pytest.raises(ConfigError, match="holds the lake"):
+        night(other).embed()
+    with pytest.raises(ConfigError, match="holds the lake"):
+        night(other).plan()
+    moved = night(other)
+    moved.lake.move()
+    moved.embed()
+    rows = samseg.open(str(lake.parent / "labels")).query("select uri from images").to_pylist()
+    assert sorted(row["uri"] for row in rows) == [f"file://{other}/{i}.png" for i in range(3)]
