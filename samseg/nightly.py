@@ -93,12 +93,8 @@ class Night:
             lambda: self.config.engine.capacity(self.config.model.device),
             self.lake.claim,
         )
-        self._finish(
-            "plan",
-            started,
-            asdict(planned),
-            f"{planned.sources} new objects in {planned.shards} shards, {planned.known} known",
-        )
+        text = f"{planned.sources} new objects in {planned.shards} shards, {planned.known} known"
+        self._finish("plan", started, asdict(planned), text)
         self._note(remarks.left_out(planned.left_out))
         self._note(remarks.changed(planned.changed))
         return planned
@@ -122,6 +118,7 @@ class Night:
             masks=self.masks,
             pooling=self.config.pooling,
             embeddings=self.config.embeddings,
+            recipe=self.output.recipe() or self.recipe,
         )
         done = EmbedTotals()
         if todo.shards:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from samseg import schema
 from samseg.errors import ConfigError, redact
@@ -260,6 +261,11 @@ class Output:
                 return schema.decode(payload)
         with self.storage.stream(key) as stream, self.decoding(key):
             return schema.decode(stream, columns)
+
+    def metadata(self, key: str) -> dict[bytes, bytes]:
+        """Return the metadata in the footer of one Parquet object."""
+        with self.storage.stream(key) as stream, self.decoding(key):
+            return dict(pq.read_schema(stream).metadata or {})
 
     def read_json(self, key: str) -> dict[str, Any]:
         """Read one JSON object."""

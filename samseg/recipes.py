@@ -1,5 +1,6 @@
 """The recipes of a night: that of the masks, and one per named embedding."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -7,7 +8,9 @@ from samseg import schema
 from samseg.errors import CheckpointError
 from samseg.features import NamedEmbedding
 from samseg.output import Output
+from samseg.recipe import check_same
 from samseg.resume import completed, completed_embedding
+from samseg.stages.embed.shard_rows import RECIPE
 
 
 class Recipes:
@@ -45,6 +48,8 @@ class Recipes:
             self._output.check(self._masks, completed=completed)
             if self._output.recipe() is not None:
                 self.create()
+            else:
+                self._check_rows()
 
     def create(self) -> None:
         """Create the recipes that the folder lacks, and check the others.
@@ -58,6 +63,18 @@ class Recipes:
             self._output.guard(recipe, key, completed_embedding)
         self._output.guard(self._masks, completed=completed)
         self._created = True
+
+    def _check_rows(self) -> None:
+        """Check the recipe that existing rows were written with, where `recipe.json` is lost."""
+        for shard in sorted(self._output.committed())[:1]:
+            stored = self._output.metadata(self._output.masks_key(shard)).get(RECIPE)
+            if stored is not None:
+                check_same(
+                    completed(json.loads(stored)),
+                    self._masks,
+                    f"{self._output.uri}, which has rows and has lost its recipe.json,",
+                    "Write to a new output folder",
+                )
 
     def _named(self) -> Iterator[tuple[str, dict[str, Any]]]:
         for spec in self._specs:

@@ -12,17 +12,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from samseg import schema
 from samseg.errors import ImageError, ShardError
 from samseg.features import MaskEmbeddings
 from samseg.output import Output
+from samseg.stages.embed.mask_table import mask_table
 from samseg.stages.embed.named_rows import NamedRows
 from samseg.stages.embed.not_labelled import NAMED, NotLabelled
 from samseg.stages.embed.prefetch import DecodedImage
-from samseg.types import Image, Int32, Masks, Pooled, Shard, mask_id_of
+from samseg.types import Image, Int32, Masks, Pooled, Shard
 
 _ERROR_LENGTH = 300
 _SHAPES = ("mask_id", "rle")
@@ -31,6 +31,8 @@ _WITHOUT_MASKS = b"samseg.without_masks"
 """Key in the metadata of a masks part: the images without masks, as JSON.
 
 Each has `image_id`, `status`, `error`, `width` and `height`. Parts of earlier versions lack it."""
+RECIPE = b"samseg.recipe"
+"""Key in the metadata of a masks part: the folder's recipe as JSON, if `recipe.json` is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +67,20 @@ class ShardResult:
 class ShardRows:
     """Rows of `images` and `masks` for one shard, in reading order."""
 
-    def __init__(self, shard: Shard, embeddings: Mapping[str, int] | None = None):
+    def __init__(
+        self,
+        shard: Shard,
+        embeddings: Mapping[str, int] | None = None,
+        recipe: Mapping[str, Any] | None = None,
+    ):
         """Start with no rows.
 
         Args:
             shard: the shard.
             embeddings: dimension of each named embedding, by name.
+            recipe: the folder's recipe, for the metadata of the masks part.
         """
-        self.shard = shard
+        self.shard, self._recipe = shard, recipe
         self.masks = 0
         self._named = [NamedRows(name, d) for name, d in (embeddings or {}).items()]
         self._images: list[dict[str, Any]] = []
@@ -118,7 +126,7 @@ class ShardRows:
             pool_s=pool_s,
         )
         if len(masks):
-            self._parts.append(_mask_table(decoded, masks, pooled, parent, depth))
+            self._parts.append(mask_table(decoded, masks, pooled, parent, depth))
             self.masks += len(masks)
             for rows, found in zip(self._named, named, strict=True):
                 rows.add(self._parts[-1]["mask_id"].to_pylist(), found)
@@ -145,9 +153,10 @@ class ShardRows:
         """
         self._masks_written = True
         part = pa.concat_tables([schema.MASKS.empty_table(), *self._parts])
-        part = part.replace_schema_metadata(
-            {**part.schema.metadata, _WITHOUT_MASKS: json.dumps(self._without_masks())}
-        )
+        footer = {_WITHOUT_MASKS: json.dumps(self._without_masks())}
+        if self._recipe is not None:
+            footer[RECIPE] = json.dumps(self._recipe)
+        part = part.replace_schema_metadata({**part.schema.metadata, **footer})
         key = output.masks_key(self.shard.id)
         if output.storage.put_new(key, schema.encode(part)):
             return None
@@ -240,60 +249,3 @@ class ShardRows:
                 **columns,
             }
         )
-
-
-def _mask_table(
-    decoded: DecodedImage, masks: Masks, pooled: Pooled, parent: Int32, depth: Int32
-) -> pa.Table:
-    """Build the rows of `masks` for one image."""
-    n = len(masks)
-    image_id = decoded.raw.image_id
-    ids = [mask_id_of(image_id, i) for i in range(n)]
-    counts = [rle["counts"] for rle in masks.rles]
-    columns = {
-        "mask_id": ids,
-        "image_id": [image_id] * n,
-        "image_uri": [decoded.raw.uri] * n,
-        "mask_index": np.arange(n, dtype=np.int32),
-        "bbox": _boxes(_inclusive_to_xywh(masks.boxes)),
-        "area": masks.areas,
-        "predicted_iou": masks.predicted_iou,
-        "stability_score": masks.stability_score,
-        "point": pa.StructArray.from_arrays(
-            [pa.array(masks.points[:, i], pa.float32()) for i in range(2)],
-            fields=list(schema.POINT),
-        ),
-        "crop": _boxes(_exclusive_to_xywh(masks.crops)),
-        "prompt_kind": [masks.prompt_kind] * n,
-        "prompt_id": masks.prompt_ids,
-        "rle": pa.array(
-            [
-                {"size": list(masks.size), "counts": c.decode() if isinstance(c, bytes) else c}
-                for c in counts
-            ],
-            schema.RLE,
-        ),
-        "coverage": pooled.coverage,
-        "parent_mask_id": [ids[p] if p >= 0 else None for p in parent],
-        "depth": depth,
-        "status": np.where(pooled.empty, "empty", "ok").tolist(),
-        "embedding": schema.embeddings_of(pooled.embeddings, ~pooled.empty),
-    }
-    arrays = [pa.array(columns[f.name], f.type) for f in schema.MASKS]
-    return pa.Table.from_arrays(arrays, schema=schema.MASKS)
-
-
-def _inclusive_to_xywh(boxes: Int32) -> Int32:
-    """Convert xyxy boxes with both corners inclusive to COCO xywh."""
-    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2] + 1], axis=1)
-
-
-def _exclusive_to_xywh(boxes: Int32) -> Int32:
-    """Convert xyxy boxes with an exclusive second corner (crops) to COCO xywh."""
-    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-
-
-def _boxes(xywh: Int32) -> pa.StructArray:
-    return pa.StructArray.from_arrays(
-        [pa.array(xywh[:, i], pa.int32()) for i in range(4)], fields=list(schema.BOX)
-    )

@@ -8,7 +8,7 @@ Pixels, features and embeddings leave the worker only for storage. `embed` runs 
 
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +47,7 @@ class EmbedSpec:
         masks: mask settings with the checkpoint's defaults filled in.
         pooling: pools SAM's features under masks into the embeddings of `masks`.
         embeddings: the named embeddings, made in the same pass.
+        recipe: the folder's recipe.
     """
 
     output: str
@@ -56,6 +57,7 @@ class EmbedSpec:
     masks: MaskSettings
     pooling: Pooling
     embeddings: tuple[NamedEmbedding, ...] = ()
+    recipe: Mapping[str, Any] | None = None
 
     def build(self, slot: Slot) -> "EmbedWork":
         """Load the model in the worker."""
@@ -217,7 +219,8 @@ class EmbedWork:
     ) -> Generator[Heartbeat, None, ShardResult]:
         """Label one shard; yields a heartbeat before each image."""
         shard = task.payload
-        rows = ShardRows(shard, {e.name: e.network.dimension for e in self._embedders})
+        dimensions = {e.name: e.network.dimension for e in self._embedders}
+        rows = ShardRows(shard, dimensions, self._spec.recipe)
         index = 0
         yield Heartbeat(task.id, index, {"masks": rows.masks})
         for decoded in self._images.read(shard, attempt):

@@ -1,4 +1,4 @@
-"""Nights over a lake that does not answer, on the local engine with the shipped model."""
+"""Nights over lakes and folders that are not what they were, on the local engine."""
 
 import shutil
 from pathlib import Path
@@ -10,7 +10,7 @@ import pytest
 
 import samseg
 from samseg.config import parse
-from samseg.errors import ConfigError, OutageError
+from samseg.errors import ConfigError, OutageError, RecipeError
 from samseg.nightly import Night
 from samseg.stages.status import status_of
 
@@ -87,3 +87,19 @@ def test_another_lake_between_plan_and_embed_is_refused(lake: Path) -> None:
     moved.embed()
     rows = samseg.open(str(lake.parent / "labels")).query("select uri from images").to_pylist()
     assert sorted(row["uri"] for row in rows) == [f"file://{other}/{i}.png" for i in range(3)]
+
+
+def test_a_lost_recipe_lets_no_other_recipe_in(lake: Path) -> None:
+    """The masks parts know what they were written with; the same recipe is created again."""
+    night(lake).plan()
+    night(lake).embed()
+    recipe = lake.parent / "labels" / "recipe.json"
+    written = recipe.read_bytes()
+    recipe.unlink()
+    cv2.imwrite(str(lake / "new.png"), np.zeros((40, 40, 3), np.uint8))
+    with pytest.raises(RecipeError, match=r"lost its recipe.json(.|\n)*masks.points_per_side"):
+        night(lake, masks={"points_per_side": 3}).plan()
+    assert not recipe.exists()
+    night(lake).plan()
+    night(lake).embed()
+    assert recipe.read_bytes() == written
