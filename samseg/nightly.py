@@ -198,7 +198,7 @@ class Night:
         return clustered
 
     def export(self, everything: bool = False) -> None:
-        """Write the exports of the config: what is new, or the whole lake to folders of its own.
+        """Write the exports of the config: what is new, or the whole lake in few files.
 
         Raises:
             ConfigError: the config names none, or there is no output folder.
@@ -209,8 +209,11 @@ class Night:
             raise ConfigError("the config names no exports; add some, for example exports=[coco]")
         started = self._start("export", None, "images")
         stage = export_all if everything else export_new
-        written = stage(self.output, self.config.exports, self.summary.stamp, self.progress.update)
-        counts = {w.kind: asdict(w) for w in written}
+        written = stage(self.output, self.config.exports, self.progress.update)
+        counts: dict[str, Any] = {}
+        for w in written:
+            folder = "/".join(w.uri.rsplit("/", 2)[1:])
+            counts[folder if w.kind in counts else w.kind] = asdict(w)
         text = ", ".join(f"{w.kind}: {w.masks} masks of {w.images} images" for w in written)
         self._finish("export", started, counts, f"{text} in {self.output.uri}/exports")
 

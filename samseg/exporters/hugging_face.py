@@ -38,6 +38,9 @@ _COLUMNS = [
     ("masks", pa.list_(_MASK)),
 ]
 
+_SPLITS = {"train": "train", "val": "validation"}
+"""Name of each side of the split."""
+
 _CARD = """\
 # Masks and classes by samseg
 
@@ -61,9 +64,10 @@ where they have one, were given by people.
 
 
 class HuggingFace(Selection):
-    """`data/train-00000.parquet` ..., `data/val-00000.parquet` ... and `README.md`, the card.
+    """`README.md`, the card, `data/train-00000.parquet` ..., `data/validation-00000.parquet` ...
 
-    Masks may overlap; noise and unassigned masks are left out.
+    `datasets` takes the splits from the names of the files and cannot read files without rows, so a
+    side without images has none. Masks may overlap; noise and unassigned masks are left out.
 
     Attributes:
         images_per_file: maximum images in one file; bounds its size and the memory to write it.
@@ -78,16 +82,13 @@ class HuggingFace(Selection):
         """See `samseg.exporters.types.Format`."""
         index_of = {c.class_id: i for i, c in enumerate(classes)}
         features = _features(classes)
-        sides: tuple[Literal["train", "val"], ...] = ("train", "val")
-        if self.split != "all":
-            sides = (self.split,)
-        target.put("README.md", _card(sides))
+        target.put("README.md", _card())
         rows: dict[str, list[dict[str, Any]]] = {"train": [], "val": []}
         files = {"train": 0, "val": 0}
         count = kept = left_out = 0
 
         def finish(side: str) -> None:
-            name = f"data/{side}-{numbered(target, files[side])}.parquet"
+            name = f"data/{_SPLITS[side]}-{numbered(target, files[side])}.parquet"
             target.put(name, _parquet(rows[side], features))
             rows[side], files[side] = [], files[side] + 1
 
@@ -99,9 +100,8 @@ class HuggingFace(Selection):
             left_out += len(image.masks) - len(masks)
             if len(rows[side]) == self.images_per_file:
                 finish(side)
-        for side in sides:
-            if rows[side] or not files[side]:
-                finish(side)
+        for rest in filter(rows.get, _SPLITS):
+            finish(rest)
         return Written(self.kind, target.uri, count, kept, left_out, target.objects)
 
 
@@ -136,12 +136,12 @@ def _parquet(rows: list[dict[str, Any]], features: dict[str, Any]) -> bytes:
 
 
 def _features(classes: Sequence[ClassRow]) -> dict[str, Any]:
-    """Return the columns as `datasets.Features.to_dict` writes them."""
+    """Return the columns, their types named so that `datasets` 2.14 to 5 know them."""
 
     def value(dtype: str) -> dict[str, str]:
         return {"dtype": dtype, "_type": "Value"}
 
-    numbers = {"feature": value("int64"), "_type": "List"}
+    numbers = {"feature": value("int64"), "_type": "Sequence"}
     names = [*labels_of(classes).values()]
     mask = {
         "mask_id": value("string"),
@@ -158,20 +158,14 @@ def _features(classes: Sequence[ClassRow]) -> dict[str, Any]:
         "image_url": value("string"),
         "width": value("int64"),
         "height": value("int64"),
-        "masks": {"feature": mask, "_type": "List"},
+        "masks": [mask],
     }
 
 
-def _card(sides: Sequence[str]) -> bytes:
+def _card() -> bytes:
     head = {
         "pretty_name": "Masks and classes by samseg",
         "task_categories": ["image-segmentation"],
         "tags": ["segment-anything", "samseg"],
-        "configs": [
-            {
-                "config_name": "default",
-                "data_files": [{"split": side, "path": f"data/{side}-*.parquet"} for side in sides],
-            }
-        ],
     }
     return f"---\n{yaml.safe_dump(head, sort_keys=False)}---\n\n{_CARD}".encode()

@@ -64,7 +64,7 @@ class Selection(Spec):
             kept = [c for c in classes if c.class_id in self.classes or c.name in self.classes]
         return self._restricted(images, {c.class_id for c in kept}), kept
 
-    def index(self, classes: Sequence[ClassRow], target: Target, stamp: str) -> None:
+    def index(self, classes: Sequence[ClassRow], target: Target, parts: Sequence[str]) -> None:
         """See `samseg.exporters.types.Format`; most formats need no such object."""
 
     def _restricted(

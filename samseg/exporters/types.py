@@ -122,8 +122,12 @@ class Target(Protocol):
         """Create one object like `put`; return False if it exists with other bytes."""
         ...
 
-    def parts(self) -> list[str]:
-        """Return the names of the complete parts of the folder, sorted."""
+    def read(self, name: str) -> bytes:
+        """Return one object of the folder.
+
+        Raises:
+            StorageError: it does not exist, or the store failed.
+        """
         ...
 
 
@@ -160,12 +164,15 @@ class Format(Protocol):
         """Return the settings that are not the defaults, as plain data."""
         ...
 
-    def index(self, classes: Sequence[ClassRow], target: Target, stamp: str) -> None:
+    def index(self, classes: Sequence[ClassRow], target: Target, parts: Sequence[str]) -> None:
         """Write the objects that name all parts of a folder, if the format needs any.
+
+        Called at the end of every run: what exists is kept. More parts may follow, so the names of
+        these objects have the number of parts.
 
         Args:
             classes: the classes, ascending by id.
             target: the folder.
-            stamp: of this run, for the names of objects: more parts may follow.
+            parts: the names of its complete parts, sorted.
         """
         ...

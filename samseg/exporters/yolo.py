@@ -35,11 +35,11 @@ class Yolo(Selection):
     `_/{image_id}` replaces a path that is unsafe, has another folder `images`, or differs from an
     earlier one by its extension only. `images.csv` has the address of each image.
 
-    By parts, there are lists of each part, and `data-{stamp}.yaml` names those that were complete
-    at that time. A line of text per image of a part is kept in memory.
+    By parts, each part has its own lists, and `data-000012.yaml` names those of the first twelve
+    parts; the highest number is the newest. A line of text per image of a part is kept in memory.
 
-    `train.txt` and `val.txt` are the sides of the split. If one were empty, `data.yaml` names the
-    other for both.
+    `train.txt` and `val.txt` are the sides of the split. If one has no images, `data.yaml` names
+    the other for both.
     """
 
     kind: Literal["yolo"] = "yolo"
@@ -73,12 +73,20 @@ class Yolo(Selection):
         count = sum(map(len, lists.values()))
         return Written(self.kind, target.uri, count, kept, left_out, target.objects)
 
-    def index(self, classes: Sequence[ClassRow], target: Target, stamp: str) -> None:
+    def index(self, classes: Sequence[ClassRow], target: Target, parts: Sequence[str]) -> None:
         """See `samseg.exporters.types.Format`."""
-        train, val = (
-            [_of_part(split, "txt", part) for part in target.parts()] for split in ("train", "val")
-        )
-        target.put(f"data-{stamp}.yaml", _data(classes, train, val if self.validation else train))
+        lists = {split: [_of_part(split, "txt", part) for part in parts] for split in self._sides()}
+        # one list with an image is enough, and in most folders the first one has some
+        filled = [names for names in lists.values() if any(map(target.read, names))]
+        named = filled or [*lists.values()]
+        target.offer(f"data-{len(parts):06d}.yaml", _data(classes, named[0], named[-1]))
+
+    def _sides(self) -> list[str]:
+        """Return the sides of the split that can have images."""
+        if self.split != "all":
+            return [self.split]
+        shares = {"train": 1 - self.validation, "val": self.validation}
+        return [split for split, share in shares.items() if share]
 
 
 def _of_part(name: str, extension: str, part: str) -> str:

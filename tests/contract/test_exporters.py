@@ -48,8 +48,8 @@ class MemoryTarget:
     def offer(self, name: str, payload: bytes) -> bool:
         return self.objects_by_name.setdefault(name, payload) == payload
 
-    def parts(self) -> list[str]:
-        return []
+    def read(self, name: str) -> bytes:
+        return self.objects_by_name[name]
 
 
 def image(key: str, *class_ids: int | None, image_id: str = "") -> LabelledImage:
