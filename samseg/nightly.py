@@ -8,7 +8,7 @@ resolved config, `status.json` and the report page.
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +18,8 @@ from samseg import remarks
 from samseg.config import Config, recipe_of
 from samseg.engine.protocol import Workers
 from samseg.errors import ConfigError, LakeError, redact
+from samseg.exporters.datumaro import Datumaro
+from samseg.exporters.types import Format
 from samseg.lake import LakeRoot
 from samseg.meter import Meter
 from samseg.output import Output, fingerprint
@@ -197,19 +199,26 @@ class Night:
             self._note(note)
         return clustered
 
-    def export(self, everything: bool = False) -> None:
+    def export(self, everything: bool = False, via: str | None = None) -> None:
         """Write the exports of the config: what is new, or the whole lake in few files.
 
+        Args:
+            everything: write the whole lake.
+            via: write the whole lake in this format of Datumaro instead.
+
         Raises:
-            ConfigError: the config names none, or there is no output folder.
+            ConfigError: the config names none, there is no output folder, or `via` is unknown.
             LakeError: the output folder has no labelled images.
         """
+        exporters: Sequence[Format] = self.config.exports
+        if via is not None:
+            exporters = [Datumaro.model_validate({"kind": via})]
         self._require_rows()
-        if not self.config.exports:
+        if not exporters:
             raise ConfigError("the config names no exports; add some, for example exports=[coco]")
         started = self._start("export", None, "images")
-        stage = export_all if everything else export_new
-        written = stage(self.output, self.config.exports, self.progress.update)
+        stage = export_all if everything or via else export_new
+        written = stage(self.output, exporters, self.progress.update)
         counts: dict[str, Any] = {}
         for w in written:
             folder = "/".join(w.uri.rsplit("/", 2)[1:])

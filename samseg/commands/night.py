@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samseg.commands.options import ConfigPath, Moved, Overrides, Refit, Retry
+from samseg.errors import ConfigError
 from samseg.terminal import Terminal, on_terminal
 
 if TYPE_CHECKING:
@@ -105,11 +106,22 @@ def export(
     config: ConfigPath,
     overrides: Overrides = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Write the whole lake to new folders, in few files.")
+        bool,
+        typer.Option("--all", help="Write the whole lake, in as few files as the format allows."),
     ] = False,
+    via: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            metavar="datumaro FORMAT",
+            help="Write the whole lake in a format of Datumaro: voc, label_me, cvat, datumaro.",
+        ),
+    ] = None,
 ) -> int:
     """Write what the exports of the config do not have yet."""
-    return _stages(terminal, "export", config, overrides, lambda n: n.export(everything))
+    if via and via[0] != "datumaro":
+        raise ConfigError(f"--via: got {via[0]!r}, wanted `--via datumaro FORMAT`")
+    kind = via[1] if via else None
+    return _stages(terminal, "export", config, overrides, lambda n: n.export(everything, kind))
 
 
 @on_terminal

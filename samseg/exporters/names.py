@@ -63,6 +63,13 @@ def paired_png_of(image: LabelledImage) -> str:
     return name
 
 
+def fallback_file_of(image: LabelledImage) -> str:
+    """Return the name of an image's file where its own cannot be used: `_/{image_id}.jpg`."""
+    extension = file_of(image).rpartition("/")[2].rpartition(".")[2]
+    safe = extension if extension.isascii() and extension.isalnum() else "jpg"
+    return f"_/{image.image_id}.{safe}"
+
+
 def number_of(name: str) -> int:
     """Return a 53-bit hash of an image id or mask id: exact in JSON, float64 and int64.
 

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import yaml
 
-from samseg.exporters.names import file_of, is_safe
+from samseg.exporters.names import fallback_file_of, file_of, is_safe
 from samseg.exporters.selection import Selection
 from samseg.exporters.types import ClassRow, LabelledImage, MaskRow, Target, Written
 from samseg.masks.painting import dense
@@ -100,10 +100,8 @@ def _put_label(image: LabelledImage, label: bytes, target: Target) -> str:
     unclear = f"/{_IMAGES}/" in f"/{file}" or "." not in name or not is_safe(file)
     if not unclear and target.offer(f"labels/{_without_extension(file)}.txt", label):
         return file
-    extension = name.rpartition(".")[2]
-    safe = extension if extension.isascii() and extension.isalnum() else "jpg"
     target.put(f"labels/_/{image.image_id}.txt", label)
-    return f"_/{image.image_id}.{safe}"
+    return fallback_file_of(image)
 
 
 def _without_extension(file: str) -> str:

@@ -38,6 +38,11 @@ def painted(
     Decodes one mask at a time, so memory does not grow with n.
     """
     canvas = np.full(size, background, dtype=np.int32)
-    for i in sorted(range(len(rles)), key=lambda i: -areas[i]):
+    for i in layers(areas):
         canvas[dense(rles[i])] = values[i]
     return canvas
+
+
+def layers(areas: Sequence[int]) -> list[int]:
+    """Return the order of masks from the bottom to the top: the rule for one value per pixel."""
+    return sorted(range(len(areas)), key=lambda i: -areas[i])

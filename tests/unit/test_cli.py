@@ -215,3 +215,16 @@ assert not unneeded & sys.modules.keys(), unneeded & sys.modules.keys()
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("via", "message"),
+    [
+        (("fiftyone", "voc"), "got 'fiftyone', wanted `--via datumaro FORMAT`"),
+        (("datumaro", "pdf"), "got 'pdf', wanted one of cvat, datumaro, label_me, voc"),
+    ],
+)
+def test_formats_via_other_tools_are_checked(capsys, tmp_path, via, message):
+    code, last, err = run(capsys, "export", "-c", config(tmp_path), "--via", *via)
+    assert code == last["exit"] == 2
+    assert message in err
