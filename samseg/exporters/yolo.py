@@ -117,8 +117,8 @@ def _line(index: int, mask: MaskRow) -> str:
 
 def _data(classes: Sequence[ClassRow], train: str | list[str], val: str | list[str]) -> bytes:
     tree = {
-        "train": train,
-        "val": val,
+        "train": train if isinstance(train, str) else [*train],
+        "val": val if isinstance(val, str) else [*val],  # a copy: YAML refers to equal objects
         "names": {i: c.name for i, c in enumerate(classes)},
         "class_ids": [c.class_id for c in classes],
     }
