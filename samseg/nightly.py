@@ -18,7 +18,6 @@ from samseg import remarks
 from samseg.config import Config, recipe_of
 from samseg.engine.protocol import Workers
 from samseg.errors import ConfigError, LakeError, redact
-from samseg.exporters.datumaro import Datumaro
 from samseg.exporters.types import Format
 from samseg.lake import LakeRoot
 from samseg.meter import Meter
@@ -199,26 +198,24 @@ class Night:
             self._note(note)
         return clustered
 
-    def export(self, everything: bool = False, via: str | None = None) -> None:
-        """Write the exports of the config: what is new, or the whole lake in few files.
+    def export(self, everything: bool = False, formats: Sequence[Format] | None = None) -> None:
+        """Write what exports do not have yet, or the whole lake in few files.
 
         Args:
             everything: write the whole lake.
-            via: write the whole lake in this format of Datumaro instead.
+            formats: in place of those of the config.
 
         Raises:
-            ConfigError: the config names none, there is no output folder, or `via` is unknown.
+            ConfigError: there are no formats, or there is no output folder.
             LakeError: the output folder has no labelled images.
         """
-        exporters: Sequence[Format] = self.config.exports
-        if via is not None:
-            exporters = [Datumaro.model_validate({"kind": via})]
+        formats = self.config.exports if formats is None else formats
         self._require_rows()
-        if not exporters:
+        if not formats:
             raise ConfigError("the config names no exports; add some, for example exports=[coco]")
         started = self._start("export", None, "images")
-        stage = export_all if everything or via else export_new
-        written = stage(self.output, exporters, self.progress.update)
+        stage = export_all if everything else export_new
+        written = stage(self.output, formats, self.progress.update)
         counts: dict[str, Any] = {}
         for w in written:
             folder = "/".join(w.uri.rsplit("/", 2)[1:])
@@ -227,12 +224,7 @@ class Night:
         self._finish("export", started, counts, f"{text} in {self.output.uri}/exports")
 
     def report(self) -> str:
-        """Write the report page and return its URI.
-
-        Raises:
-            ConfigError: there is no output folder.
-            LakeError: it has no labelled images.
-        """
+        """Write the report page and return its URI; raises what `export` raises."""
         self._require_rows()
         return self._report()
 
@@ -283,12 +275,7 @@ class Night:
         return receive
 
     def _require_rows(self) -> None:
-        """Check that there is something to cluster, export or report.
-
-        Raises:
-            ConfigError: there is no output folder.
-            LakeError: it has no labelled images.
-        """
+        """Check that there is something to cluster, export or report."""
         if not Output.existing(self.output.uri).committed():
             raise LakeError(
                 f"{redact(self.output.uri)} has no labelled images yet; run `samseg embed` first"

@@ -1,6 +1,7 @@
 """A night and its stages: `nightly`, `plan`, `embed`, `describe`, `cluster`, `export`, `report`."""
 
 from collections.abc import Callable
+from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -120,8 +121,13 @@ def export(
     """Write what the exports of the config do not have yet."""
     if via and via[0] != "datumaro":
         raise ConfigError(f"--via: got {via[0]!r}, wanted `--via datumaro FORMAT`")
-    kind = via[1] if via else None
-    return _stages(terminal, "export", config, overrides, lambda n: n.export(everything, kind))
+    formats = None
+    if via:
+        from samseg.exporters.datumaro import Datumaro
+
+        formats = [Datumaro.model_validate({"kind": via[1]})]
+    run = methodcaller("export", everything or bool(via), formats)
+    return _stages(terminal, "export", config, overrides, run)
 
 
 @on_terminal

@@ -123,6 +123,10 @@ def _imported() -> Any:
         import datumaro
     except ImportError as e:
         raise ConfigError(
-            "--via datumaro: Datumaro is not installed; run `pip install 'samseg[datumaro]'`"
+            "--via datumaro: Datumaro is not installed. It needs a pyarrow that can read masks but "
+            "no embeddings, so use an environment of its own:\n"
+            "  echo 'pyarrow<26' > older.txt; uv venv via-datumaro\n"
+            "  uv pip install -p via-datumaro samseg 'datumaro>=1.13,<2' --overrides older.txt\n"
+            "  via-datumaro/bin/samseg export -c CONFIG --via datumaro FORMAT"
         ) from e
     return datumaro

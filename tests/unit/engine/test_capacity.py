@@ -1,6 +1,7 @@
 import pytest
 
-from samseg.engine import Local, RayPool, ray_pool
+from samseg.engine import Local, RayPool, cluster, ray_pool
+from samseg.errors import WorkersError
 
 
 @pytest.mark.parametrize(
@@ -25,4 +26,8 @@ def test_the_workers_of_this_machine_are_counted_without_ray(
 
 
 def test_planning_needs_no_ray_that_answers(monkeypatch):
+    def refused(address):
+        raise WorkersError(f"cannot connect to {address}")
+
+    monkeypatch.setattr(cluster, "connected", refused)
     assert RayPool(address="127.0.0.1:1").capacity("cpu") == 0

@@ -64,7 +64,7 @@ def write(kind: str, folder: Path) -> Any:
 
 @pytest.mark.parametrize("kind", ["VOC", "LabelMe", "CVAT", "datumaro"])
 def test_datumaro_reads_what_it_wrote(kind: str, tmp_path: Path) -> None:
-    dm = pytest.importorskip("datumaro", reason="an extra of samseg")
+    dm = pytest.importorskip("datumaro", reason="in an environment of its own")
     written = write(kind, tmp_path)
     if kind == "CVAT":  # opened with its photos only
         for name in KEYS.values():
@@ -81,7 +81,7 @@ def test_datumaro_reads_what_it_wrote(kind: str, tmp_path: Path) -> None:
 
 
 def test_maps_have_the_smallest_mask_on_top(tmp_path: Path) -> None:
-    pytest.importorskip("datumaro", reason="an extra of samseg")
+    pytest.importorskip("datumaro", reason="in an environment of its own")
     write("voc", tmp_path)
     pixels = np.asarray(Image.open(tmp_path / "SegmentationClass" / "a" / "b.png").convert("RGB"))
     wanted = painted((40, 50), [m.rle for m in MASKS[:2]], [m.area for m in MASKS[:2]], [2, 1])
@@ -90,7 +90,7 @@ def test_maps_have_the_smallest_mask_on_top(tmp_path: Path) -> None:
 
 
 def test_more_classes_than_colours_are_refused(tmp_path: Path) -> None:
-    pytest.importorskip("datumaro", reason="an extra of samseg")
+    pytest.importorskip("datumaro", reason="in an environment of its own")
     classes = [ClassRow(i, str(i)) for i in range(256)]
     with pytest.raises(ConfigError, match="255 classes, got 256"):
         Datumaro(kind="voc").write([], classes, Folder(tmp_path))
@@ -103,9 +103,9 @@ def test_other_formats_are_refused() -> None:
         Datumaro(kind="pdf")
 
 
-def test_without_datumaro_the_extra_is_named(
+def test_without_datumaro_the_error_says_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "datumaro", None)
-    with pytest.raises(ConfigError, match=r"pip install 'samseg\[datumaro\]'"):
+    with pytest.raises(ConfigError, match=r"environment of its own(.|\n)*uv pip install"):
         Datumaro(kind="voc").write([], CLASSES, Folder(tmp_path))

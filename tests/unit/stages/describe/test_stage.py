@@ -9,7 +9,7 @@ import pytest
 
 from samseg import schema
 from samseg.engine.protocol import Attempt, Slot, Task
-from samseg.errors import StorageError
+from samseg.errors import OutageError, StorageError
 from samseg.features import EfficientNetLite0Embedding
 from samseg.readers import Folder
 from samseg.readers.decode import DecodePolicy
@@ -106,8 +106,8 @@ def test_a_lake_that_is_down_writes_nothing(lake, folder_of, rows, still_there):
     shutil.move(lake.folder, lake.folder.with_name("elsewhere"))
     if still_there:
         lake.folder.mkdir()  # as a mount point is
-    done = lake.describe(output)
-    assert (done.shards, done.given_up) == (0, 2)
+    with pytest.raises(OutageError):
+        lake.describe(output)
     assert not rows(output)
     if still_there:
         lake.folder.rmdir()

@@ -154,7 +154,7 @@ def test_mistakes_with_an_output_folder(capsys, drawn, work, tmp_path, options, 
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("--fit", "linkag", "did you mean 'linkage'"),
+        ("--fit", "linkag", "got 'linkag', wanted one of: linkage"),
         ("--fit", "{kind: linkage, treshold: 1}", "did you mean 'threshold'"),
         ("--embedding", "{kind: [", "is not valid YAML"),
         ("--min-segments", "7", "two categories or more"),
