@@ -2,6 +2,12 @@
 
 A codebook is written object by object, `codebook.json` last; readers ignore it until then. Its
 objects contain no times or host names, so writing the same codebook again produces identical bytes.
+
+Two runs that continue the same codebook may write to different versions. One key decides between
+them: `next.json` in the folder of the codebook that they continue (`classes/v000000` before the
+first) is created with the manifest of its successor, and `codebook.json` is a copy of that. So each
+codebook has at most one successor, and no class id is issued twice. A run that was killed between
+the two writes is completed by the next one.
 """
 
 import json
@@ -17,11 +23,13 @@ from samseg.clustering.hierarchy import ABOVE, Hierarchy
 from samseg.clustering.prototypes import Prototypes
 from samseg.clustering.transform import Transform
 from samseg.clustering.tree import Tree
-from samseg.errors import CodebookError
+from samseg.errors import CodebookError, NotFoundError
 from samseg.output import Output
 from samseg.types import Float32
 
 MANIFEST = "codebook.json"
+SUCCESSOR = "next.json"
+"""The manifest of the codebook that continues this one."""
 _FIELDS = {"version", "recipe", "parent", "embedding", "eps", "classes", "anchors", "cut"} | {
     "settings",
     "curve",
@@ -47,10 +55,10 @@ def write_codebook(output: Output, codebook: Codebook) -> bool:
 
 
 def commit_codebook(output: Output, codebook: Codebook) -> bool:
-    """Write the manifest, which makes the codebook visible to readers.
+    """Make the codebook the successor of its parent, and visible to readers.
 
     Returns:
-        False if this version holds the manifest of another codebook.
+        False if the parent has another successor.
     """
     manifest = {
         "version": codebook.version,
@@ -65,7 +73,30 @@ def commit_codebook(output: Output, codebook: Codebook) -> bool:
         "settings": codebook.settings,
         "curve": list(codebook.curve),
     }
-    return _put(output, codebook.version, MANIFEST, json.dumps(manifest, indent=2).encode())
+    payload = json.dumps(manifest, indent=2).encode()
+    return _put(output, codebook.parent or 0, SUCCESSOR, payload) and _put(
+        output, codebook.version, MANIFEST, payload
+    )
+
+
+def successor(output: Output, parent: int | None) -> int | None:
+    """Return the version that continues a codebook, or that is the first if `parent` is None.
+
+    Returns:
+        None if there is none yet. Its manifest is written if a killed run did not get to it.
+
+    Raises:
+        StorageError: the record of the successor is damaged.
+    """
+    key = output.codebook_key(parent or 0, SUCCESSOR)
+    try:
+        payload = output.storage.get(key)
+    except NotFoundError:
+        return None
+    with output.decoding(key):
+        version = int(json.loads(payload)["version"])
+    output.storage.put_new(output.codebook_key(version, MANIFEST), payload)
+    return version
 
 
 def load_codebook(output: Output, version: int | None = None) -> Codebook:

@@ -22,12 +22,20 @@ from samseg.clustering.codebook import Codebook
 from samseg.clustering.found import find, find_again
 from samseg.clustering.levels import Resample
 from samseg.clustering.settings import ClusterSettings
-from samseg.errors import CodebookError
+from samseg.errors import CodebookError, StorageError, redact
 from samseg.output import Output
 from samseg.stages.cluster.assign import OnProgress, assign
-from samseg.stages.cluster.codebook_store import commit_codebook, load_codebook, write_codebook
+from samseg.stages.cluster.codebook_store import (
+    commit_codebook,
+    load_codebook,
+    successor,
+    write_codebook,
+)
 from samseg.stages.cluster.embeddings import Embeddings, open_embeddings
 from samseg.stages.cluster.fit_sample import Parent, read_fit_sample
+
+_NIGHTS = 20
+"""Last nights whose records are read to name the one that committed a codebook."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +143,7 @@ def cluster(
     """
     started = time.perf_counter()
     on_progress = on_progress or (lambda done: None)
-    versions = output.codebook_versions()
-    newest = load_codebook(output, versions[-1]) if versions else None
+    newest = _newest(output)
     embeddings = open_embeddings(output, settings.embedding, recipe_fingerprint)
     committed = sorted(embeddings.shards())
     parent = _parent(output, newest, recipe_fingerprint)
@@ -149,9 +156,11 @@ def cluster(
     else:
         embeddings.require_all()
         codebook = _fit(embeddings, committed, settings, parent, reason)
+        _require_no_successor(output, newest)
         codebook = _write_at_free_version(output, codebook)
         counts = assign(output, codebook, embeddings, committed, on_progress, assigned)
-        _commit(output, codebook)
+        committed_here = commit_codebook(output, codebook)
+        _require_no_successor(output, codebook if committed_here else newest)
     before = {c.class_id for c in newest.active} if newest else set()
     after = {c.class_id for c in codebook.active}
     return ClusterReport(
@@ -265,10 +274,36 @@ def _write_at_free_version(output: Output, codebook: Codebook) -> Codebook:
     return codebook
 
 
-def _commit(output: Output, codebook: Codebook) -> None:
-    newest = max(output.codebook_versions(), default=None)
-    if newest not in (codebook.parent, codebook.version) or not commit_codebook(output, codebook):
+def _newest(output: Output) -> Codebook | None:
+    """Return the newest codebook, one that a killed run had all but committed included."""
+    versions = output.codebook_versions()
+    newest = successor(output, max(versions, default=None)) or max(versions, default=None)
+    return None if newest is None else load_codebook(output, newest)
+
+
+def _require_no_successor(output: Output, parent: Codebook | None) -> None:
+    """Check that no other run has fitted the codebook that continues `parent` since it was read.
+
+    Raises:
+        CodebookError: one has.
+    """
+    version = successor(output, parent.version if parent else None)
+    if version is not None:
         raise CodebookError(
-            f"another run committed a codebook to {output.uri} during this fit, so v"
-            f"{codebook.version} was not committed; run `samseg cluster` again"
+            f"another run committed codebook v{version} to {redact(output.uri)} during this fit "
+            f"({_night_of(output, version)}); this run stopped, so that no class id is given "
+            f"twice. Run `samseg cluster` again: it continues from v{version}"
         )
+
+
+def _night_of(output: Output, version: int) -> str:
+    """Return which night committed a codebook; nights write their record when they end."""
+    for stamp in output.nights()[: -_NIGHTS - 1 : -1]:
+        key = output.night_key(stamp, "status.json")
+        try:
+            clustered = output.read_json(key)["counts"].get("cluster", {})
+        except (StorageError, LookupError):
+            continue
+        if clustered.get("refitted") and clustered.get("version") == version:
+            return f"night {stamp}"
+    return "a run that still goes on, or was no night"

@@ -106,6 +106,11 @@ class KnownLake(Output):
         return self.at(folder)
 
 
+@pytest.fixture(scope="session")
+def known_lake() -> type[KnownLake]:
+    return KnownLake
+
+
 @pytest.fixture
 def empty_lake(tmp_path: Path) -> KnownLake:
     return KnownLake(str(tmp_path / "lake"))
