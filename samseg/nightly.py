@@ -5,7 +5,6 @@ same command again resumes an interrupted run. A night ends by writing `nights/{
 resolved config, `status.json` and the report page.
 """
 
-import json
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +12,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-import samseg
 from samseg import remarks
 from samseg.config import Config, recipe_of
 from samseg.engine.protocol import Workers
@@ -21,8 +19,10 @@ from samseg.errors import ConfigError, LakeError, redact
 from samseg.exporters.types import Format
 from samseg.lake import LakeRoot
 from samseg.meter import Meter
-from samseg.output import Output, fingerprint
+from samseg.night_record import recorded, write_record
+from samseg.output import Output
 from samseg.progress import Progress, Silent, duration
+from samseg.recipe import fingerprint
 from samseg.recipes import Recipes
 from samseg.resume import resumed
 from samseg.sam.weights import registry as checkpoints
@@ -53,10 +53,11 @@ class Night:
             CheckpointError: the weights cannot be found or do not match the pinned digest.
         """
         self.output = Output(config.output)
-        self.config = config = resumed(config, self.output)
         self.progress = progress or Silent()
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         self.summary = Summary(self.output.uri, f"{stamp}-{secrets.token_hex(2)}")
+        with recorded(self.output, self.summary, config):
+            self.config = config = resumed(config, self.output)
         weights = checkpoints.identify(config.model)
         self.masks = config.masks.resolved(weights.recommended)
         self._recommended = weights.recommended
@@ -67,16 +68,17 @@ class Night:
     def run(
         self, refit: bool = False, retry_quarantined: bool = False, lake_moved: bool = False
     ) -> Summary:
-        """Run all stages and write the night's folder."""
-        if lake_moved:
-            self.lake.move()
-        self.plan()
-        self.embed(retry_quarantined)
-        if self.output.committed():
-            self.cluster(refit)
-            if self.config.exports:
-                self.export()
-        self._report()
+        """Run all stages and write the night's folder, also if an error ends the night."""
+        with recorded(self.output, self.summary, self._resolved):
+            if lake_moved:
+                self.lake.move()
+            self.plan()
+            self.embed(retry_quarantined)
+            if self.output.committed():
+                self.cluster(refit)
+                if self.config.exports:
+                    self.export()
+            self._report()
         return self.close()
 
     def plan(self) -> PlanReport:
@@ -248,14 +250,14 @@ class Night:
 
     def close(self) -> Summary:
         """Write the resolved config and `status.json` to the night's folder, and `views.sql`."""
-        put, key = self.output.storage.put_new, self.output.night_key
-        put(self.output.views_key, views_sql(redact(self.output.uri)).encode())
-        resolved = self.config.model_copy(update={"masks": self.masks})
-        put(key(self.summary.stamp, "config.yaml"), resolved.to_yaml().encode())
-        status = {"version": samseg.__version__, **asdict(self.summary)}
-        text = json.dumps(status, indent=2, default=str)
-        put(key(self.summary.stamp, "status.json"), text.encode())
+        views = views_sql(redact(self.output.uri)).encode()
+        self.output.storage.put_new(self.output.views_key, views)
+        write_record(self.output, self.summary, self._resolved)
         return self.summary
+
+    @property
+    def _resolved(self) -> Config:
+        return self.config.model_copy(update={"masks": self.masks})
 
     def _check(self) -> None:
         self.recipes.check()

@@ -4,27 +4,22 @@ The folder is the only state shared between nights. Every object is created once
 (`ObjectStorage.put_new`) and never renamed, appended to or deleted. The README shows the tree.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from samseg import schema
-from samseg.errors import ConfigError, redact
+from samseg import object_names, schema
+from samseg.errors import ConfigError, NotFoundError, redact
+from samseg.object_names import remedy
 from samseg.recipe import check_same, check_version
+from samseg.sealed_json import sealed, unsealed
 from samseg.storage import ObjectStorage, decoding, open_output
 from samseg.types import Shard, Source
-
-
-def fingerprint(recipe: Mapping[str, Any]) -> str:
-    """Return a hash of a recipe, 16 hex digits."""
-    text = json.dumps(recipe, sort_keys=True, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 class Output:
@@ -55,8 +50,6 @@ class Output:
     def uri(self) -> str:
         """Root URI without a trailing slash."""
         return self.storage.uri
-
-    # ------------------------------------------------------------------ keys
 
     recipe_key = "recipe.json"
     views_key = "views.sql"
@@ -111,8 +104,6 @@ class Output:
         """Key of one exported object."""
         return f"exports/{format}/{stamp}/{name}"
 
-    # ------------------------------------------------------------------ the recipe
-
     def guard(
         self,
         recipe: Mapping[str, Any],
@@ -130,7 +121,7 @@ class Output:
         Raises:
             RecipeError: the stored recipe differs; all differing keys are listed.
         """
-        if not self.storage.put_new(key, json.dumps(recipe, indent=2).encode()):
+        if not self.storage.put_new(key, sealed(recipe)):
             self.check(recipe, key, completed)
 
     def check(
@@ -160,13 +151,11 @@ class Output:
 
     def embedded(self, name: str) -> set[str]:
         """Return the ids of shards that have a part of a named embedding."""
-        return self._stems(f"embeddings/{name}/", "part-", ".parquet")
-
-    # ------------------------------------------------------------------ plans and commits
+        return self._ids("embeddings", f"embeddings/{name}/")
 
     def plan_numbers(self) -> list[int]:
         """Numbers of all plans, ascending."""
-        return sorted(int(stem) for stem in self._stems("plan/", "", ".parquet"))
+        return sorted(map(int, self._ids("plan")))
 
     def plan_table(self, columns: list[str] | None = None) -> pa.Table:
         """Return all plans as one table, in planning order."""
@@ -217,11 +206,15 @@ class Output:
 
     def committed(self) -> set[str]:
         """Return the ids of committed shards: one LIST of `images/`."""
-        return self._stems("images/", "part-", ".parquet")
+        return self._ids("images")
+
+    def segmented(self) -> set[str]:
+        """Return the ids of shards that have a masks part, committed or not."""
+        return self._ids("masks")
 
     def quarantined(self) -> set[str]:
         """Return the ids of shards given up and not committed later."""
-        given_up = {stem.split(".")[0] for stem in self._stems("quarantine/", "", ".json")}
+        given_up = self._ids("quarantine")
         return given_up - self.committed() if given_up else given_up
 
     def quarantine(self, shard: Shard, failures: tuple[str, ...]) -> None:
@@ -238,7 +231,8 @@ class Output:
 
     def codebook_versions(self) -> list[int]:
         """Versions of the committed codebooks, ascending (`codebook.json` is written last)."""
-        found = sorted(int(name[1:]) for name in self.storage.folders("classes"))
+        names = object_names.matched(object_names.VERSION, self.storage.folders("classes"))
+        found = sorted(map(int, names))
         return [v for v in found if self.storage.exists(self.codebook_key(v, "codebook.json"))]
 
     def codebook_manifest(self, version: int) -> dict[str, Any]:
@@ -247,20 +241,30 @@ class Output:
 
     def assigned(self, version: int) -> set[str]:
         """Return the ids of shards that have assignments under a codebook."""
-        return self._stems(f"classes/v{version:06d}/assignments/", "part-", ".parquet")
+        return self._ids("assignments", f"classes/v{version:06d}/assignments/")
 
     def nights(self) -> list[str]:
         """Stamps of all nights, ascending."""
-        return sorted(self.storage.folders("nights"))
+        return sorted(object_names.matched(object_names.NIGHT, self.storage.folders("nights")))
 
     def read(self, key: str, columns: list[str] | None = None) -> pa.Table:
-        """Read one Parquet object; with `columns`, only the bytes of those columns."""
-        if columns is None:
-            payload = self.storage.get(key)
-            with self.decoding(key):
-                return schema.decode(payload)
-        with self.storage.stream(key) as stream, self.decoding(key):
-            return schema.decode(stream, columns)
+        """Read one Parquet object; with `columns`, only the bytes of those columns.
+
+        Raises:
+            StorageError: it is damaged, missing (a NotFoundError) or cannot be read.
+        """
+        with self._present(key):
+            if columns is None:
+                payload = self.storage.get(key)
+                with self.decoding(key):
+                    return schema.decode(payload)
+            with self.storage.stream(key) as stream, self.decoding(key):
+                return schema.decode(stream, columns).select(columns)
+
+    def rows(self, key: str) -> int:
+        """Return the number of rows of one Parquet object; reads its end only."""
+        with self._present(key), self.storage.stream(key) as stream, self.decoding(key):
+            return schema.rows(stream)
 
     def metadata(self, key: str) -> dict[bytes, bytes]:
         """Return the metadata in the footer of one Parquet object."""
@@ -268,25 +272,26 @@ class Output:
             return dict(pq.read_schema(stream).metadata or {})
 
     def read_json(self, key: str) -> dict[str, Any]:
-        """Read one JSON object."""
-        payload = self.storage.get(key)
+        """Read one JSON object, without the checksum that it may have."""
+        with self._present(key):
+            payload = self.storage.get(key)
         with self.decoding(key):
-            return dict(json.loads(payload))
+            return unsealed(payload)
 
     def decoding(self, key: str) -> AbstractContextManager[None]:
         """Raise what damaged contents of an object cause as a StorageError that names it."""
-        remedy = "restore it from a copy of the folder"
-        if key.startswith("classes/"):
-            codebook = "/".join(key.split("/")[:2])
-            remedy += (
-                f", or delete {codebook} and run `samseg cluster`: it continues from the codebook "
-                "before, and may use ids of classes again that were new in this one"
-            )
-        return decoding(self.storage.uri_of(key), remedy)
+        return decoding(self.storage.uri_of(key), remedy(key, redact(self.uri)))
 
-    def _stems(self, folder: str, start: str, end: str) -> set[str]:
-        names = (s.key[len(folder) :] for s in self.storage.list(folder))
-        return {n[len(start) : -len(end)] for n in names if n.startswith(start) and n.endswith(end)}
+    @contextmanager
+    def _present(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except NotFoundError as e:
+            raise NotFoundError(f"{e}; {remedy(key, redact(self.uri))}") from e
+
+    def _ids(self, kind: str, folder: str | None = None) -> set[str]:
+        listed = self.storage.list(f"{kind}/" if folder is None else folder)
+        return object_names.ids(kind, (source.key for source in listed))
 
 
 def _shard(rows: list[dict[str, Any]]) -> Shard:

@@ -25,6 +25,7 @@ Pipeline stages do not use it: they read parts shard by shard in bounded memory.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import duckdb
@@ -54,8 +55,7 @@ _LOCKED: dict[str, str | bool | int | float | list[str]] = {
 class Tables:
     """A snapshot of the tables of one output folder.
 
-    `images`, `masks`, `assignments`, `classes`, `plans`, `embeddings` and `labels` are DuckDB
-    relations, evaluated lazily (`tables.masks.limit(5).df()`).
+    Every table is a DuckDB relation, evaluated lazily (`tables.masks.limit(5).df()`).
     """
 
     def __init__(self, output: Output, codebook: int | None = None):
@@ -80,6 +80,7 @@ class Tables:
         self._connection = duckdb.connect(":memory:", config=_LOCKED)
         version, shards = self.codebook, sorted(output.committed())
         assigned = set() if version is None else output.assigned(version)
+        self._keys: dict[str, list[str]] = {}
         parts: dict[str, tuple[pa.Schema, Iterable[str]]] = {
             "images": (schema.IMAGES, map(output.images_key, shards)),
             "masks": (schema.MASKS, map(output.masks_key, shards)),
@@ -96,14 +97,16 @@ class Tables:
             parts["tree"] = (schema.TREE, [tree] if output.storage.exists(tree) else [])
         store, root = _arrow_filesystem(output.uri)
         for name, (columns, part_keys) in parts.items():
-            paths = [f"{root}/{key}" for key in part_keys]
+            self._keys[name] = list(part_keys)
+            paths = [f"{root}/{key}" for key in self._keys[name]]
             self._connection.register(name, _dataset(columns, paths, store))
         tables = {SAM_COLUMN: "masks"}
         for name in (names := output.embeddings()):
             keys = [output.embeddings_key(name, s) for s in output.embedded(name) & {*shards}]
             if keys:
                 tables[name] = f"embedding_{name}"
-                paths = [f"{root}/{key}" for key in sorted(keys)]
+                self._keys[tables[name]] = keys = sorted(keys)
+                paths = [f"{root}/{key}" for key in keys]
                 columns = _columns_of(output, keys[0])
                 self._connection.register(tables[name], _dataset(columns, paths, store))
         default = _embedding_of_codebook(output, version)
@@ -232,14 +235,22 @@ class Tables:
             used = [name for name in names if re.search(rf"\b{name}\b", sql, re.IGNORECASE)]
             columns = [f"{name}: {', '.join(self._columns(name))}" for name in used]
             return ConfigError("\n".join([f"query: {text}", *columns]))
-        if "Parquet input source" in text:
-            return StorageError(
-                f"query over {redact(self.uri)}: an object is damaged: {redact(text)}\n"
-                "Restore it from a copy of the folder."
+        failed = any(words in text for words in ("Parquet input source", "IOError", "OSError"))
+        if failed or isinstance(error, duckdb.OperationalError):
+            return self._damage(text) or StorageError(
+                f"query over {redact(self.uri)}: {redact(text)}"
             )
-        if isinstance(error, duckdb.OperationalError) or "IOError" in text or "OSError" in text:
-            return StorageError(f"query over {redact(self.uri)} failed: {redact(text)}")
         return ConfigError(f"query: {text}")
+
+    def _damage(self, text: str) -> StorageError | None:
+        """Read the table that a query failed in, to name the part that is damaged."""
+        table = re.search(r"registered as '(\w+)'", text)
+        for key in self._keys.get(table[1], []) if table else chain(*self._keys.values()):
+            try:
+                self._output.read(key)
+            except StorageError as e:
+                return e
+        return None
 
     def _columns(self, name: str) -> list[str]:
         return list(self._connection.view(name).columns)
@@ -284,5 +295,6 @@ def _dataset(columns: pa.Schema, paths: list[str], store: pafs.FileSystem) -> An
     """Return a dataset of parts with a given schema, without opening any of them."""
     if not paths:
         return columns.empty_table()
-    parquet = pds.ParquetFileFormat()
+    checked = pds.ParquetFragmentScanOptions(page_checksum_verification=True)
+    parquet = pds.ParquetFileFormat(default_fragment_scan_options=checked)
     return pds.FileSystemDataset.from_paths(paths, schema=columns, format=parquet, filesystem=store)

@@ -1,11 +1,18 @@
 """Comparison of a recipe with the one that a folder was written with."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from samseg import schema
 from samseg.errors import RecipeError
+
+
+def fingerprint(recipe: Mapping[str, Any]) -> str:
+    """Return a hash of a recipe, 16 hex digits."""
+    text = json.dumps(recipe, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def check_same(

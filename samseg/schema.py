@@ -208,6 +208,11 @@ def decode(source: bytes | BinaryIO, columns: list[str] | None = None) -> pa.Tab
     return pq.read_table(file, columns=columns, use_threads=False, page_checksum_verification=True)
 
 
+def rows(source: BinaryIO) -> int:
+    """Return the number of rows of a Parquet object; reads its end only."""
+    return int(pq.read_metadata(source).num_rows)
+
+
 def table_of(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
     """Build a table from rows; a missing field is null, an unknown field raises KeyError."""
     known = set(schema.names)

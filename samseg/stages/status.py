@@ -1,7 +1,8 @@
 """Counts of an output folder: planned, committed, failed, given up, classified.
 
-Complete means that every planned image has exactly one row in `images`. Narrow columns of every
-part are read, so the cost grows with the lake; do not call it in a loop.
+Complete means that every planned image has exactly one row in `images`, and its masks are there.
+Narrow columns of every images part and the end of every masks part are read, so the cost grows with
+the lake; do not call it in a loop. `samseg doctor --deep` reads everything.
 """
 
 from collections import Counter
@@ -19,7 +20,8 @@ class Status:
 
     Attributes:
         shards: planned shards.
-        committed: shards with an images part.
+        committed: planned shards with an images part.
+        unplanned: other shards with an images part.
         quarantined: shards given up.
         sources: planned objects.
         images_planned: images in them, None if unknown before reading (tars).
@@ -36,6 +38,7 @@ class Status:
 
     shards: int
     committed: int
+    unplanned: int
     quarantined: int
     sources: int
     images_planned: int | None
@@ -58,7 +61,7 @@ class Status:
     def complete(self) -> bool:
         """Whether every planned image has a row; False where nothing is planned."""
         all_images = self.images_planned is None or self.images_planned == self.images
-        return 0 < self.shards == self.committed and all_images
+        return 0 < self.shards == self.committed and all_images and not self.unplanned
 
     def lines(self) -> list[tuple[str, str]]:
         """Return what a person wants to know, as rows of a label and a text."""
@@ -74,6 +77,10 @@ class Status:
             ("images", by_status or "-"),
             ("pending", f"{self.pending} shards, {self.quarantined} quarantined"),
         ]
+        if self.unplanned:
+            rows.append(
+                ("unplanned", f"{self.unplanned} shards that are in no plan; see `samseg doctor`")
+            )
         for name, shards in self.embeddings.items():
             lacking = self.committed - shards
             hint = "; `samseg describe -c CONFIG` adds it to the others" if lacking else ""
@@ -92,30 +99,39 @@ class Status:
 
 
 def status_of(output: Output) -> Status:
-    """Count everything in `output`."""
+    """Count everything in `output`.
+
+    Raises:
+        StorageError: an object is damaged, or the masks of a committed shard are missing.
+    """
     plan = output.plan_table(["shard_id", "images"])
-    done = output.committed()
+    planned = set(pc.unique(plan["shard_id"]).to_pylist())
+    found = output.committed()
+    done = found & planned
     statuses: Counter[str] = Counter()
     masks = images = 0
     for shard_id in done:
         part = output.read(output.images_key(shard_id), ["status", "masks"])
+        in_part = pc.sum(part["masks"]).as_py() or 0
+        _require_masks(output, shard_id, in_part)
         statuses.update(part["status"].to_pylist())
-        masks += pc.sum(part["masks"]).as_py() or 0
+        masks += in_part
         images += part.num_rows
     versions = output.codebook_versions()
     classes = assigned = noise = 0
     if versions:
         table = output.read(output.codebook_key(versions[-1], "classes.parquet"), ["status"])
         classes = table["status"].to_pylist().count("active")
-        for shard_id in output.assigned(versions[-1]):
+        for shard_id in done & output.assigned(versions[-1]):
             part = output.read(output.assignments_key(versions[-1], shard_id), ["class_id"])
             in_part = pc.sum(pc.equal(part["class_id"], NOISE)).as_py() or 0
             noise += in_part
             assigned += part.num_rows - in_part
     unknown = plan["images"].null_count > 0
     return Status(
-        shards=len(pc.unique(plan["shard_id"])),
+        shards=len(planned),
         committed=len(done),
+        unplanned=len(found - planned),
         quarantined=len(output.quarantined()),
         sources=plan.num_rows,
         images_planned=None if unknown else (pc.sum(plan["images"]).as_py() or 0),
@@ -129,3 +145,12 @@ def status_of(output: Output) -> Status:
         embeddings={name: len(done & output.embedded(name)) for name in output.embeddings()},
         nights=len(output.nights()),
     )
+
+
+def _require_masks(output: Output, shard_id: str, wanted: int) -> None:
+    """Check that a committed shard has the masks that its images count."""
+    key = output.masks_key(shard_id)
+    found = output.rows(key)
+    with output.decoding(key):
+        if found != wanted:
+            raise ValueError(f"{found} masks, where {output.images_key(shard_id)} counts {wanted}")

@@ -5,14 +5,16 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pyarrow as pa
+
 from samseg.errors import SamsegError, StorageError, redact
 
 _DAMAGE = (
     *(ValueError, TypeError, LookupError, OSError, EOFError, NotImplementedError),
-    *(zipfile.BadZipFile, zlib.error),
+    *(zipfile.BadZipFile, zlib.error, pa.ArrowException, MemoryError, OverflowError),
 )
-"""What decoders of JSON, Parquet and NumPy raise on damaged bytes; pyarrow's errors derive from
-these."""
+"""What decoders of JSON, Parquet and NumPy raise on damaged bytes, and their readers on columns
+that are not there."""
 
 
 @contextmanager

@@ -74,7 +74,9 @@ class ObjectStorage:
         """See `Storage.stream`."""
         try:
             reader = obstore.open_reader(self._client, key, buffer_size=_BUFFER_BYTES)
-            return cast(BinaryIO, io.BufferedReader(_RawReader(reader), _BUFFER_BYTES))
+            return cast(
+                BinaryIO, io.BufferedReader(_RawReader(reader, self.uri_of(key)), _BUFFER_BYTES)
+            )
         except FileNotFoundError as e:
             raise NotFoundError(f"no object at {redact(self.uri_of(key))}") from e
         except (obstore_errors.BaseError, OSError) as e:
@@ -116,8 +118,8 @@ class ObjectStorage:
 class _RawReader(io.RawIOBase):
     """Adapter of obstore's reader to the `io` interface that tarfile expects."""
 
-    def __init__(self, reader: Any):
-        self._reader = reader
+    def __init__(self, reader: Any, uri: str):
+        self._reader, self._uri = reader, uri
 
     def readable(self) -> bool:
         return True
@@ -129,7 +131,7 @@ class _RawReader(io.RawIOBase):
         try:
             chunk = memoryview(self._reader.read(len(buffer)))
         except (obstore_errors.BaseError, OSError) as e:
-            raise StorageError(f"the stream was interrupted: {_cause(e)}") from e
+            raise StorageError(f"cannot read on in {redact(self._uri)}: {_cause(e)}") from e
         buffer[: len(chunk)] = chunk
         return len(chunk)
 

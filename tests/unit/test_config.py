@@ -2,7 +2,7 @@ import pytest
 
 from samseg.config import Config, load, parse, recipe_of
 from samseg.errors import ConfigError
-from samseg.output import fingerprint
+from samseg.recipe import fingerprint
 from samseg.sam.settings import MaskSettings
 
 SMALL = {"output": "out", "reader": {"kind": "folder", "uri": "lake"}}

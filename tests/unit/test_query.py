@@ -270,7 +270,7 @@ def test_a_damaged_part_is_a_storage_error(made: Any, table: str) -> None:
     }
     path = Path(made.output.uri.removeprefix("file://"), parts[table])
     path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(StorageError, match=rf"(?s){parts[table]}.*Restore it from a copy"):
+    with pytest.raises(StorageError, match=rf"(?s){parts[table]}.*restore it from a copy"):
         tables.query(f"select * from {table}")
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from samseg.config import parse, recipe_of
 from samseg.errors import CodebookError, ConfigError, RecipeError, StorageError
-from samseg.output import Output, fingerprint
+from samseg.output import Output
+from samseg.recipe import fingerprint
 from samseg.resume import completed, completed_embedding, resumed
 from samseg.sam.weights.registry import resolve
 

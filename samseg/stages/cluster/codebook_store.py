@@ -10,7 +10,6 @@ codebook has at most one successor, and no class id is issued twice. A run that 
 the two writes is completed by the next one.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +24,7 @@ from samseg.clustering.transform import Transform
 from samseg.clustering.tree import Tree
 from samseg.errors import CodebookError, NotFoundError
 from samseg.output import Output
+from samseg.sealed_json import sealed, unsealed
 from samseg.types import Float32
 
 MANIFEST = "codebook.json"
@@ -73,7 +73,7 @@ def commit_codebook(output: Output, codebook: Codebook) -> bool:
         "settings": codebook.settings,
         "curve": list(codebook.curve),
     }
-    payload = json.dumps(manifest, indent=2).encode()
+    payload = sealed(manifest)
     return _put(output, codebook.parent or 0, SUCCESSOR, payload) and _put(
         output, codebook.version, MANIFEST, payload
     )
@@ -94,7 +94,7 @@ def successor(output: Output, parent: int | None) -> int | None:
     except NotFoundError:
         return None
     with output.decoding(key):
-        version = int(json.loads(payload)["version"])
+        version = int(unsealed(payload)["version"])
     output.storage.put_new(output.codebook_key(version, MANIFEST), payload)
     return version
 

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from samseg.errors import CodebookError
-from samseg.output import Output, fingerprint
+from samseg.output import Output
+from samseg.recipe import fingerprint
 from samseg.schema import SAM_COLUMN
 from samseg.stages.embeddings import read_embeddings
 from samseg.types import Bool

@@ -22,20 +22,15 @@ from samseg.clustering.codebook import Codebook
 from samseg.clustering.found import find, find_again
 from samseg.clustering.levels import Resample
 from samseg.clustering.settings import ClusterSettings
-from samseg.errors import CodebookError, StorageError, redact
 from samseg.output import Output
 from samseg.stages.cluster.assign import OnProgress, assign
 from samseg.stages.cluster.codebook_store import (
     commit_codebook,
-    load_codebook,
-    successor,
     write_codebook,
 )
 from samseg.stages.cluster.embeddings import Embeddings, open_embeddings
 from samseg.stages.cluster.fit_sample import Parent, read_fit_sample
-
-_NIGHTS = 20
-"""Last nights whose records are read to name the one that committed a codebook."""
+from samseg.stages.cluster.succession import newest_codebook, require_no_successor
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +138,7 @@ def cluster(
     """
     started = time.perf_counter()
     on_progress = on_progress or (lambda done: None)
-    newest = _newest(output)
+    newest = newest_codebook(output)
     embeddings = open_embeddings(output, settings.embedding, recipe_fingerprint)
     committed = sorted(embeddings.shards())
     parent = _parent(output, newest, recipe_fingerprint)
@@ -156,11 +151,11 @@ def cluster(
     else:
         embeddings.require_all()
         codebook = _fit(embeddings, committed, settings, parent, reason)
-        _require_no_successor(output, newest)
+        require_no_successor(output, newest)
         codebook = _write_at_free_version(output, codebook)
         counts = assign(output, codebook, embeddings, committed, on_progress, assigned)
         committed_here = commit_codebook(output, codebook)
-        _require_no_successor(output, codebook if committed_here else newest)
+        require_no_successor(output, codebook if committed_here else newest)
     before = {c.class_id for c in newest.active} if newest else set()
     after = {c.class_id for c in codebook.active}
     return ClusterReport(
@@ -272,38 +267,3 @@ def _write_at_free_version(output: Output, codebook: Codebook) -> Codebook:
         ]
         codebook = replace(codebook, version=version, classes=tuple(classes))
     return codebook
-
-
-def _newest(output: Output) -> Codebook | None:
-    """Return the newest codebook, one that a killed run had all but committed included."""
-    versions = output.codebook_versions()
-    newest = successor(output, max(versions, default=None)) or max(versions, default=None)
-    return None if newest is None else load_codebook(output, newest)
-
-
-def _require_no_successor(output: Output, parent: Codebook | None) -> None:
-    """Check that no other run has fitted the codebook that continues `parent` since it was read.
-
-    Raises:
-        CodebookError: one has.
-    """
-    version = successor(output, parent.version if parent else None)
-    if version is not None:
-        raise CodebookError(
-            f"another run committed codebook v{version} to {redact(output.uri)} during this fit "
-            f"({_night_of(output, version)}); this run stopped, so that no class id is given "
-            f"twice. Run `samseg cluster` again: it continues from v{version}"
-        )
-
-
-def _night_of(output: Output, version: int) -> str:
-    """Return which night committed a codebook; nights write their record when they end."""
-    for stamp in output.nights()[: -_NIGHTS - 1 : -1]:
-        key = output.night_key(stamp, "status.json")
-        try:
-            clustered = output.read_json(key)["counts"].get("cluster", {})
-        except (StorageError, LookupError):
-            continue
-        if clustered.get("refitted") and clustered.get("version") == version:
-            return f"night {stamp}"
-    return "a run that still goes on, or was no night"

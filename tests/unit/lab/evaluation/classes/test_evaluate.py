@@ -12,7 +12,8 @@ from samseg.clustering.settings import ClusterSettings
 from samseg.errors import ImageError
 from samseg.lab.evaluation.classes import automatic, output_masks
 from samseg.lab.evaluation.classes.record import ClassEvaluation
-from samseg.output import Output, fingerprint
+from samseg.output import Output
+from samseg.recipe import fingerprint
 from samseg.stages.cluster.stage import cluster
 
 ROWS = ["seed recipe", "colour and box", "sam", "efficientnet_lite0"]
