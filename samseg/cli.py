@@ -17,6 +17,7 @@ import typer
 import samseg
 from samseg.commands import night, start, tables, training
 from samseg.commands.options import LAB, LABEL, NIGHTLY, RESULTS, examples
+from samseg.doctor.command import doctor
 from samseg.errors import SamsegError
 from samseg.exit_codes import ExitCodes
 from samseg.lab.evaluation.commands import evaluations
@@ -121,6 +122,13 @@ app.command(
         ),
     ),
 )(tables.query)
+app.command(
+    rich_help_panel=RESULTS,
+    epilog=examples(
+        ("samseg doctor labels", "checks the store, and all objects by name and size"),
+        ("samseg doctor labels --deep --repair", "reads all, and moves damaged parts aside"),
+    ),
+)(doctor)
 app.command(rich_help_panel=LAB)(training.pretrain)
 app.add_typer(
     evaluations,

@@ -100,6 +100,13 @@ class ObjectStorage:
         except (obstore_errors.BaseError, OSError) as e:
             raise StorageError(f"cannot write {redact(self.uri_of(key))}: {_cause(e)}") from e
 
+    def delete(self, key: str) -> None:
+        """Delete one object; only repair does."""
+        try:
+            obstore.delete(self._client, key)
+        except (obstore_errors.BaseError, OSError) as e:
+            raise StorageError(f"cannot delete {redact(self.uri_of(key))}: {_cause(e)}") from e
+
     def exists(self, key: str) -> bool:
         """Return whether there is an object at `key`."""
         try:

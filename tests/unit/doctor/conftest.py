@@ -82,7 +82,7 @@ def label(output: Output, shard: Shard) -> None:
     table = table.set_column(
         table.schema.get_field_index("embedding"), schema.MASKS.field("embedding"), column
     )
-    assert output.storage.put_new(output.masks_key(shard.id), schema.encode(table))
+    output.storage.put_new(output.masks_key(shard.id), schema.encode(table))
     rows = NamedRows("lite", 256)
     ids = [row["mask_id"] for row in masks]
     rows.add(ids, MaskEmbeddings(np.stack(lite), ("ok",) * len(ids)))

@@ -1,0 +1,1 @@
+"""Checks an output folder: the store, the presence and contents of its objects, and repair."""

@@ -1,0 +1,34 @@
+"""One thing that is wrong with an output folder."""
+
+from dataclasses import dataclass
+
+from samseg.errors import redact
+from samseg.object_names import kind_of, remedy
+
+_REPAIRABLE = ("masks", "images", "embeddings", "assignments", "quarantine", "nights")
+"""Kinds of objects that later runs write again, or that nothing depends on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A damaged or missing object.
+
+    Attributes:
+        key: of the object.
+        problem: what is wrong with it.
+        remedy: what to do.
+        repairable: whether `--repair` mends it.
+    """
+
+    key: str
+    problem: str
+    remedy: str
+    repairable: bool
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.problem}" + ("" if self.repairable else f"; {self.remedy}")
+
+
+def damaged(folder: str, key: str, problem: str) -> Finding:
+    """Return the finding of a damaged or missing object of a folder, with its remedy."""
+    return Finding(key, problem, remedy(key, redact(folder)), kind_of(key) in _REPAIRABLE)
