@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
@@ -10,6 +11,7 @@ from obstore import exceptions as obstore_errors
 from obstore.store import LocalStore, from_url
 
 from samseg.errors import NotFoundError, StorageError, redact
+from samseg.storage.local import create
 from samseg.storage.uri import client_options, normal
 from samseg.types import Source
 
@@ -85,6 +87,8 @@ class ObjectStorage:
     def put_new(self, key: str, payload: bytes) -> bool:
         """Create one object in a single atomic PUT.
 
+        On a local file system it is on the disk afterwards.
+
         Returns:
             True if this call created the object, False if one exists already and is unchanged.
             Never overwrites, renames or uploads in several parts.
@@ -93,6 +97,8 @@ class ObjectStorage:
             StorageError: the store failed, or does not support conditional creation.
         """
         try:
+            if self.uri.startswith("file://"):
+                return create(self._path(key), payload)
             obstore.put(self._client, key, payload, mode="create", use_multipart=False)
             return True
         except obstore_errors.AlreadyExistsError:
@@ -116,6 +122,12 @@ class ObjectStorage:
             return False
         except (obstore_errors.BaseError, OSError) as e:
             raise StorageError(f"cannot reach {redact(self.uri_of(key))}: {_cause(e)}") from e
+
+    def _path(self, key: str) -> Path:
+        names = key.split("/")
+        if not all(names) or {".", ".."} & {*names}:
+            raise StorageError(f"cannot write {key!r}: it is not a path below {redact(self.uri)}")
+        return Path(self.uri.removeprefix("file://"), *names)
 
     def uri_of(self, key: str) -> str:
         """See `Storage.uri_of`."""

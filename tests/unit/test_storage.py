@@ -1,12 +1,16 @@
+import errno
 import http.server
+import os
 import pickle
 import tarfile
 import threading
+from pathlib import Path
 
 import fsspec
 import pytest
 
-from samseg.errors import ConfigError, LakeError, NotFoundError
+import samseg.storage.local
+from samseg.errors import ConfigError, LakeError, NotFoundError, StorageError
 from samseg.storage import FsspecStorage, ObjectStorage, open_lake, open_output, open_uri
 
 KEYS = ["a.txt", "deep/er/b.txt", "spaces and ünï/c#1%20?.txt"]
@@ -139,3 +143,59 @@ def test_members_of_tars_open_by_uri(tmp_path):
         tar.add(tmp_path / "a.txt", "dir/a.txt")
     with open_uri(f"tar://dir/a.txt::file://{tmp_path}/x.tar") as opened:
         assert opened.read() == b"inside"
+
+
+def refusing(code):
+    def refuse(*arguments):
+        raise OSError(code, os.strerror(code))
+
+    return refuse
+
+
+@pytest.fixture(params=["links", "no links"])
+def local(request, tmp_path, monkeypatch):
+    """A local output, on a file system with or without hard links."""
+    if request.param == "no links":
+        monkeypatch.setattr(os, "link", refusing(errno.EPERM))
+    return open_output(str(tmp_path / "out"))
+
+
+def test_a_local_commit_needs_no_hard_links(local, race):
+    assert local.put_new("a/b", b"first") is True
+    assert local.put_new("a/b", b"second") is False
+    assert local.get("a/b") == b"first"
+    assert len(race(local, "key")) == 1
+    root = Path(local.uri.removeprefix("file://"))
+    assert sorted(p.name for p in root.rglob("*")) == ["a", "b", "key"]
+
+
+@pytest.mark.parametrize("key", ["", "a//b", "../out-of-it", "a/./b", "/etc/x"])
+def test_a_local_commit_stays_below_its_root(local, key):
+    with pytest.raises(StorageError, match="not a path below"):
+        local.put_new(key, b"")
+
+
+def test_a_file_system_without_atomic_create_is_refused_by_name(local, monkeypatch):
+    monkeypatch.setattr(os, "link", refusing(errno.EOPNOTSUPP))
+    monkeypatch.setattr(samseg.storage.local, "_rename_new", refusing(errno.EINVAL))
+    with pytest.raises(StorageError, match=r"its file system \(\w+\) can neither link.*use a fol"):
+        local.put_new("x/y", b"")
+    root = Path(local.uri.removeprefix("file://"))
+    assert [p.name for p in root.rglob("*") if p.is_file()] == []
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(local, monkeypatch):
+    monkeypatch.setattr(os, "fsync", refusing(errno.ENOSPC))
+    with pytest.raises(StorageError, match=r"cannot write .*x/y: .*No space left"):
+        local.put_new("x/y", b"data")
+    monkeypatch.undo()
+    assert local.put_new("x/y", b"data") is True
+
+
+def test_a_local_commit_is_on_the_disk_before_it_has_its_name(local, monkeypatch):
+    flushed = []
+    path = Path(local.uri.removeprefix("file://"), "x", "y")
+    monkeypatch.setattr(os, "fsync", lambda f: flushed.append((f, path.exists())))
+    assert local.put_new("x/y", b"data") is True
+    assert [there for _, there in flushed] == [False, *[True] * (len(flushed) - 1)]
+    assert len(flushed) == 4  # the file, and the folders x, out and what out is in
