@@ -20,6 +20,7 @@ KINDS = {
     kind: re.compile(pattern)
     for kind, pattern in {
         "recipe": r"(embeddings/[^/]+/)?recipe\.json",
+        "lake": r"lake(\.[0-9]+)?\.json",
         "plan": r"plan/(?P<id>[0-9]{6,})\.parquet",
         "masks": rf"masks/{_PART}",
         "embeddings": rf"embeddings/(?P<name>[^/]+)/{_PART}",

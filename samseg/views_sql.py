@@ -32,15 +32,17 @@ set variable samseg = coalesce(getvariable('samseg_at'), $root);
 -- What is committed: a shard's part in images/ is its commit.
 set variable samseg_images = (
     select list(file order by file) from glob(getvariable('samseg') || '/images/part-*.parquet')
+    where regexp_full_match(parse_filename(file), 'part-[0-9a-f]+[.]parquet')
 );
 set variable samseg_plans = (
     select list(file order by file) from glob(getvariable('samseg') || '/plan/*.parquet')
+    where regexp_full_match(parse_filename(file), '[0-9]{6,}[.]parquet')
 );
 set variable samseg_codebook = (
-    select max(regexp_extract(file, 'v[0-9]+')) from (
+    select max(file) from (
         select parse_path(file)[-2] as file
         from glob(getvariable('samseg') || '/classes/v*/codebook.json')
-    )
+    ) where regexp_full_match(file, 'v[0-9]{6,}')
 );
 create or replace temp macro samseg_committed(pattern) as table
 select file from glob(getvariable('samseg') || pattern)

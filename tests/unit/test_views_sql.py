@@ -136,6 +136,27 @@ def test_the_newest_plan_of_an_image_counts(small_output: Build) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "classes/v2/codebook.json",
+        "classes/vorlage/codebook.json",
+        "images/part-a (copy).parquet",
+        "plan/backup.parquet",
+    ],
+)
+def test_foreign_objects_are_ignored(small_output: Build, key: str) -> None:
+    made = small_output()
+    path = local(made.output) / key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"junk")
+    connection = loaded(made.output)
+    assert connection.execute("select count(*) from labels").fetchone() == (len(made.class_of),)
+    assert connection.execute("select name from classes where class_id = 0").fetchone() == (
+        "apples",
+    )
+
+
 def test_a_moved_folder(small_output: Build, tmp_path: Path) -> None:
     made = small_output()
     script = views_sql(made.output.uri)
