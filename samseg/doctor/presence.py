@@ -38,7 +38,7 @@ def presence(output: Output) -> Presence:
     listed = {source.key: source.bytes for source in output.storage.list()}
     known = {key: size for key, size in listed.items() if kind_of(key) is not None}
     problems = {
-        key: "is empty" for key, size in known.items() if not size and kind_of(key) != "damaged"
+        key: "is empty" for key, size in known.items() if not size and not _may_be_empty(key)
     }
     for key in known.keys() - problems.keys():
         if kind_of(key) in _ALWAYS_READ and (problem := problem_of(output, key)):
@@ -50,6 +50,11 @@ def presence(output: Output) -> Presence:
         found += _unplanned(known, planned)
     foreign = tuple(sorted(listed.keys() - known.keys()))
     return Presence(known, foreign, planned, tuple(sorted(found, key=lambda f: f.key)))
+
+
+def _may_be_empty(key: str) -> bool:
+    """Whether an object may have no bytes, as YOLO's labels of an image without masks."""
+    return kind_of(key) == "damaged" or (kind_of(key) == "exports" and key.endswith(".txt"))
 
 
 def _planned(output: Output, keys: set[str]) -> dict[str, int | None]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from samseg.cli import main
+from samseg.exporters import Yolo
 from samseg.nightly import Night
 from samseg.output import Output
 from samseg.stages.embed.stage import pending
@@ -107,6 +108,15 @@ def test_each_damage_is_named_and_mended_or_not(copied, doctor, pattern, damage)
         assert after == before
     if not key.startswith("nights"):
         assert status_of(Output(str(folder / "output"))).complete
+
+
+def test_labels_of_images_without_masks_are_no_damage(copied, doctor):
+    """YOLO has an empty text file for each, and for a list without images."""
+    folder = copied()
+    night = Night(config_of(folder))
+    night.export(formats=[Yolo(validation=0.0)])
+    assert any(path.stat().st_size == 0 for path in folder.rglob("*.txt"))
+    assert doctor(folder)["exit"] == 0
 
 
 def test_foreign_objects_are_named_and_left(copied, doctor):
