@@ -51,6 +51,8 @@ def s3(tmp_path_factory):
             f"-volume.port={ports['volume']}",
             f"-filer.port={ports['filer']}",
             f"-s3.port={ports['s3']}",
+            "-s3.port.iceberg=0",  # the catalogs have fixed ports, which only one server can have
+            "-s3.port.lance=0",
             "-volume.max=10",
             "-master.volumeSizeLimitMB=64",
             "-master.telemetry=false",
