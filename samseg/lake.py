@@ -52,8 +52,7 @@ class LakeRoot:
         Raises:
             ConfigError: another run has recorded another lake meanwhile.
         """
-        recorded = self.recorded() or self._root
-        self._output.storage.put_new(_key(0), json.dumps({"uri": recorded}).encode())
+        self._record(self.recorded() or self._root)
         self.check()
 
     def move(self) -> None:
@@ -65,16 +64,12 @@ class LakeRoot:
         recorded = self.recorded()
         if recorded is None or _same(recorded, self._root):
             return
-        self.claim_recorded(recorded)
+        self._record(recorded)
         self._compare(open_lake(self._root))
         record = json.dumps({"uri": self._root, "moved_from": recorded}).encode()
         for n in count(1):
             if self._output.storage.put_new(_key(n), record):
                 return
-
-    def claim_recorded(self, recorded: str) -> None:
-        """Record the root that the plans of an old folder have, so that moves follow it."""
-        self._output.storage.put_new(_key(0), json.dumps({"uri": recorded}).encode())
 
     def recorded(self) -> str | None:
         """Return the root URI of the folder's lake; None if nothing is planned yet."""
@@ -84,6 +79,10 @@ class LakeRoot:
                 break
             newest = str(self._output.read_json(_key(n))["uri"])
         return newest or self._planned_root()
+
+    def _record(self, root: str) -> None:
+        """Create the first record, unless there is one."""
+        self._output.storage.put_new(_key(0), json.dumps({"uri": root}).encode())
 
     def _planned_root(self) -> str | None:
         """Return the root that the objects of the first plan were found below."""

@@ -147,7 +147,9 @@ class Night:
                 f"{len(given_up)} shards are given up, see {self.output.uri}/quarantine; "
                 "`--retry-quarantined` retries them."
             )
-        if no_masks := remarks.no_masks(self.output, done, self.masks, self._recommended):
+        checkpoint = self.config.model.checkpoint
+        no_masks = remarks.no_masks(self.output, done, checkpoint, self.masks, self._recommended)
+        if no_masks:
             self.summary.incomplete(no_masks)
         return done
 

@@ -268,7 +268,7 @@ class Output:
 
     def metadata(self, key: str) -> dict[bytes, bytes]:
         """Return the metadata in the footer of one Parquet object."""
-        with self.storage.stream(key) as stream, self.decoding(key):
+        with self._present(key), self.storage.stream(key) as stream, self.decoding(key):
             return dict(pq.read_schema(stream).metadata or {})
 
     def read_json(self, key: str) -> dict[str, Any]:

@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 from samseg.output import Output
 from samseg.readers import by_extension
 from samseg.sam.settings import MaskSettings
+from samseg.sam.thresholds import explain_no_masks
 from samseg.stages.cluster.stage import ClusterReport
 from samseg.stages.embed.stage import EmbedTotals
 
-_THRESHOLDS = ("pred_iou_thresh", "stability_score_thresh")
 _MOSTLY_NOISE = 0.5
 
 
@@ -25,37 +25,40 @@ def left_out(counts: Mapping[str, int]) -> str | None:
     return f"{by_extension(counts)} left out; `reader.include` lists the types that are read"
 
 
+def changed(objects: int) -> str | None:
+    """Return what to say of objects that differ from their planned version."""
+    if not objects:
+        return None
+    return (
+        f"{objects} objects changed since they were planned; their rows are kept. To label them "
+        "again, write to a new output folder."
+    )
+
+
 def no_masks(
-    output: Output, done: EmbedTotals, masks: MaskSettings, recommended: Mapping[str, Any]
+    output: Output,
+    done: EmbedTotals,
+    checkpoint: str,
+    masks: MaskSettings,
+    recommended: Mapping[str, Any],
 ) -> str | None:
     """Explain why no image of a folder has a mask.
 
     Args:
         output: the output folder.
         done: what the embed stage did.
+        checkpoint: name of the checkpoint.
         masks: the settings that were used.
         recommended: settings that the checkpoint recommends, by name.
     """
     labelled = done.images - done.failed
     if done.masks or not labelled or _any_masks(output):
         return None
-    text = too_strict(labelled, masks, recommended)
-    return f"{text} A folder has one recipe, so use a new output folder."
-
-
-def too_strict(labelled: int, masks: MaskSettings, recommended: Mapping[str, Any]) -> str:
-    """Explain why none of `labelled` images has a mask; see `no_masks`."""
-    text = f"None of {labelled} images has a mask."
-    strict = [n for n in _THRESHOLDS if n in recommended and getattr(masks, n) > recommended[n]]
-    if strict:
-        used = " and ".join(f"masks.{name}={getattr(masks, name):g}" for name in strict)
-        better = " ".join(f"masks.{name}={recommended[name]:g}" for name in strict)
-        return (
-            f"{text} {used} may be more than this checkpoint ever reaches; it recommends {better}. "
-            "Leave them out of the config."
-        )
-    used = " and ".join(f"masks.{name}={getattr(masks, name):g}" for name in _THRESHOLDS)
-    return f"{text} Lower thresholds than {used} may find some."
+    why = explain_no_masks(checkpoint, masks, recommended)
+    return (
+        f"None of {labelled} images has a mask: {why}. A folder has one recipe, so use a new "
+        "output folder."
+    )
 
 
 def mostly_noise(clustered: ClusterReport) -> str | None:
@@ -75,14 +78,4 @@ def _any_masks(output: Output) -> bool:
     return any(
         pc.any(pc.greater(output.read(output.images_key(shard), ["masks"])["masks"], 0)).as_py()
         for shard in output.committed()
-    )
-
-
-def changed(objects: int) -> str | None:
-    """Return what to say of objects that differ from their planned version."""
-    if not objects:
-        return None
-    return (
-        f"{objects} objects changed since they were planned; their rows are kept. To label them "
-        "again, write to a new output folder."
     )

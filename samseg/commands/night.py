@@ -1,7 +1,6 @@
 """A night and its stages: `nightly`, `plan`, `embed`, `describe`, `cluster`, `export`, `report`."""
 
 from collections.abc import Callable
-from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -126,8 +125,8 @@ def export(
         from samseg.exporters.datumaro import Datumaro
 
         formats = [Datumaro.model_validate({"kind": via[1]})]
-    run = methodcaller("export", everything or bool(via), formats)
-    return _stages(terminal, "export", config, overrides, run)
+    whole = everything or bool(via)
+    return _stages(terminal, "export", config, overrides, lambda n: n.export(whole, formats))
 
 
 @on_terminal

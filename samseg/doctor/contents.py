@@ -22,10 +22,9 @@ _COLUMNS = {
     "tree.parquet": schema.TREE,
     "cells.parquet": schema.CELLS,
 }
-_SINCE_LATER = {"coverage", "parent_mask_id", "depth", "note", "seconds"} | {
-    "node",
-    "height",
-    "neighbours",
+_LATER_COLUMNS = {
+    *("coverage", "parent_mask_id", "depth", "note", "seconds"),
+    *("node", "height", "neighbours", "cell"),
 }
 """Columns that parts of earlier versions may lack."""
 _OBJECTS_PER_TASK = 32
@@ -118,7 +117,7 @@ def _rows(key: str, payload: bytes) -> int:
             wanted = schema.EMBEDDINGS
         if kind == "assignments":
             wanted = schema.ASSIGNMENTS
-        needed = set(wanted.names if wanted else ()) - _SINCE_LATER - {"cell"}
+        needed = set(wanted.names if wanted else ()) - _LATER_COLUMNS
         if lacking := sorted(needed - set(table.column_names)):
             raise ValueError(f"it lacks the columns {', '.join(lacking)}")
         return int(table.num_rows)

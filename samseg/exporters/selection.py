@@ -49,11 +49,8 @@ class Selection(Spec):
         """
         kept = classes
         if self.classes is not None:
-            unknown = [
-                c
-                for c in self.classes
-                if c not in {k.class_id for k in classes} | {k.name for k in classes}
-            ]
+            exist = {c.class_id for c in classes} | {c.name for c in classes}
+            unknown = [c for c in self.classes if c not in exist]
             if unknown:
                 known = ", ".join(f"{c.class_id} {c.name!r}" for c in classes[:20])
                 raise ConfigError(

@@ -113,6 +113,24 @@ class LabelledSet:
         """The files of the photos, in the order of `stems`."""
         return [self._images[stem] for stem in self.stems]
 
+    def chosen(self, held_out: float | None, photos: int | None) -> list[str]:
+        """Return the names of photos to evaluate on.
+
+        Args:
+            held_out: only photos that a training run with this `held_out` did not use.
+            photos: at most this many, the first by name.
+
+        Raises:
+            ConfigError: no photo is held out.
+        """
+        stems = [s for s in self.stems if held_out is None or is_held_out(s, held_out)][:photos]
+        if not stems:
+            raise ConfigError(
+                f"{self.folder}: no photo is held out with held_out {held_out}; increase it, or "
+                "use more photos"
+            )
+        return stems
+
     def class_name(self, category: int | str) -> str:
         """Return the name of a category in `meta.json`, or the category itself as text."""
         return str(self._meta.get("classes", {}).get(str(category), category))

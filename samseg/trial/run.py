@@ -14,6 +14,7 @@ from samseg.features import Embedder
 from samseg.pooling import sam_grid
 from samseg.progress import Progress
 from samseg.sam.segmenter import Segmenter
+from samseg.sam.thresholds import explain_no_masks
 from samseg.sam.weights.registry import identify
 from samseg.schema import SAM_COLUMN
 from samseg.trial.tried import Tried, TriedImage
@@ -43,8 +44,6 @@ def run_try(
         CheckpointError: weights cannot be found, verified or loaded.
         DeviceError: the device is not available.
     """
-    from samseg.remarks import too_strict
-
     progress.start("try", count, "images")
     progress.update(0, "loading the model")
     recommended = identify(config.model).recommended
@@ -86,8 +85,10 @@ def run_try(
     )
     progress.finish(f"{len(images)} images labelled")
     labelled = sum(read is not None for _, read, _ in found)
-    strict = labelled and not tried.masks
-    return tried, too_strict(labelled, segmenter.settings, recommended) if strict else None
+    if tried.masks or not labelled:
+        return tried, None
+    why = explain_no_masks(config.model.checkpoint, segmenter.settings, recommended)
+    return tried, f"None of {labelled} images has a mask: {why}."
 
 
 class _Embedding:

@@ -19,11 +19,11 @@ def totals(masks=0, **statuses):
 
 def test_thresholds_that_a_checkpoint_never_reaches_are_named(small_output):
     output = small_output(masks=False).output
-    text = remarks.no_masks(output, totals(no_masks=4), NOTEBOOK, TINY)
+    text = remarks.no_masks(output, totals(no_masks=4), "tiny", NOTEBOOK, TINY)
     assert "None of 4 images has a mask" in text
-    assert "masks.pred_iou_thresh=0.86 and masks.stability_score_thresh=0.92" in text
-    assert "recommends masks.pred_iou_thresh=0.3 masks.stability_score_thresh=0.1" in text
-    assert "Lower thresholds" in remarks.no_masks(output, totals(no_masks=4), NOTEBOOK, {})
+    assert "masks.pred_iou_thresh=0.86 (recommended for tiny: 0.3)" in text
+    assert "masks.stability_score_thresh=0.92 (recommended for tiny: 0.1)" in text
+    assert "lower them" in remarks.no_masks(output, totals(no_masks=4), "tiny", NOTEBOOK, {})
 
 
 @pytest.mark.parametrize(
@@ -31,11 +31,13 @@ def test_thresholds_that_a_checkpoint_never_reaches_are_named(small_output):
 )
 def test_a_night_with_masks_or_without_labelled_images_needs_no_remark(small_output, done):
     output = small_output(masks=False).output
-    assert remarks.no_masks(output, done, NOTEBOOK, TINY) is None
+    assert remarks.no_masks(output, done, "tiny", NOTEBOOK, TINY) is None
 
 
 def test_an_empty_photo_in_a_lake_with_masks_needs_no_remark(small_output):
-    assert remarks.no_masks(small_output().output, totals(no_masks=1), NOTEBOOK, TINY) is None
+    assert (
+        remarks.no_masks(small_output().output, totals(no_masks=1), "tiny", NOTEBOOK, TINY) is None
+    )
 
 
 def clustered(**changed):

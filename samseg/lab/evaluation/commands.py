@@ -17,25 +17,29 @@ evaluations = typer.Typer(no_args_is_help=True)
 _on_terminal = partial(on_terminal, json_option=False)  # `--json FILE` is theirs
 
 
+Sets = Annotated[list[Path], typer.Argument(help="Labelled sets; see samseg/lab/labelled.py.")]
+HeldOut = Annotated[
+    float | None,
+    typer.Option(
+        help="Only photos that a training run with this `held_out` did not use.",
+        min=0.001,
+        max=0.999,
+    ),
+]
+Photos = Annotated[int | None, typer.Option(help="Photos per set, the first by name.", min=1)]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Write everything to this file.")]
+
+
 @evaluations.command()
 @_on_terminal
 def masks(
     terminal: Terminal,
-    sets: Annotated[list[Path], typer.Argument(help="Labelled sets; see samseg/lab/labelled.py.")],
+    sets: Sets,
     model: Annotated[
         list[str], typer.Option(help="tiny, vit_b, vit_l, vit_h, a path or a URL; may be repeated.")
     ] = ["tiny"],  # noqa: B006
-    held_out: Annotated[
-        float | None,
-        typer.Option(
-            help="Only photos that a training run with this `held_out` did not use.",
-            min=0.001,
-            max=0.999,
-        ),
-    ] = None,
-    photos: Annotated[
-        int | None, typer.Option(help="Photos per set, the first by name.", min=1)
-    ] = None,
+    held_out: HeldOut = None,
+    photos: Photos = None,
     segments: Annotated[
         int, typer.Option(help="Prompted segments per photo, at most.", min=1)
     ] = 12,
@@ -46,9 +50,7 @@ def masks(
     automatic_photos: Annotated[
         int, typer.Option(help="Photos per set for automatic masks, at most.", min=0)
     ] = 6,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write everything to this file.")
-    ] = None,
+    json_file: JsonFile = None,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print a Markdown table instead.")
     ] = False,
@@ -85,21 +87,12 @@ def masks(
 @_on_terminal
 def thresholds(
     terminal: Terminal,
-    sets: Annotated[list[Path], typer.Argument(help="Labelled sets; see samseg/lab/labelled.py.")],
+    sets: Sets,
     model: Annotated[
         str, typer.Option(help="tiny, vit_b, vit_l, vit_h, a path or a URL.")
     ] = "tiny",
-    held_out: Annotated[
-        float | None,
-        typer.Option(
-            help="Only photos that a training run with this `held_out` did not use.",
-            min=0.001,
-            max=0.999,
-        ),
-    ] = None,
-    photos: Annotated[
-        int | None, typer.Option(help="Photos per set, the first by name.", min=1)
-    ] = None,
+    held_out: HeldOut = None,
+    photos: Photos = None,
     points_per_side: Annotated[int, typer.Option(help="Point grid.", min=1)] = 16,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the scores of all pairs to this file.")
@@ -160,9 +153,7 @@ def classes(
     work: Annotated[
         Path, typer.Option(help="Where automatic masks are written, and found by later runs.")
     ] = Path("samseg-eval"),
-    photos: Annotated[
-        int | None, typer.Option(help="Photos per set, the first by name.", min=1)
-    ] = None,
+    photos: Photos = None,
     segments: Annotated[
         int, typer.Option(help="True segments per photo, the largest ones.", min=1)
     ] = 12,
@@ -179,9 +170,7 @@ def classes(
         int, typer.Option(help="Bootstrap resamples of the photos.", min=0)
     ] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of draws and resamples.", min=0)] = 0,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write everything to this file.")
-    ] = None,
+    json_file: JsonFile = None,
     picture: Annotated[
         Path | None, typer.Option(help="Draw the classes of the last row against the categories.")
     ] = None,

@@ -16,7 +16,7 @@ from samseg.lab.evaluation.masks.groups import SegmentScores
 from samseg.lab.evaluation.masks.record import Evaluation, ModelScores, Protocol, SetScores
 from samseg.lab.evaluation.masks.structure import Structure
 from samseg.lab.evaluation.masks.truth import MIN_AREA, Truth
-from samseg.lab.labelled import LabelledPhoto, LabelledSet, is_held_out
+from samseg.lab.labelled import LabelledPhoto, LabelledSet
 from samseg.pooling import pool
 from samseg.progress import Progress, duration
 from samseg.sam.network.encoder import ImageEncoder
@@ -72,14 +72,7 @@ def _evaluate_set(
     segmenter: Segmenter, model: str, labelled: LabelledSet, protocol: Protocol, progress: Progress
 ) -> SetScores:
     began = time.perf_counter()
-    share = protocol.held_out
-    unseen = [s for s in labelled.stems if share is None or is_held_out(s, share)]
-    stems = unseen[: protocol.photos]
-    if not stems:
-        raise ConfigError(
-            f"{labelled.folder}: no photo is held out with held_out {share}; increase it, or use "
-            "more photos"
-        )
+    stems = labelled.chosen(protocol.held_out, protocol.photos)
     progress.start(f"{labelled.name}, {model}", len(stems), "photos")
     scored: list[_PhotoScores] = []
     for i, stem in enumerate(stems):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from samseg.errors import ConfigError
 from samseg.lab.evaluation.masks.automatic import segment_ious
-from samseg.lab.labelled import LabelledSet, is_held_out
+from samseg.lab.labelled import LabelledSet
 from samseg.progress import Progress
 from samseg.sam.automatic.candidates import suppress
 from samseg.sam.segmenter import Segmenter
@@ -112,12 +112,7 @@ def _score_set(
     photos: int | None,
 ) -> NDArray[np.float64]:
     """Return (pairs, 3): recall, precision and masks per photo."""
-    stems = [s for s in labelled.stems if held_out is None or is_held_out(s, held_out)][:photos]
-    if not stems:
-        raise ConfigError(
-            f"{labelled.folder}: no photo is held out with held_out {held_out}; increase it, or "
-            "use more photos"
-        )
+    stems = labelled.chosen(held_out, photos)
     counts = np.zeros((len(PRED_IOU) * len(STABILITY), 3))  # found, correct, masks
     segments = 0
     progress.start(labelled.name, len(stems), "photos")
