@@ -12,7 +12,8 @@ import numpy as np
 from pydantic import Field
 
 from samseg.exporters.coco_file import CocoFile
-from samseg.exporters.names import numbered, paired_png_of
+from samseg.exporters.names import numbered
+from samseg.exporters.pairing import put_paired
 from samseg.exporters.selection import Selection
 from samseg.exporters.types import ClassRow, LabelledImage, Target, Written
 from samseg.masks.painting import painted
@@ -66,8 +67,7 @@ class CocoPanoptic(Selection):
                 file, number = CocoFile(), number + 1
             index = _segments(image)
             segments = list(_rows(image, index))
-            png = paired_png_of(image)
-            target.put(f"panoptic/{png}", _encode(index))
+            png = put_paired(image, _encode(index), target, "panoptic", ".png")
             row = {"image_id": file.add_image(image), "file_name": png, "segments_info": segments}
             file.add_annotation(row)
             file.left_out += len(image.masks) - len(segments)

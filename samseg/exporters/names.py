@@ -48,21 +48,6 @@ def png_of(image: LabelledImage) -> str:
     return f"_/{image.image_id}.png"
 
 
-def paired_png_of(image: LabelledImage) -> str:
-    """Return the path of an image's PNG, unique and safe.
-
-    Trainers expect `a/b.png` for `a/b.jpg`. That could be the name of another PNG if the image had
-    another extension, or several; such images have it in addition.
-    """
-    name = png_of(image)
-    stem, _, extension = file_of(image).rpartition(".")
-    if name.startswith("_/") or not stem or "/" in extension:
-        return f"_/{image.image_id}.png"
-    if extension == "jpg" and "." not in stem.rpartition("/")[2]:
-        return f"{stem}.png"
-    return name
-
-
 def fallback_file_of(image: LabelledImage) -> str:
     """Return the name of an image's file where its own cannot be used: `_/{image_id}.jpg`."""
     extension = file_of(image).rpartition("/")[2].rpartition(".")[2]

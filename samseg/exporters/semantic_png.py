@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from samseg.errors import ConfigError
-from samseg.exporters.names import paired_png_of
+from samseg.exporters.pairing import put_paired
 from samseg.exporters.selection import Selection
 from samseg.exporters.types import ClassRow, LabelledImage, Target, Written
 from samseg.masks.painting import painted
@@ -28,9 +28,8 @@ class SemanticPng(Selection):
     255 classes, PNGs have 16 bits, and 65535 is the value of no class. Where masks overlap, the
     pixel belongs to the smallest one.
 
-    The map of `a/b.jpg` is `annotations/a/b.png`, the name by which trainers pair the two. Other
-    extensions keep theirs, `a/b.png.png`, because `a/b.jpg` may exist too; keys that are not safe
-    paths give `annotations/_/{image_id}.png`.
+    The map of `a/b.jpg` is `annotations/a/b.png`, the name by which trainers pair the two; see
+    `samseg.exporters.pairing` for photos that cannot have it.
     """
 
     kind: Literal["semantic_png"] = "semantic_png"
@@ -62,7 +61,7 @@ class SemanticPng(Selection):
                 background=none,
             )
             dtype = np.uint8 if none == 255 else np.uint16
-            target.put(f"annotations/{paired_png_of(image)}", _encode(index.astype(dtype)))
+            put_paired(image, _encode(index.astype(dtype)), target, "annotations", ".png")
             count, kept = count + 1, kept + len(masks)
             left_out += len(image.masks) - len(masks)
         return Written(self.kind, target.uri, count, kept, left_out, target.objects)

@@ -12,7 +12,8 @@ from typing import Literal
 import numpy as np
 import yaml
 
-from samseg.exporters.names import fallback_file_of, file_of, is_safe
+from samseg.exporters.names import fallback_file_of, file_of
+from samseg.exporters.pairing import put_paired
 from samseg.exporters.selection import Selection
 from samseg.exporters.types import ClassRow, LabelledImage, MaskRow, Target, Written
 from samseg.masks.painting import dense
@@ -96,16 +97,11 @@ def _of_part(name: str, extension: str, part: str) -> str:
 def _put_label(image: LabelledImage, label: bytes, target: Target) -> str:
     """Put the label of an image; return where the image is expected below `images/`."""
     file = file_of(image)
-    name = file.rpartition("/")[2]
-    unclear = f"/{_IMAGES}/" in f"/{file}" or "." not in name or not is_safe(file)
-    if not unclear and target.offer(f"labels/{_without_extension(file)}.txt", label):
-        return file
-    target.put(f"labels/_/{image.image_id}.txt", label)
-    return fallback_file_of(image)
-
-
-def _without_extension(file: str) -> str:
-    return file.rpartition(".")[0]
+    if f"/{_IMAGES}/" in f"/{file}":  # Ultralytics would replace that folder
+        target.put(f"labels/_/{image.image_id}.txt", label)
+        return fallback_file_of(image)
+    name = put_paired(image, label, target, "labels", ".txt")
+    return fallback_file_of(image) if name.startswith("_/") else file
 
 
 def _line(index: int, mask: MaskRow) -> str:

@@ -14,23 +14,9 @@ from samseg.exporters import HuggingFace
 from samseg.exporters.types import ClassRow, LabelledImage, MaskRow
 from samseg.types import image_id_of
 
+from .conftest import Memory
+
 CLASSES = [ClassRow(2, "apples"), ClassRow(7, "apples"), ClassRow(9, "crates")]
-
-
-class Memory:
-    uri, stamp = "memory://", "s"
-
-    def __init__(self, part: str = "") -> None:
-        self.kept: dict[str, bytes] = {}
-        self.part = part
-
-    @property
-    def objects(self) -> int:
-        return len(self.kept)
-
-    def put(self, name: str, payload: bytes) -> None:
-        assert name not in self.kept
-        self.kept[name] = payload
 
 
 def image(key: str, pixels: np.ndarray, *class_ids: int | None) -> LabelledImage:

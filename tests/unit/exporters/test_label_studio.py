@@ -10,29 +10,14 @@ from samseg.exporters.brush import brush_rle_of
 from samseg.exporters.types import ClassRow, LabelledImage, MaskRow
 from samseg.masks.palette import color_of
 
+from .conftest import Memory
+
 CLASSES = [ClassRow(1, 'a "quoted" <name>'), ClassRow(4, "crates"), ClassRow(6, "crates")]
 RING = np.zeros((40, 50), dtype=bool)
 RING[5:30, 10:40] = True
 RING[12:20, 20:30] = False
 PARTS = np.zeros((40, 50), dtype=bool)
 PARTS[0:8, 0:8] = PARTS[30:40, 45:50] = True
-
-
-class Memory:
-    uri = "memory://"
-    stamp = "s"
-    part = ""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, bytes] = {}
-
-    @property
-    def objects(self) -> int:
-        return len(self.kept)
-
-    def put(self, name: str, payload: bytes) -> None:
-        assert name not in self.kept
-        self.kept[name] = payload
 
 
 def masked(pixels: np.ndarray, class_id: int | None, mask_id: str = "i-0000") -> MaskRow:

@@ -14,22 +14,7 @@ from samseg.exporters.types import ClassRow, LabelledImage, MaskRow
 from samseg.masks.palette import color_of
 from samseg.types import image_id_of
 
-
-class Memory:
-    uri = "memory://"
-    stamp = "s"
-    part = ""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, bytes] = {}
-
-    @property
-    def objects(self) -> int:
-        return len(self.kept)
-
-    def put(self, name: str, payload: bytes) -> None:
-        assert name not in self.kept
-        self.kept[name] = payload
+from .conftest import Memory
 
 
 def square(y: int, x: int, side: int, class_id: int | None) -> MaskRow:

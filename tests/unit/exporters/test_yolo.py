@@ -14,27 +14,9 @@ from samseg.exporters import Yolo
 from samseg.exporters.types import ClassRow, LabelledImage, MaskRow
 from samseg.types import image_id_of
 
+from .conftest import Memory
+
 CLASSES = [ClassRow(2, "apples: red"), ClassRow(7, "crates")]
-
-
-class Memory:
-    uri = "memory://"
-    stamp = "s"
-    part = ""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, bytes] = {}
-
-    @property
-    def objects(self) -> int:
-        return len(self.kept)
-
-    def put(self, name: str, payload: bytes) -> None:
-        assert name not in self.kept
-        self.kept[name] = payload
-
-    def offer(self, name: str, payload: bytes) -> bool:
-        return self.kept.setdefault(name, payload) == payload
 
 
 def masked(pixels: np.ndarray, class_id: int | None) -> MaskRow:

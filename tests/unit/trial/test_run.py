@@ -32,7 +32,10 @@ def test_images_are_spread_over_the_lake_and_failures_are_named(lake):
 def test_thresholds_that_leave_no_mask_are_named(lake):
     settings = ("masks.points_per_side=2", "masks.pred_iou_thresh=1")
     tried, remark = run_try(config_for(str(lake), None, settings), settings, 1, Silent())
-    assert tried.masks == 0 and "no mask passes masks.pred_iou_thresh=1 (recommended for tiny" in remark
+    assert (
+        tried.masks == 0
+        and "no mask passes masks.pred_iou_thresh=1 (recommended for tiny" in remark
+    )
 
 
 def test_tars_give_their_first_images(lake, tmp_path):
