@@ -3,6 +3,10 @@
 import samseg
 from samseg.config import parse
 from samseg.demo.lake import write_demo_lake
+from samseg.doctor.examination import examine
+from samseg.doctor.probe import probe
+from samseg.doctor.repair import repair
+from samseg.engine import Local
 from samseg.nightly import Night
 from samseg.output import Output
 from samseg.stages.status import status_of
@@ -55,3 +59,16 @@ def test_a_night_whose_lake_and_output_are_buckets(s3, tmp_path):
 
     again = Night(config).run()
     assert again.counts["plan"]["sources"] == again.counts["embed"]["images"] == 0
+
+    examined, _ = examine(Output("s3://lake/labels"), Local(), probed=True)
+    assert (examined.findings, examined.foreign) == ((), ())
+    damaged = "s3://lake/labels/" + Output.masks_key(min(Output("s3://lake/labels").committed()))
+    probe(Output("s3://lake/labels"))
+    with filesystem(damaged).open(damaged, "wb") as file:
+        file.write(b"PAR1")
+    output = Output("s3://lake/labels")
+    examined, present = examine(output, Local(), probed=True)
+    assert [f"s3://lake/labels/{f.key}" for f in examined.findings] == [damaged]
+    assert len(repair(output, examined.findings, present.bytes)) == 4
+    assert Night(config).run().counts["embed"]["images"] == 1
+    assert status_of(output).complete
