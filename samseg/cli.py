@@ -101,6 +101,7 @@ app.command(
     epilog=examples(
         ("samseg nightly -c samseg.yaml", "labels what is new, or resumes"),
         ("samseg nightly -c samseg.yaml --retry-quarantined", "tries the shards given up again"),
+        ("samseg nightly -c samseg.yaml --retry-failed undecodable", "after decoders were added"),
         ("samseg nightly -c samseg.yaml cluster.granularity=0.7", "finer classes"),
     ),
 )(night.nightly)

@@ -7,7 +7,7 @@ resolved config, `status.json` and the report page.
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -28,7 +28,7 @@ from samseg.resume import resumed
 from samseg.sam.weights import registry as checkpoints
 from samseg.stages.cluster.stage import ClusterReport
 from samseg.stages.cluster.stage import cluster as cluster_stage
-from samseg.stages.describe.stage import DescribeEvent, DescribeSpec, DescribeTotals, undescribed
+from samseg.stages.describe.stage import DescribeEvent, DescribeSpec, DescribeTotals
 from samseg.stages.describe.stage import describe as describe_stage
 from samseg.stages.embed.stage import EmbedEvent, EmbedSpec, EmbedTotals, pending
 from samseg.stages.embed.stage import embed as embed_stage
@@ -66,13 +66,17 @@ class Night:
         self.lake = LakeRoot(self.output, config.reader.root)
 
     def run(
-        self, refit: bool = False, retry_quarantined: bool = False, lake_moved: bool = False
+        self,
+        refit: bool = False,
+        retry_quarantined: bool = False,
+        lake_moved: bool = False,
+        retry_failed: Collection[str] = (),
     ) -> Summary:
         """Run all stages and write the night's folder, also if an error ends the night."""
         with recorded(self.output, self.summary, self._resolved):
             if lake_moved:
                 self.lake.move()
-            self.plan()
+            self.plan(retry_failed)
             self.embed(retry_quarantined)
             if self.output.committed():
                 self.cluster(refit)
@@ -81,8 +85,8 @@ class Night:
             self._report()
         return self.close()
 
-    def plan(self) -> PlanReport:
-        """List the lake and plan what is new.
+    def plan(self, retry_failed: Collection[str] = ()) -> PlanReport:
+        """List the lake; plan what is new, and what failed again (see `samseg.stages.retries`).
 
         Raises:
             RecipeError: the output folder was written with another recipe.
@@ -95,8 +99,10 @@ class Night:
             self.config.reader,
             lambda: self.config.engine.capacity(self.config.model.device),
             self.lake.claim,
+            retry_failed,
         )
         text = f"{planned.sources} new objects in {planned.shards} shards, {planned.known} known"
+        text += f", {planned.again} planned again" if planned.again else ""
         self._finish("plan", started, asdict(planned), text)
         self._note(remarks.left_out(planned.left_out))
         self._note(remarks.changed(planned.changed))
@@ -130,18 +136,10 @@ class Night:
         given_up = self.output.quarantined()
         counts = done.counts() | {"quarantined": len(given_up)}
         self._finish("embed", started, counts, str(done))
-        names = tuple(e.name for e in self.config.embeddings)
-        if lacking := undescribed(self.output, names):
-            self.progress.note(
-                f"{len(lacking)} committed shards lack an embedding of {', '.join(names)}; "
-                "`samseg describe -c CONFIG` adds it"
-            )
+        self._note(remarks.lacking(self.output, [e.name for e in self.config.embeddings]))
         self.summary.add_failures(done.failed + done.given_up, done.failures)
         if done.failed:
-            self.summary.incomplete(
-                "Failed images have a row with their error and are not retried; all others are "
-                "labelled."
-            )
+            self.summary.incomplete(remarks.failed(done))
         if given_up:
             self.summary.incomplete(
                 f"{len(given_up)} shards are given up, see {self.output.uri}/quarantine; "

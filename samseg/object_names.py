@@ -25,6 +25,7 @@ KINDS = {
         "masks": rf"masks/{_PART}",
         "embeddings": rf"embeddings/(?P<name>[^/]+)/{_PART}",
         "images": rf"images/{_PART}",
+        "failed": rf"failed/{_ID}\.json",
         "quarantine": rf"quarantine/{_ID}(\.[0-9]+)?\.json",
         "codebook": rf"{_CODEBOOK}/{_CODEBOOK_OBJECTS}",
         "assignments": rf"{_CODEBOOK}/assignments/{_PART}",

@@ -16,10 +16,11 @@ import pyarrow.parquet as pq
 from samseg import object_names, schema
 from samseg.errors import ConfigError, NotFoundError, redact
 from samseg.object_names import remedy
+from samseg.plan_rows import completed, plan_of, shards_of
 from samseg.recipe import check_same, check_version
 from samseg.sealed_json import sealed, unsealed
 from samseg.storage import ObjectStorage, decoding, open_output
-from samseg.types import Shard, Source
+from samseg.types import Shard
 
 
 class Output:
@@ -78,6 +79,11 @@ class Output:
     def images_key(shard_id: str) -> str:
         """Key of a shard's images part; its presence is the commit of the shard."""
         return f"images/part-{shard_id}.parquet"
+
+    @staticmethod
+    def failed_key(shard_id: str) -> str:
+        """Key of the mark of a shard with failed images that are labelled again once."""
+        return f"failed/{shard_id}.json"
 
     @staticmethod
     def quarantine_key(shard_id: str, n: int = 0) -> str:
@@ -159,11 +165,18 @@ class Output:
 
     def plan_table(self, columns: list[str] | None = None) -> pa.Table:
         """Return all plans as one table, in planning order."""
-        parts = [self.read(self.plan_key(n), columns) for n in self.plan_numbers()]
-        wanted = (
-            schema.PLAN if columns is None else pa.schema([schema.PLAN.field(c) for c in columns])
-        )
-        return pa.concat_tables(parts) if parts else wanted.empty_table()
+        parts = [self.plan(n, columns) for n in self.plan_numbers()]
+        return pa.concat_tables([completed(schema.PLAN.empty_table(), columns), *parts])
+
+    def plan(self, n: int, columns: list[str] | None = None) -> pa.Table:
+        """Return the n-th plan; columns that its version of samseg lacked are null."""
+        key = self.plan_key(n)
+        if columns is None:
+            return completed(self.read(key))
+        with self._present(key), self.storage.stream(key) as stream, self.decoding(key):
+            stored = {"shard_id", *columns} & {*pq.read_schema(stream).names}
+            stream.seek(0)
+            return completed(schema.decode(stream, sorted(stored)), columns)
 
     def next_plan(self) -> int:
         """Return the number of the plan after the last one."""
@@ -181,28 +194,12 @@ class Output:
             False if another driver has appended a plan since; plan again, because that plan may
             contain the same objects.
         """
-        table = pa.table(
-            {
-                "shard_id": [shard.id for shard in shards for _ in shard.sources],
-                "key": [s.key for shard in shards for s in shard.sources],
-                "uri": [s.uri for shard in shards for s in shard.sources],
-                "etag": [s.etag for shard in shards for s in shard.sources],
-                "bytes": [s.bytes for shard in shards for s in shard.sources],
-                "images": [images_per_source for shard in shards for _ in shard.sources],
-            },
-            schema=schema.PLAN,
-        )
+        table = plan_of(shards, images_per_source)
         return self.storage.put_new(self.plan_key(number), schema.encode(table))
 
     def planned(self) -> Iterator[Shard]:
         """Yield all planned shards in planning order, one plan in memory at a time."""
-        for n in self.plan_numbers():
-            rows = self.read(self.plan_key(n)).to_pylist()
-            start = 0
-            for end in range(1, len(rows) + 1):
-                if end == len(rows) or rows[end]["shard_id"] != rows[start]["shard_id"]:
-                    yield _shard(rows[start:end])
-                    start = end
+        return shards_of(map(self.plan, self.plan_numbers()))
 
     def committed(self) -> set[str]:
         """Return the ids of committed shards: one LIST of `images/`."""
@@ -211,6 +208,10 @@ class Output:
     def segmented(self) -> set[str]:
         """Return the ids of shards that have a masks part, committed or not."""
         return self._ids("masks")
+
+    def failed(self) -> set[str]:
+        """Return the ids of shards with failed images that are labelled again once."""
+        return self._ids("failed")
 
     def quarantined(self) -> set[str]:
         """Return the ids of shards given up and not committed later."""
@@ -292,9 +293,3 @@ class Output:
     def _ids(self, kind: str, folder: str | None = None) -> set[str]:
         listed = self.storage.list(f"{kind}/" if folder is None else folder)
         return object_names.ids(kind, (source.key for source in listed))
-
-
-def _shard(rows: list[dict[str, Any]]) -> Shard:
-    sources = tuple(Source(r["key"], r["uri"], r["etag"], r["bytes"]) for r in rows)
-    counts = [r["images"] for r in rows]
-    return Shard(rows[0]["shard_id"], sources, None if None in counts else sum(counts))

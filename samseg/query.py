@@ -31,17 +31,16 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as pds
-import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from samseg import schema
 from samseg.errors import CodebookError, ConfigError, SamsegError, StorageError, redact
 from samseg.output import Output
+from samseg.part_tables import PartTables
 from samseg.schema import SAM_COLUMN
 from samseg.sql import statements
-from samseg.storage import filesystem
+from samseg.superseded import Replanned
 
 _LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
@@ -95,20 +94,17 @@ class Tables:
             parts["classes"] = (schema.CLASSES, [output.codebook_key(version, "classes.parquet")])
             tree = output.codebook_key(version, "tree.parquet")
             parts["tree"] = (schema.TREE, [tree] if output.storage.exists(tree) else [])
-        store, root = _arrow_filesystem(output.uri)
+        parts_of = PartTables(self._connection, output, Replanned(output).superseded({*shards}))
         for name, (columns, part_keys) in parts.items():
             self._keys[name] = list(part_keys)
-            paths = [f"{root}/{key}" for key in self._keys[name]]
-            self._connection.register(name, _dataset(columns, paths, store))
+            parts_of.register(name, columns, self._keys[name])
         tables = {SAM_COLUMN: "masks"}
         for name in (names := output.embeddings()):
             keys = [output.embeddings_key(name, s) for s in output.embedded(name) & {*shards}]
             if keys:
                 tables[name] = f"embedding_{name}"
                 self._keys[tables[name]] = keys = sorted(keys)
-                paths = [f"{root}/{key}" for key in keys]
-                columns = _columns_of(output, keys[0])
-                self._connection.register(tables[name], _dataset(columns, paths, store))
+                parts_of.register(tables[name], _columns_of(output, keys[0]), keys)
         default = _embedding_of_codebook(output, version)
         self._connection.execute(statements(tables, [SAM_COLUMN, *names], default))
         self._connection.execute("set lock_configuration = true")
@@ -282,19 +278,3 @@ def _columns_of(output: Output, key: str) -> pa.Schema:
     """Read the schema of a part: embeddings differ in length."""
     with output.storage.stream(key) as stream, output.decoding(key):
         return pq.read_schema(stream)
-
-
-def _arrow_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
-    """Return the pyarrow filesystem of `uri`, and the path of its root."""
-    if uri.startswith("file://"):
-        return pafs.LocalFileSystem(), uri.removeprefix("file://").rstrip("/")
-    return pafs.PyFileSystem(pafs.FSSpecHandler(filesystem(uri))), uri.split("://", 1)[1]
-
-
-def _dataset(columns: pa.Schema, paths: list[str], store: pafs.FileSystem) -> Any:
-    """Return a dataset of parts with a given schema, without opening any of them."""
-    if not paths:
-        return columns.empty_table()
-    checked = pds.ParquetFragmentScanOptions(page_checksum_verification=True)
-    parquet = pds.ParquetFileFormat(default_fragment_scan_options=checked)
-    return pds.FileSystemDataset.from_paths(paths, schema=columns, format=parquet, filesystem=store)

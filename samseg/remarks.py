@@ -3,7 +3,7 @@
 Each function returns a message with what to do next, or None where there is nothing to say.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow.compute as pc
@@ -13,7 +13,9 @@ from samseg.readers import by_extension
 from samseg.sam.settings import MaskSettings
 from samseg.sam.thresholds import explain_no_masks
 from samseg.stages.cluster.stage import ClusterReport
+from samseg.stages.describe.stage import undescribed
 from samseg.stages.embed.stage import EmbedTotals
+from samseg.types import RETRIED_ONCE
 
 _MOSTLY_NOISE = 0.5
 
@@ -30,9 +32,29 @@ def changed(objects: int) -> str | None:
     if not objects:
         return None
     return (
-        f"{objects} objects changed since they were planned; their rows are kept. To label them "
-        "again, write to a new output folder."
+        f"{objects} objects changed since they were planned. Failed images are labelled again; the "
+        "rows of labelled ones are kept: to label these again, write to a new output folder."
     )
+
+
+def lacking(output: Output, names: Sequence[str]) -> str | None:
+    """Count the committed shards that lack one of these embeddings."""
+    shards = undescribed(output, tuple(names))
+    if not shards:
+        return None
+    return (
+        f"{len(shards)} committed shards lack an embedding of {', '.join(names)}; "
+        "`samseg describe -c CONFIG` adds it"
+    )
+
+
+def failed(done: EmbedTotals) -> str:
+    """Return what becomes of the images that failed in a night."""
+    again = sum(done.statuses[status] for status in RETRIED_ONCE)
+    text = "Failed images have a row with their error; all others are labelled. "
+    if again:
+        text += f"The next night tries {again} of them once more; "
+    return text + ("`" if again else "A night with `") + "--retry-failed STATUS` tries any again."
 
 
 def no_masks(

@@ -68,6 +68,8 @@ PLAN = _table(
         ("etag", pa.string()),
         ("bytes", pa.int64()),
         ("images", pa.int32()),  # images in this source; null if unknown until it is read
+        ("retry_of", pa.string()),  # shard whose failed images are labelled again; else null
+        ("members", pa.list_(pa.string())),  # their names in a tar; null for all without masks
     ],
 )
 

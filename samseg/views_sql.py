@@ -86,11 +86,18 @@ again as (select image_id from verdicts group by all having count(*) > 1),
 planned as (select shard_id, max(filename) as plan from plans_by_file group by all)
 select image_id, shard_id
 from verdicts semi join again using (image_id) left join planned using (shard_id)
-qualify row_number() over (partition by image_id order by plan desc, shard_id) > 1;
+qualify row_number() over (partition by image_id order by plan desc, shard_id) > 1
+union
+select i.image_id, i.shard_id -- a row that stands for a whole tar, which was read again since
+from images_of_all_plans i join plans_by_file old on old.shard_id = i.shard_id
+join plans_by_file p on p.key = old.key and p.retry_of is not null and p.images is null
+join verdicts done on done.shard_id = p.shard_id
+where i.key in (old.key, old.key || '#truncated') and p.filename > old.filename;
 
 create or replace temp macro shard_of(file) as regexp_extract(file, 'part-([^/]*)[.]parquet$', 1);
 create or replace view images as
-select * from images_of_all_plans anti join samseg_superseded using (image_id, shard_id);
+select * exclude (filename) from images_of_all_plans
+anti join samseg_superseded using (image_id, shard_id);
 create or replace view masks as
 select m.* exclude (filename) from masks_of_all_plans m
 anti join samseg_superseded s on s.image_id = m.image_id and s.shard_id = shard_of(m.filename);
@@ -139,6 +146,8 @@ def views_sql(root: str) -> str:
 def _view(name: str, files: str, columns: pa.Schema, *, filename: bool) -> str:
     """Return a view of listed Parquet files that has its columns even if no file has them."""
     named = ", filename = true" if filename else ""
+    if columns is schema.PLAN:  # those of earlier versions have fewer columns
+        named += ", union_by_name = true"
     null = [f"null::{_sql_type(field.type)} as {field.name}" for field in columns]
     if filename:
         null.append("null::varchar as filename")

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from samseg.commands.options import ConfigPath, Moved, Overrides, Refit, Retry
+from samseg.commands.options import (
+    ConfigPath,
+    Moved,
+    Overrides,
+    Refit,
+    Retry,
+    RetryFailed,
+    statuses_in,
+)
 from samseg.errors import ConfigError
 from samseg.terminal import Terminal, on_terminal
 
@@ -54,25 +62,34 @@ def nightly(
     overrides: Overrides = None,
     refit: Refit = False,
     retry_quarantined: Retry = False,
+    retry_failed: RetryFailed = None,
     lake_moved: Moved = False,
 ) -> int:
     """Run a whole night: plan, embed, cluster, export, report.
 
-    The same command resumes an interrupted night.
+    The same command resumes an interrupted night. Images that were unreadable, crashed or timed
+    out are labelled again once, by the next night; --retry-failed labels any again.
     """
+    statuses = statuses_in(retry_failed)
     return _stages(
         terminal,
         "nightly",
         config,
         overrides,
-        lambda n: n.run(refit, retry_quarantined, lake_moved),
+        lambda n: n.run(refit, retry_quarantined, lake_moved, statuses),
     )
 
 
 @on_terminal
-def plan(terminal: Terminal, config: ConfigPath, overrides: Overrides = None) -> int:
-    """List the lake and plan what is new."""
-    return _stages(terminal, "plan", config, overrides, lambda n: n.plan())
+def plan(
+    terminal: Terminal,
+    config: ConfigPath,
+    overrides: Overrides = None,
+    retry_failed: RetryFailed = None,
+) -> int:
+    """List the lake, plan what is new, and failed images again."""
+    statuses = statuses_in(retry_failed)
+    return _stages(terminal, "plan", config, overrides, lambda n: n.plan(statuses))
 
 
 @on_terminal

@@ -7,7 +7,15 @@ from typing import Annotated, Any, Literal
 import typer
 
 from samseg.commands.night import run_night
-from samseg.commands.options import Lake, Moved, Overrides, Refit, Retry
+from samseg.commands.options import (
+    Lake,
+    Moved,
+    Overrides,
+    Refit,
+    Retry,
+    RetryFailed,
+    statuses_in,
+)
 from samseg.errors import ConfigError
 from samseg.shipped import shipped_configs
 from samseg.terminal import Terminal, on_terminal
@@ -33,6 +41,7 @@ def label(
     ] = None,
     refit: Refit = False,
     retry_quarantined: Retry = False,
+    retry_failed: RetryFailed = None,
     lake_moved: Moved = False,
 ) -> int:
     """Label the images of a lake: masks, embeddings, classes, exports, a report page.
@@ -40,9 +49,13 @@ def label(
     No config is needed: this is a night with `configs/quickstart.yaml`. The same command labels
     what is new, and resumes an interrupted run.
     """
+    statuses = statuses_in(retry_failed)
     config = config_for(lake, output, overrides or ())
     return run_night(
-        terminal, "label", config, lambda n: n.run(refit, retry_quarantined, lake_moved)
+        terminal,
+        "label",
+        config,
+        lambda n: n.run(refit, retry_quarantined, lake_moved, statuses),
     )
 
 

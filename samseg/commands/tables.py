@@ -17,7 +17,10 @@ def status(
         str, typer.Argument(help="The output folder, or a config file.", show_default=False)
     ],
 ) -> int:
-    """Count what is planned, committed, failed, given up and classified."""
+    """Count what is planned, committed, failed, given up and classified.
+
+    The exit code is 1 while images are failed or shards given up.
+    """
     from samseg import config as configs
     from samseg.output import Output
     from samseg.stages.status import status_of
@@ -30,7 +33,7 @@ def status(
         {"samseg": "status", "output": redact(uri), "complete": counts.complete} | asdict(counts),
         [f"{label:<{width}}  {text}" for label, text in rows],
     )
-    return 0
+    return counts.exit
 
 
 @on_terminal

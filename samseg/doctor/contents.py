@@ -23,7 +23,7 @@ _COLUMNS = {
     "cells.parquet": schema.CELLS,
 }
 _LATER_COLUMNS = {
-    *("coverage", "parent_mask_id", "depth", "note", "seconds"),
+    *("coverage", "parent_mask_id", "depth", "note", "seconds", "retry_of", "members"),
     *("node", "height", "neighbours", "cell"),
 }
 """Columns that parts of earlier versions may lack."""

@@ -6,6 +6,7 @@ outage: the shard is retried, and the night ends without a verdict if that does 
 """
 
 from collections.abc import Iterable
+from itertools import islice
 
 from samseg.errors import LakeError, NotFoundError, OutageError, StorageError, one_line
 from samseg.storage import Storage, open_lake
@@ -30,7 +31,7 @@ def require_evidence(storage: Storage, error: StorageError, others: Iterable[Sou
     """Return what shows that `error` is about its object only.
 
     A missing object is believed if the lake lists any object or another one can be read; any other
-    failure only if another one can be read.
+    failure only if another one can be read: of `others`, or of the first that the lake lists.
 
     Args:
         storage: the lake.
@@ -40,20 +41,29 @@ def require_evidence(storage: Storage, error: StorageError, others: Iterable[Sou
     Raises:
         OutageError: nothing shows it.
     """
-    for probe in sorted(others, key=lambda source: source.bytes)[:_PROBES]:
-        try:
-            with storage.stream(probe.key) as stream:
-                stream.read(1)
-        except (StorageError, OSError):
-            continue
+    probes = sorted(others, key=lambda source: source.bytes)
+    if any(_can_be_read(storage, probe) for probe in probes[:_PROBES]):
         return "other objects can be read"
-    if isinstance(error, NotFoundError):
-        try:
-            if next(iter(storage.list()), None) is not None:
-                return "the lake lists other objects"
-        except (StorageError, LakeError) as e:
-            raise _outage(error) from e
+    suspects = {probe.key for probe in probes}  # images that failed before may all fail again
+    try:
+        listed = list(islice(storage.list(), len(suspects) + 1 + _PROBES))
+    except (StorageError, LakeError, OSError) as e:
+        raise _outage(error) from e
+    if listed and isinstance(error, NotFoundError):
+        return "the lake lists other objects"
+    outside = [source for source in listed if source.key not in suspects]
+    if any(_can_be_read(storage, probe) for probe in outside[: _PROBES + 1]):
+        return "other objects can be read"
     raise _outage(error) from error
+
+
+def _can_be_read(storage: Storage, probe: Source) -> bool:
+    try:
+        with storage.stream(probe.key) as stream:
+            stream.read(1)
+    except (StorageError, OSError):
+        return False
+    return True
 
 
 def _outage(error: StorageError) -> OutageError:

@@ -68,7 +68,11 @@ class Folder(Spec):
             LakeError: the folder cannot be listed, or holds no images.
         """
         found = survey(open_lake(self.uri), KeyFilter(self.include, self.exclude), known, "images")
-        return found.planned(Shard.of(group, len(group)) for group in self._groups(found.new))
+        return found.planned(self.shards(found.new))
+
+    def shards(self, sources: Iterable[Source]) -> Iterator[Shard]:
+        """Yield shards of these objects, in this order."""
+        return (Shard.of(group, len(group)) for group in self._groups(sources))
 
     def read(self, shard: Shard, max_bytes: int = MAX_BYTES) -> Iterator[RawImage]:
         """Yield the shard's images in order, prefetching a few.

@@ -27,11 +27,12 @@ class Planned:
     Attributes:
         shards: the new sources, in key order.
         known: number of sources in earlier plans.
-        changed: number of these whose etag has changed. Lakes are append-only: rows keep the first
-            version of an image, and a changed image needs a new key.
+        changed: number of these whose etag has changed. Lakes are append-only: rows of labelled
+            images keep the first version, and a new version needs a new key.
         ignored: number of objects that the reader does not read.
         left_out: number of these by extension (`.heic`, "" for none), the most frequent first;
             without hidden and excluded ones.
+        replaced: the changed sources as they are now.
     """
 
     shards: tuple[Shard, ...]
@@ -39,6 +40,7 @@ class Planned:
     changed: int
     ignored: int
     left_out: Mapping[str, int]
+    replaced: tuple[Source, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +49,16 @@ class Survey:
 
     new: list[Source]
     known: int
-    changed: int
+    replaced: list[Source]
     ignored: int
     left_out: Mapping[str, int]
 
     def planned(self, shards: Iterable[Shard]) -> Planned:
         """Return the plan that divides the new sources into `shards`."""
-        return Planned(tuple(shards), self.known, self.changed, self.ignored, self.left_out)
+        replaced = tuple(self.replaced)
+        return Planned(
+            tuple(shards), self.known, len(replaced), self.ignored, self.left_out, replaced
+        )
 
 
 def survey(
@@ -78,7 +83,8 @@ def survey(
         LakeError: the lake cannot be listed, or holds no sources.
     """
     new: list[Source] = []
-    seen = changed = ignored = 0
+    replaced: list[Source] = []
+    seen = ignored = 0
     left_out: Counter[str] = Counter()
     try:
         for source in storage.list():
@@ -88,7 +94,8 @@ def survey(
                     left_out[_extension(source.key)] += 1
             elif source.key in known:
                 seen += 1
-                changed += source.etag != known[source.key]
+                if source.etag != known[source.key]:
+                    replaced.append(source)
             else:
                 new.append(source)
     except StorageError as e:
@@ -102,7 +109,7 @@ def survey(
             + ("; reader.kind=webdataset reads tars" if left_out[".tar"] else "")
         )
     new.sort(key=lambda source: source.key)
-    return Survey(new, seen, changed, ignored, dict(left_out.most_common()))
+    return Survey(new, seen, replaced, ignored, dict(left_out.most_common()))
 
 
 def by_extension(left_out: Mapping[str, int]) -> str:

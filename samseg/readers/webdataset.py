@@ -4,7 +4,7 @@ Suitable for large lakes: one object holds thousands of images. Other members (J
 skipped. Not for tars of many gigabytes: a tar is one shard, and a worker that dies loses its shard.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -17,7 +17,7 @@ from samseg.readers.planned import KeyFilter, Planned, survey
 from samseg.readers.tar import SizedStream, members
 from samseg.spec import Spec
 from samseg.storage import open_lake
-from samseg.types import RawImage, Shard
+from samseg.types import RawImage, Shard, Source
 
 TARS = ("*.tar", "*.tar.gz", "*.tgz")
 """Patterns of tar file names."""
@@ -55,14 +55,19 @@ class WebDataset(Spec):
         """
         root, patterns = self._root_and_patterns()
         found = survey(open_lake(root), KeyFilter(patterns), known, "tars")
-        return found.planned(Shard.of([tar], None) for tar in found.new)
+        return found.planned(self.shards(found.new))
+
+    def shards(self, sources: Iterable[Source]) -> Iterator[Shard]:
+        """Yield a shard for each of these tars."""
+        for tar in sources:
+            yield Shard.of([tar], None if tar.members is None else len(tar.members))
 
     def read(self, shard: Shard, max_bytes: int = MAX_BYTES) -> Iterator[RawImage]:
         """Yield the images of the shard's tar in order.
 
         An image's key is `{tar}/{member}`. A damaged or truncated tar yields the images before the
         damage and then one error with the key `{tar}#truncated`, so that the shard commits and the
-        loss is recorded.
+        loss is recorded. Where only some members are wanted, each of them yields one image.
 
         Args:
             shard: a shard of this reader's plan.
@@ -75,20 +80,33 @@ class WebDataset(Spec):
         wanted = KeyFilter(self.include, self.exclude)
         for tar in shard.sources:
             count, uri = 0, storage.uri_of(tar.key)
+            left = None if tar.members is None else set(tar.members)
+            whole, reason = f"{tar.key}#truncated", "the tar has no such image any more"
             try:
                 with storage.stream(tar.key) as stream:
                     sized = SizedStream(stream, tar.bytes, uri)
                     for name, payload in members(sized, wanted, max_bytes):
-                        yield RawImage(f"{tar.key}/{name}", f"tar://{name}::{uri}", payload)
-                        count += 1
+                        if left is None or name in left:
+                            yield RawImage(f"{tar.key}/{name}", f"tar://{name}::{uri}", payload)
+                            count += 1
+                        if left is not None:
+                            left.discard(name)
+                            if not left:
+                                break
+                error = None
             except NotFoundError as e:
                 others = (s for s in shard.sources if s.key != tar.key)
                 evidence = require_evidence(storage, e, others)
-                error = ImageError("unreadable", f"{e}; it was there when planned; {evidence}")
-                yield RawImage(tar.key, uri, error)
+                whole, reason = tar.key, f"{e}; it was there when planned; {evidence}"
+                error = ImageError("unreadable", reason)
             except ShardError as e:
-                error = ImageError("unreadable", f"{e}; {count} images before the damage were read")
-                yield RawImage(f"{tar.key}#truncated", uri, error)
+                reason = f"{e}; {count} images before the damage were read"
+                error = ImageError("unreadable", reason)
+            if left is None and error is not None:
+                yield RawImage(whole, uri, error)
+            for name in sorted(left or ()):
+                error = ImageError("unreadable", reason)
+                yield RawImage(f"{tar.key}/{name}", f"tar://{name}::{uri}", error)
 
     def _root_and_patterns(self) -> tuple[str, tuple[str, ...]]:
         """Split `uri` into the folder to list and the patterns of its tars."""

@@ -8,6 +8,8 @@ import pyarrow as pa
 from samseg.errors import CodebookError
 from samseg.exporters.types import ClassRow, LabelledImage, MaskRow
 from samseg.output import Output
+from samseg.superseded import superseded
+from samseg.types import LABELLED
 
 _IMAGE_COLUMNS = ["image_id", "key", "uri", "width", "height", "status"]
 _MASK_COLUMNS = ["mask_id", "image_id", "bbox", "area", "predicted_iou", "rle"]
@@ -28,6 +30,7 @@ class LabelledImages:
         self.classes = tuple(self._classes())
         self._committed = output.committed()
         self._assigned = set() if self.version is None else output.assigned(self.version)
+        self._superseded = superseded(output, self._committed)
 
     @property
     def shards(self) -> list[str]:
@@ -63,8 +66,9 @@ class LabelledImages:
         for shard in shards:
             masks = self._masks(shard)
             columns = self._output.read(self._output.images_key(shard), _IMAGE_COLUMNS)
+            elsewhere = self._superseded.get(shard, ())
             for row in columns.to_pylist():
-                if row["status"] in ("ok", "no_masks"):
+                if row["status"] in LABELLED and row["image_id"] not in elsewhere:
                     yield LabelledImage(
                         image_id=row["image_id"],
                         key=row["key"],

@@ -1,9 +1,10 @@
 """The plan stage: list the lake and commit objects not yet planned as new shards.
 
-Plans are append-only, so a growing lake does not change the shards of earlier nights.
+Plans are append-only, so a growing lake does not change the shards of earlier nights. Images that
+failed are planned again (`samseg.stages.retries`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from glob import escape
 from itertools import pairwise
@@ -11,6 +12,7 @@ from itertools import pairwise
 from samseg.errors import ConfigError, StorageError, redact
 from samseg.output import Output
 from samseg.readers import Reader
+from samseg.stages.retries import retries
 from samseg.storage import normal
 from samseg.types import Shard
 
@@ -27,9 +29,11 @@ class PlanReport:
         shards: newly planned shards.
         sources: objects in them.
         known: objects in earlier plans.
-        changed: objects whose version differs from the planned one; they are not planned again.
+        changed: objects whose version differs from the planned one. Of these, only images that
+            failed are planned again.
         ignored: objects that are not images.
         left_out: number of these by extension, as in `samseg.readers.Planned`.
+        again: objects planned again, because images in them failed.
     """
 
     shards: int
@@ -38,6 +42,7 @@ class PlanReport:
     changed: int
     ignored: int
     left_out: Mapping[str, int]
+    again: int = 0
 
 
 def plan(
@@ -45,8 +50,9 @@ def plan(
     reader: Reader,
     workers: Callable[[], int] = lambda: 0,
     listed: Callable[[], None] = lambda: None,
+    retried: Collection[str] = (),
 ) -> PlanReport:
-    """Plan the new objects of the lake.
+    """Plan the new objects of the lake, and failed images again.
 
     Args:
         output: the output folder.
@@ -54,6 +60,7 @@ def plan(
         workers: returns how many workers there are, 0 if unknown. Few new images are divided among
             them; called where there are few.
         listed: called once the lake is listed, before anything is written.
+        retried: statuses of failed images to label again; see `samseg.stages.retries`.
 
     Raises:
         ConfigError: the output folder is the lake.
@@ -70,7 +77,9 @@ def plan(
         shards = list(found.shards)
         if reader.images_per_source == 1 and 0 < len(shards) < _MANY_SHARDS:
             shards = divided(shards, _SHARDS_PER_WORKER * workers())
-        if not shards or output.add_plan(number, shards, reader.images_per_source):
+        again = retries(output, reader, retried, found.replaced) if number else []
+        new = len(shards) + len(again)
+        if not new or output.add_plan(number, [*shards, *again], reader.images_per_source):
             return PlanReport(
                 shards=len(shards),
                 sources=sum(len(s.sources) for s in shards),
@@ -78,6 +87,7 @@ def plan(
                 changed=found.changed,
                 ignored=found.ignored,
                 left_out=dict(found.left_out),
+                again=sum(len(s.sources) for s in again),
             )
     raise StorageError(
         f"other runs added plans to {output.uri} during each of {_MAX_ATTEMPTS} attempts; "

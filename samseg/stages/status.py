@@ -8,10 +8,14 @@ the lake; do not call it in a loop. `samseg doctor --deep` reads everything.
 from collections import Counter
 from dataclasses import dataclass
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from samseg.output import Output
-from samseg.types import NOISE
+from samseg.superseded import Replanned, counting
+from samseg.types import LABELLED, NOISE, RETRIED_ONCE
+
+_RETRIED = f"{', '.join(RETRIED_ONCE)} once by the next night, others by --retry-failed STATUS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +29,9 @@ class Status:
         quarantined: shards given up.
         sources: planned objects.
         images_planned: images in them, None if unknown before reading (tars).
-        images: rows of `images`.
+        images: images with a row; an image that was labelled again counts once.
         statuses: images per status.
-        masks: rows of `masks`, as counted in `images`.
+        masks: their masks.
         codebook: version of the newest codebook, None if there is none.
         classes: its active classes.
         assigned: masks with a class under it.
@@ -63,6 +67,16 @@ class Status:
         all_images = self.images_planned is None or self.images_planned == self.images
         return 0 < self.shards == self.committed and all_images and not self.unplanned
 
+    @property
+    def failed(self) -> int:
+        """Images that could not be labelled."""
+        return self.images - sum(self.statuses.get(status, 0) for status in LABELLED)
+
+    @property
+    def exit(self) -> int:
+        """1 while images are failed or shards given up, else 0."""
+        return int(bool(self.failed or self.quarantined))
+
     def lines(self) -> list[tuple[str, str]]:
         """Return what a person wants to know, as rows of a label and a text."""
         planned = self.sources if self.images_planned is None else self.images_planned
@@ -77,6 +91,10 @@ class Status:
             ("images", by_status or "-"),
             ("pending", f"{self.pending} shards, {self.quarantined} quarantined"),
         ]
+        if self.failed:
+            rows.append(("failed", f"{self.failed} images; {_RETRIED}"))
+        if self.quarantined:
+            rows.append(("given up", "`--retry-quarantined` tries these shards again"))
         if self.unplanned:
             rows.append(
                 ("unplanned", f"{self.unplanned} shards that are in no plan; see `samseg doctor`")
@@ -104,18 +122,19 @@ def status_of(output: Output) -> Status:
     Raises:
         StorageError: an object is damaged, or the masks of a committed shard are missing.
     """
-    plan = output.plan_table(["shard_id", "images"])
-    planned = set(pc.unique(plan["shard_id"]).to_pylist())
-    found = output.committed()
+    plan = output.plan_table(["shard_id", "key", "images", "retry_of"])
+    found, replanned = output.committed(), Replanned(output)
+    again = replanned.superseded(found)
+    planned = set(pc.unique(plan["shard_id"]).to_pylist()) - (replanned.doubles - found)
     done = found & planned
     statuses: Counter[str] = Counter()
     masks = images = 0
     for shard_id in done:
-        part = output.read(output.images_key(shard_id), ["status", "masks"])
-        in_part = pc.sum(part["masks"]).as_py() or 0
-        _require_masks(output, shard_id, in_part)
+        part = output.read(output.images_key(shard_id), ["image_id", "status", "masks"])
+        _require_masks(output, shard_id, pc.sum(part["masks"]).as_py() or 0)
+        part = part.filter(pa.array(counting(part["image_id"], again.get(shard_id, ()))))
         statuses.update(part["status"].to_pylist())
-        masks += in_part
+        masks += pc.sum(part["masks"]).as_py() or 0
         images += part.num_rows
     versions = output.codebook_versions()
     classes = assigned = noise = 0
@@ -123,18 +142,21 @@ def status_of(output: Output) -> Status:
         table = output.read(output.codebook_key(versions[-1], "classes.parquet"), ["status"])
         classes = table["status"].to_pylist().count("active")
         for shard_id in done & output.assigned(versions[-1]):
-            part = output.read(output.assignments_key(versions[-1], shard_id), ["class_id"])
+            key = output.assignments_key(versions[-1], shard_id)
+            part = output.read(key, ["mask_id", "class_id"])
+            part = part.filter(pa.array(counting(part["mask_id"], again.get(shard_id, ()))))
             in_part = pc.sum(pc.equal(part["class_id"], NOISE)).as_py() or 0
             noise += in_part
             assigned += part.num_rows - in_part
-    unknown = plan["images"].null_count > 0
+    first = plan.filter(pc.is_null(plan["retry_of"])).group_by("key").aggregate([("images", "max")])
+    unknown = first["images_max"].null_count > 0
     return Status(
         shards=len(planned),
         committed=len(done),
         unplanned=len(found - planned),
         quarantined=len(output.quarantined()),
-        sources=plan.num_rows,
-        images_planned=None if unknown else (pc.sum(plan["images"]).as_py() or 0),
+        sources=first.num_rows,
+        images_planned=None if unknown else (pc.sum(first["images_max"]).as_py() or 0),
         images=images,
         statuses=dict(statuses),
         masks=masks,

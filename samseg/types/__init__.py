@@ -6,7 +6,9 @@ imports no other samseg module.
 
 from samseg.types.arrays import (
     EMBEDDING_STATUSES,
+    LABELLED,
     NOISE,
+    RETRIED_ONCE,
     STATUSES,
     Bool,
     Float32,
@@ -28,7 +30,9 @@ from samseg.types.masks import Masks, Segmentation
 
 __all__ = [
     "EMBEDDING_STATUSES",
+    "LABELLED",
     "NOISE",
+    "RETRIED_ONCE",
     "STATUSES",
     "Bool",
     "Features",

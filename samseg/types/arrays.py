@@ -25,6 +25,12 @@ STATUSES = (
 )
 """Values of the `status` column of `images`. The first two are successes."""
 
+LABELLED = STATUSES[:2]
+"""Statuses of images that were labelled."""
+
+RETRIED_ONCE = ("unreadable", "crashed", "timeout")
+"""Statuses of failures that may be over the next night, which then labels these images again."""
+
 EMBEDDING_STATUSES = (
     "ok",
     "empty",

@@ -16,12 +16,16 @@ class Source:
         uri: address to open it at.
         etag: the store's version tag; modification time and size if it has none.
         bytes: size of the object.
+        retry_of: where images are labelled again: the shard that has their failed rows.
+        members: names of the images to label again in a tar; None for all that have no masks yet.
     """
 
     key: str
     uri: str
     etag: str
     bytes: int
+    retry_of: str | None = None
+    members: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +36,24 @@ class Shard:
         id: hash of the content list; independent of rank and position.
         sources: the objects of this shard, in reading order.
         images: number of planned images; None if unknown until it is read (a tar).
+        earlier: where a whole tar is read again: earlier shards of it. Images that were labelled
+            there are left out.
     """
 
     id: str
     sources: tuple[Source, ...]
     images: int | None
+    earlier: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, sources: Iterable[Source], images: int | None) -> "Shard":
-        """Create a shard; its id depends only on key, etag and size of its sources."""
+        """Create a shard; its id depends only on its sources, without their URIs."""
         kept = tuple(sources)
         digest = hashlib.blake2b(digest_size=10)
         for s in kept:
-            digest.update(f"{s.key}\0{s.etag}\0{s.bytes}\n".encode("utf-8", "surrogateescape"))
+            again = "" if s.retry_of is None else "\0".join(["", s.retry_of, *(s.members or ())])
+            text = f"{s.key}\0{s.etag}\0{s.bytes}{again}\n"
+            digest.update(text.encode("utf-8", "surrogateescape"))
         return cls(digest.hexdigest(), kept, images)
 
     @property

@@ -75,7 +75,11 @@ def test_planning_reports_new_objects(capsys, tmp_path):
     code, last, _ = run(capsys, "plan", "-c", path)
     assert (code, last["counts"]["plan"]) == (
         0,
-        {"shards": 0, "sources": 0, "known": 3, "changed": 0, "ignored": 0, "left_out": {}},
+        {
+            **dict.fromkeys(("shards", "sources", "changed", "ignored", "again"), 0),
+            "known": 3,
+            "left_out": {},
+        },
     )
     code, last, _ = run(capsys, "status", str(tmp_path / "out"))
     assert (code, last["complete"], last["sources"], last["images"]) == (0, False, 3, 0)
@@ -228,3 +232,20 @@ def test_formats_via_other_tools_are_checked(capsys, tmp_path, via, message):
     code, last, err = run(capsys, "export", "-c", config(tmp_path), "--via", *via)
     assert code == last["exit"] == 2
     assert message in err
+
+
+def test_failed_images_are_retried_on_request(capsys, tmp_path):
+    lake = tmp_path / "lake"
+    lake.mkdir()
+    (lake / "a.jpg").write_bytes(b"no image")
+    settings = ("-c", config(tmp_path), "engine.kind=local", "masks.points_per_side=1")
+    code, last, _ = run(capsys, "nightly", *settings)
+    assert (code, last["failed"]) == (1, 1)
+    code, last, _ = run(capsys, "status", str(tmp_path / "out"))
+    assert (code, last["complete"], last["statuses"]) == (1, True, {"undecodable": 1})
+    code, last, _ = run(capsys, "nightly", *settings)
+    assert (code, last["counts"]["embed"]["images"]) == (0, 0), "nothing new has failed"
+    code, last, _ = run(capsys, "nightly", *settings, "--retry-failed", "undecodable,crashed")
+    assert (code, last["counts"]["plan"]["again"], last["failed"]) == (1, 1, 1)
+    code, _, err = run(capsys, "nightly", *settings, "--retry-failed", "undecodable,ok")
+    assert code == 2 and "unreadable,undecodable," in err

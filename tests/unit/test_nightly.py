@@ -75,6 +75,19 @@ def test_a_photo_that_was_deleted_is_a_row(lake: Path) -> None:
     assert statuses(lake)["unreadable"] == 1 and sum(statuses(lake).values()) == 3
 
 
+def test_a_photo_that_came_back_is_labelled_by_the_next_night(lake: Path) -> None:
+    night(lake).plan()
+    away = (lake / "1.png").rename(lake.parent / "1.png")
+    tonight = night(lake).run()
+    assert tonight.exit == 1 and "The next night tries 1 of them once more" in tonight.reasons[0]
+    away.rename(lake / "1.png")
+    tomorrow = night(lake).run()
+    assert (tomorrow.exit, tomorrow.counts["plan"]["again"]) == (0, 1)
+    assert tomorrow.counts["embed"]["images"] == 1 and "unreadable" not in statuses(lake)
+    after = night(lake).run()
+    assert (after.exit, after.counts["embed"]["images"]) == (0, 0)
+
+
 def test_another_lake_between_plan_and_embed_is_refused(lake: Path) -> None:
     night(lake).plan()
     other = Path(shutil.copytree(lake, lake.parent / "other"))

@@ -125,7 +125,11 @@ def test_the_newest_plan_of_an_image_counts(small_output: Build) -> None:
     output.storage.put_new(
         output.images_key(again), schema.encode(schema.table_of([row], schema.IMAGES))
     )
-    connection = loaded(output)
+    connection, tables = loaded(output), samseg.open(output)
+    for view in ("images", "masks", "embeddings", "assignments", "labels"):
+        sql = f"select * from {view} order by all"
+        found, wanted = connection.sql(sql).to_arrow_table(), tables.query(sql)
+        assert found.to_pylist() == wanted.to_pylist(), view
     of_image = f"where image_id = '{image_id_of(key)}'"
     assert connection.sql(f"select note from images {of_image}").fetchall() == [("again",)]
     found = connection.sql(f"select mask_id from masks {of_image} order by all").fetchall()

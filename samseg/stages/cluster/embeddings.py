@@ -1,6 +1,6 @@
 """Reads one named embedding of an output folder: the rows that classes are fitted to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +11,7 @@ from samseg.output import Output
 from samseg.recipe import fingerprint
 from samseg.schema import SAM_COLUMN
 from samseg.stages.embeddings import read_embeddings
+from samseg.superseded import Superseded, counting, superseded
 from samseg.types import Bool
 
 
@@ -22,11 +23,13 @@ class Embeddings:
         output: the folder.
         name: of the embedding.
         recipe: fingerprint of its recipe.
+        superseded: images whose masks do not count.
     """
 
     output: Output
     name: str
     recipe: str
+    superseded: Superseded = field(default_factory=dict)
 
     def shards(self) -> set[str]:
         """Return the committed shards that have the embedding."""
@@ -53,10 +56,14 @@ class Embeddings:
             )
 
     def ids(self, shard: str) -> tuple[pa.Array, Bool]:
-        """Return the mask ids of one part, and which of them have an embedding, (n,) bool."""
+        """Return the mask ids of one part, and which count and have an embedding, (n,) bool."""
         part = read_embeddings(self.output, shard, self.name, ["mask_id", "status"])
         present = pc.equal(part["status"], "ok").to_numpy().astype(np.bool_)
-        return part["mask_id"].combine_chunks(), present
+        return part["mask_id"].combine_chunks(), present & self.count_of(shard, part["mask_id"])
+
+    def count_of(self, shard: str, mask_ids: pa.ChunkedArray) -> Bool:
+        """Return which masks of a shard count, (n,) bool."""
+        return counting(mask_ids, self.superseded.get(shard, ()))
 
     def rows(self, shard: str) -> pa.Table:
         """Read `mask_id`, `image_id` and `embedding` (null without one), in the order of `ids`."""
@@ -64,7 +71,9 @@ class Embeddings:
         return read_embeddings(self.output, shard, self.name, columns)
 
     def count(self, shard: str) -> int:
-        """Return the number of masks with an embedding in one part."""
+        """Return the number of masks of one part that count and have an embedding."""
+        if shard in self.superseded:
+            return int(self.ids(shard)[1].sum())
         part = read_embeddings(self.output, shard, self.name, ["status"])
         return int(pc.sum(pc.equal(part["status"], "ok")).as_py() or 0)
 
@@ -81,7 +90,7 @@ def open_embeddings(output: Output, name: str, sam_recipe: str) -> Embeddings:
         CodebookError: the folder does not have it.
     """
     if name == SAM_COLUMN:
-        return Embeddings(output, name, sam_recipe)
+        return Embeddings(output, name, sam_recipe, superseded(output, output.committed()))
     recipe = output.recipe(name)
     if recipe is None:
         raise CodebookError(
@@ -89,4 +98,5 @@ def open_embeddings(output: Output, name: str, sam_recipe: str) -> Embeddings:
             f"{', '.join([SAM_COLUMN, *output.embeddings()])}); set cluster.embedding to one that "
             "it has, or list it under `embeddings` and run `samseg describe -c CONFIG`"
         )
-    return Embeddings(output, name, fingerprint(recipe))
+    counted = superseded(output, output.committed())
+    return Embeddings(output, name, fingerprint(recipe), counted)

@@ -22,7 +22,7 @@ from samseg.stages.embed.mask_table import mask_table
 from samseg.stages.embed.named_rows import NamedRows
 from samseg.stages.embed.not_labelled import NAMED, NotLabelled
 from samseg.stages.embed.prefetch import DecodedImage
-from samseg.types import Image, Int32, Masks, Pooled, Shard
+from samseg.types import LABELLED, RETRIED_ONCE, Image, Int32, Masks, Pooled, Shard
 
 _ERROR_LENGTH = 300
 _SHAPES = ("mask_id", "rle")
@@ -61,7 +61,7 @@ class ShardResult:
     @property
     def failed(self) -> int:
         """Images that could not be labelled."""
-        return sum(n for s, n in self.statuses.items() if s not in ("ok", "no_masks"))
+        return sum(n for s, n in self.statuses.items() if s not in LABELLED)
 
 
 class ShardRows:
@@ -176,6 +176,7 @@ class ShardRows:
             self.put_masks(output)
         for rows in self._named if named is None else named:
             rows.put(output, self.shard.id)
+        self._mark_failed(output)
         images = schema.table_of(self._images, schema.IMAGES)
         committed = output.storage.put_new(output.images_key(self.shard.id), schema.encode(images))
         return ShardResult(
@@ -188,6 +189,12 @@ class ShardRows:
                 for row in [row for row in self._images if row.get("error")][:NAMED]
             ),
         )
+
+    def _mark_failed(self, output: Output) -> None:
+        """Mark the shard, before its commit, if images of it will be labelled again once."""
+        counts = Counter(row["status"] for row in self._images if row["status"] in RETRIED_ONCE)
+        if counts and all(source.retry_of is None for source in self.shard.sources):
+            output.storage.put_new(output.failed_key(self.shard.id), json.dumps(counts).encode())
 
     def _without_masks(self) -> list[dict[str, Any]]:
         columns = ("image_id", "status", "error", "width", "height")

@@ -26,9 +26,11 @@ from samseg.readers.decode import DecodePolicy
 from samseg.sam.settings import MaskSettings, ModelSpec
 from samseg.stages.embed.not_labelled import NAMED, NotLabelled
 from samseg.stages.embed.prefetch import DecodedImage
+from samseg.stages.embed.remaining import RemainingReader
 from samseg.stages.embed.shard_images import ShardImages
 from samseg.stages.embed.shard_rows import ShardResult, ShardRows
 from samseg.stages.embed.stored_masks import StoredMasks, embed_stored
+from samseg.superseded import Replanned
 from samseg.types import Features, Shard
 
 EmbedEvent = Workers | Heartbeat | Result[Shard, ShardResult]
@@ -156,13 +158,13 @@ class Pending:
 
 def pending(output: Output, retry_quarantined: bool = False) -> Pending:
     """Find the pending shards: all plans minus one LIST of `images/`."""
-    done = output.committed()
+    done = output.committed() | Replanned(output).doubles
     if not retry_quarantined:
         done |= output.quarantined()
     done_ids = pa.array(sorted(done), pa.string())
     shards, images, unknown = 0, 0, False
     for n in output.plan_numbers():
-        plan = output.read(output.plan_key(n), ["shard_id", "images"])
+        plan = output.plan(n, ["shard_id", "images"])
         rest = plan.filter(pc.invert(pc.is_in(plan["shard_id"], done_ids)))
         shards += len(pc.unique(rest["shard_id"]))
         images += pc.sum(rest["images"]).as_py() or 0
@@ -212,7 +214,8 @@ class EmbedWork:
             spec.model, spec.masks, device=slot.device, threads=slot.threads
         )
         self._embedders = [Embedder.load(e, slot.device) for e in spec.embeddings]
-        self._images = ShardImages(spec.reader, spec.decode, slot.threads)
+        reader = RemainingReader(spec.reader, self._output)
+        self._images = ShardImages(reader, spec.decode, slot.threads)
 
     def __call__(
         self, task: Task[Shard], attempt: Attempt[Shard]

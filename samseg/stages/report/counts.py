@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from samseg.output import Output
-from samseg.types import NOISE
+from samseg.superseded import counting, superseded
+from samseg.types import LABELLED, NOISE
 
 SHARDS = 64
 """Maximum number of shards whose embeddings are read to choose exemplars."""
@@ -34,7 +35,6 @@ masks have in 60 % (coco_panoptic), 69 % (ccp) and 93 % (rural_streets) of the c
 
 _IMAGE_CANDIDATES = 64
 _FAILURES = 50
-_LABELLED = ("ok", "no_masks")
 
 
 @dataclass(slots=True)
@@ -80,14 +80,19 @@ def count(output: Output, version: int | None, medoids: Iterable[str]) -> LakeCo
     counts = LakeCounts()
     medoid_ids = pa.array(sorted(medoids), pa.string())
     assigned = set() if version is None else output.assigned(version)
-    for position, shard in enumerate(sorted(output.committed())):
+    committed = output.committed()
+    again = superseded(output, committed)
+    for position, shard in enumerate(sorted(committed)):
         columns = ["image_id", "key", "status", "error", "masks", "seconds"]
         images = output.read(output.images_key(shard), columns)
+        elsewhere = again.get(shard, ())
+        images = images.filter(pa.array(counting(images["image_id"], elsewhere)))
         _count_images(counts, images)
         if version is not None and shard in assigned:
             key = output.assignments_key(version, shard)
             limit = _CANDIDATES if position < SHARDS else _MIN_CANDIDATES
             rows = output.read(key, ["mask_id", "class_id", "distance", "margin"])
+            rows = rows.filter(pa.array(counting(rows["mask_id"], elsewhere)))
             _count_classes(counts, shard, rows, medoid_ids, limit)
         else:
             for row in images.select(["image_id", "masks"]).to_pylist():
@@ -98,14 +103,14 @@ def count(output: Output, version: int | None, medoids: Iterable[str]) -> LakeCo
 def _count_images(counts: LakeCounts, images: pa.Table) -> None:
     statuses = images["status"].to_pylist()
     counts.statuses.update(statuses)
-    counts.images += sum(s in _LABELLED for s in statuses)
+    counts.images += sum(s in LABELLED for s in statuses)
     counts.masks += pc.sum(images["masks"]).as_py() or 0
     for step in images.schema.field("seconds").type:
         spent = pc.sum(pc.struct_field(images["seconds"], step.name)).as_py()
         counts.seconds[step.name] = counts.seconds.get(step.name, 0.0) + (spent or 0.0)
     room = _FAILURES - len(counts.failures)
     if room > 0:
-        failed = pc.invert(pc.is_in(images["status"], value_set=pa.array(_LABELLED)))
+        failed = pc.invert(pc.is_in(images["status"], value_set=pa.array(LABELLED)))
         for row in images.filter(failed).slice(0, room).to_pylist():
             counts.failures.append((row["status"], row["key"], row["error"] or ""))
 

@@ -62,7 +62,7 @@ TABLES = {"images", "masks", "plans", "assignments", "classes", "tree", "embeddi
 READERS = {
     "recipe.json": ALL,
     "embeddings/lite/recipe.json": NIGHT,
-    "plan/000000.parquet": {"status", "plan", "embed", "plans"},
+    "plan/000000.parquet": NIGHT | TABLES | {"status"},  # it tells which rows count
     "masks/part-*.parquet": {"status", "resumed embed", "export", "report"}
     | {"masks", "embeddings", "labels"},
     "embeddings/lite/part-*.parquet": {"refit", "report"} | TABLES,  # which differ in length

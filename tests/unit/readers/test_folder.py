@@ -168,7 +168,7 @@ class Store:
         return f"fake://{key}"
 
     def list(self, prefix=""):
-        yield from self.listed
+        yield from shard_of(*self.listed).sources
 
 
 def shard_of(*keys):

@@ -25,6 +25,7 @@ from samseg.readers import fetch
 from samseg.readers.decode import DecodePolicy
 from samseg.schema import SAM_COLUMN
 from samseg.stages.embeddings import read_embeddings
+from samseg.superseded import Superseded, superseded
 from samseg.types import NOISE, Float32, Int32, Pixels
 
 
@@ -74,8 +75,14 @@ def read_masks(
     version = versions[-1] if codebook is None and versions else codebook
     shards = sorted(output.committed() if version is None else output.assigned(version))
     columns = ["image_id", "key", "uri", "width", "height"]
-    parts = [output.read(output.images_key(s), columns).to_pylist() for s in shards]
-    found = _matched([image for part in parts for image in part], truth.photos)
+    again = superseded(output, output.committed())
+    images = [
+        image
+        for shard in shards
+        for image in output.read(output.images_key(shard), columns).to_pylist()
+        if image["image_id"] not in again.get(shard, ())
+    ]
+    found = _matched(images, truth.photos)
     photos = [photo for photo in truth.photos if photo in found][: protocol.photos]
     missing = tuple(photo for photo in truth.photos if photo not in found)
     if not photos:
@@ -90,7 +97,8 @@ def read_masks(
     categories = common_categories(
         truth.name, segments.values(), protocol.segments, protocol.min_area, protocol.min_segments
     )
-    rows = _rows_by_image(output, shards, {found[photo]["image_id"] for photo in photos})
+    wanted = {found[photo]["image_id"] for photo in photos}
+    rows = _rows_by_image(output, shards, wanted, again)
     masks_of = {
         photo: PhotoMasks.matched(*rows[found[photo]["image_id"]], segments[photo], categories)
         for photo in photos
@@ -159,12 +167,12 @@ def _check_size(photo: str, truth: TrueSegments, image: dict[str, Any]) -> None:
 
 
 def _rows_by_image(
-    output: Output, shards: list[str], image_ids: set[str]
+    output: Output, shards: list[str], image_ids: set[str], again: Superseded
 ) -> dict[str, tuple[list[str], list[dict[str, Any]]]]:
     """Return the mask ids and RLEs of images."""
     rows: dict[str, tuple[list[str], list[dict[str, Any]]]] = {i: ([], []) for i in image_ids}
-    wanted = pa.array(sorted(image_ids), pa.string())
     for shard in shards:
+        wanted = pa.array(sorted(image_ids - again.get(shard, frozenset())), pa.string())
         part = output.read(output.masks_key(shard), ["mask_id", "image_id", "rle"])
         for row in part.filter(pc.is_in(part["image_id"], value_set=wanted)).to_pylist():
             ids, rles = rows[row["image_id"]]
