@@ -3,11 +3,13 @@
 Image ids are hashes of keys below the root, so images of another root would get the ids, and the
 planned URIs, of different images. `lake.json` records the root. A lake that has moved is accepted
 on request, after some of its planned objects were found with their sizes; `lake.{n}.json` records
-the new root, and the newest record counts.
+the new root, and the newest record counts. Rows keep the URIs at which their images were read;
+`address_now` tells where they are since a move.
 """
 
 import json
 import os
+from collections.abc import Callable
 from itertools import count
 
 import numpy as np
@@ -73,12 +75,8 @@ class LakeRoot:
 
     def recorded(self) -> str | None:
         """Return the root URI of the folder's lake; None if nothing is planned yet."""
-        newest = None
-        for n in count():
-            if not self._output.storage.exists(_key(n)):
-                break
-            newest = str(self._output.read_json(_key(n))["uri"])
-        return newest or self._planned_root()
+        roots = _roots(self._output)
+        return roots[-1] if roots else self._planned_root()
 
     def _record(self, root: str) -> None:
         """Create the first record, unless there is one."""
@@ -109,6 +107,28 @@ class LakeRoot:
                     f"{redact(self._root)} is not the lake of {redact(self._output.uri)}: "
                     f"{row['key']} has {size} bytes there, and {row['bytes']} when it was planned"
                 )
+
+
+def address_now(output: Output) -> Callable[[str], str]:
+    """Return what maps the URI of a row to where the image is now."""
+    *earlier, now = _roots(output) or [""]
+
+    def of(uri: str) -> str:
+        inner = uri.rpartition("::")[2]  # tar://{member}::{tar}
+        root = next((root for root in reversed(earlier) if inner.startswith(f"{root}/")), now)
+        return f"{uri.removesuffix(inner)}{now}{inner.removeprefix(root)}" if earlier else uri
+
+    return of
+
+
+def _roots(output: Output) -> list[str]:
+    """Return the roots that the lake has had, the newest last."""
+    roots: list[str] = []
+    for n in count():
+        if not output.storage.exists(_key(n)):
+            break
+        roots.append(str(output.read_json(_key(n))["uri"]))
+    return roots
 
 
 def _key(n: int) -> str:

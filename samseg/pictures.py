@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samseg.errors import ConfigError, ImageError
+from samseg.lake import address_now
 from samseg.masks.painting import dense
 from samseg.output import Output
 from samseg.readers import fetch
@@ -28,7 +29,7 @@ def photo(output: Output, row: dict[str, Any]) -> Pixels:
     Raises:
         ImageError: it can no longer be read or decoded, or it has another size now.
     """
-    payload = fetch(row["uri"])
+    payload = fetch(address_now(output)(row["uri"]))
     pixels = DecodePolicy(**(output.recipe() or {}).get("decode", {})).decode(payload).pixels
     size, labelled = pixels.shape[:2], (row["height"], row["width"])
     if None not in labelled and size != labelled:

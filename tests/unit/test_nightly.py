@@ -102,6 +102,20 @@ def test_another_lake_between_plan_and_embed_is_refused(lake: Path) -> None:
     assert sorted(row["uri"] for row in rows) == [f"file://{other}/{i}.png" for i in range(3)]
 
 
+def test_photos_of_a_moved_lake_are_shown_and_described_from_where_they_are_now(lake: Path) -> None:
+    night(lake).run()
+    moved = lake.rename(lake.parent / "moved")
+    lite = {"embeddings": [{"kind": "efficientnet_lite0"}]}
+    tonight = night(moved)
+    tonight.run(lake_moved=True)
+    page = Path(str(tonight.summary.page).removeprefix("file://")).read_text()
+    assert page.count("data:image") and "unreadable" not in page
+    tables = samseg.open(str(lake.parent / "labels"))
+    image_id = tables.query("select image_id from images limit 1").to_pylist()[0]["image_id"]
+    assert tables.image(image_id).shape == (60, 80, 3)
+    assert night(moved, **lite).describe().statuses["missing"] == 0
+
+
 def test_a_lost_recipe_lets_no_other_recipe_in(lake: Path) -> None:
     """The masks parts know what they were written with; the same recipe is created again."""
     night(lake).plan()

@@ -1,8 +1,8 @@
 """The describe stage: embeds the masks of committed shards anew, without running SAM.
 
-Images are read again from where they were planned, masks come from the tables. An image that is no
-longer there, or has other bytes than its masks were made from, has rows without a vector. An outage
-writes nothing, and the shard is tried again.
+Images are read again, masks come from the tables. An image that is no longer there, or has other
+bytes than its masks were made from, has rows without a vector. An outage writes nothing, and the
+shard is tried again.
 """
 
 import time
@@ -16,7 +16,6 @@ from samseg.features import Embedder, NamedEmbedding
 from samseg.output import Output
 from samseg.readers import Reader
 from samseg.readers.decode import DecodePolicy
-from samseg.stages.describe.planned_reader import PlannedReader, confirm_loss
 from samseg.stages.embed.shard_images import ShardImages
 from samseg.stages.embed.stored_masks import StoredMasks, embed_stored
 from samseg.types import Shard
@@ -158,7 +157,7 @@ class DescribeWork:
         torch.set_num_threads(slot.threads)
         self._output = Output(spec.output)
         self._embedders = [Embedder.load(e, slot.device) for e in spec.embeddings]
-        self._images = ShardImages(PlannedReader(spec.reader), spec.decode, slot.threads)
+        self._images = ShardImages(spec.reader, spec.decode, slot.threads)
 
     def __call__(
         self, task: Task[Shard], attempt: Attempt[Shard]
@@ -176,8 +175,6 @@ class DescribeWork:
         named = yield from embed_stored(
             task.id, lacking, stored, self._images.read(shard, attempt), sha256
         )
-        if any(set(rows.statuses) == {"missing"} for rows in named):
-            confirm_loss(output, shard)
         statuses: Counter[str] = Counter()
         for rows in named:
             rows.put(output, shard.id)

@@ -6,11 +6,12 @@ can no longer be fetched is shown as missing and does not fail the stage.
 
 import shlex
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version as version_of
 from typing import Any
 
 from samseg.errors import redact
+from samseg.lake import address_now
 from samseg.output import Output
 from samseg.schema import SAM_COLUMN
 from samseg.stages.report import exemplars
@@ -50,8 +51,8 @@ def report(
     Args:
         output: the output folder.
         stamp: name of the night. An existing page is kept.
-        fetch: fetches images by the URIs of the column `uri`, each once, in any order, with the
-            error in place of the bytes on failure.
+        fetch: fetches images by URI, each once, in any order, with the error in place of the bytes
+            on failure.
         decode: decodes bytes as for labelling; raises `ImageError`.
         lake: URI of the lake, for display.
         seconds: wall seconds of this night's stages so far, for display.
@@ -75,7 +76,8 @@ def report(
         for class_id, medoid, limit in _crop_limits(classes, ranked)
     }
     shown = [mask for masks in chosen.values() for mask in masks]
-    drawn = draw(shown, by_image, fetch, decode, on_progress or (lambda done: None))
+    moved = _moved(fetch, address_now(output))
+    drawn = draw(shown, by_image, moved, decode, on_progress or (lambda done: None))
 
     def card(class_id: int) -> ClassCard:
         return ClassCard(
@@ -114,6 +116,17 @@ def report(
     key = output.night_key(stamp, "report.html")
     output.storage.put_new(key, view.render(page).encode())
     return key
+
+
+def _moved(fetch: Fetch, address: Callable[[str], str]) -> Fetch:
+    """Return what fetches images by the URIs of their rows, from where they are now."""
+
+    def from_there(uris: Sequence[str]) -> Iterator[tuple[str, bytes | Exception]]:
+        row_of = {address(uri): uri for uri in uris}
+        for uri, payload in fetch(list(row_of)):
+            yield row_of[uri], payload
+
+    return from_there
 
 
 def _classes(output: Output, version: int | None) -> dict[int, dict[str, Any]]:

@@ -19,6 +19,7 @@ from samseg.lab.evaluation.classes.labelled_masks import LabelledMasks, PhotoMas
 from samseg.lab.evaluation.classes.record import ClassProtocol
 from samseg.lab.evaluation.classes.rows import SEED, SEED_EMBEDDING, Compared, Row, compared_rows
 from samseg.lab.evaluation.classes.truth import LabelSource, TrueSegments, common_categories
+from samseg.lake import address_now
 from samseg.output import Output
 from samseg.progress import Progress
 from samseg.readers import fetch
@@ -232,4 +233,4 @@ def _pixels(found: OutputMasks, photo: str) -> Pixels:
         ImageError: it can no longer be read.
     """
     policy = DecodePolicy.model_validate((found.output.recipe() or {}).get("decode", {}))
-    return policy.decode(fetch(found.uris[photo])).pixels
+    return policy.decode(fetch(address_now(found.output)(found.uris[photo]))).pixels

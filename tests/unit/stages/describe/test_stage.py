@@ -11,7 +11,6 @@ from samseg import schema
 from samseg.engine.protocol import Attempt, Slot, Task
 from samseg.errors import OutageError, StorageError
 from samseg.features import EfficientNetLite0Embedding
-from samseg.readers import Folder
 from samseg.readers.decode import DecodePolicy
 from samseg.sam.segmenter import Segmenter
 from samseg.stages.describe.stage import DescribeSpec, DescribeWork, undescribed
@@ -114,15 +113,6 @@ def test_a_lake_that_is_down_writes_nothing(lake, folder_of, rows, still_there):
     shutil.move(lake.folder.with_name("elsewhere"), lake.folder)
     assert lake.describe(output).given_up == 0
     assert Counter(s for s, _ in rows(output).values()) == {"ok": 6, "empty": 3}
-
-
-def test_images_are_read_where_they_were_planned(lake, folder_of, rows, tmp_path):
-    output = folder_of("out")
-    lake.night(output)
-    decoy = tmp_path / "decoy"
-    decoy.mkdir()
-    done = lake.describe(output, reader=Folder(uri=str(decoy)))
-    assert done.statuses == {"ok": 6, "empty": 3}
 
 
 def test_images_that_kill_are_skipped_with_a_status(lake, folder_of, rows):
