@@ -90,7 +90,7 @@ class Folder(Spec):
         storage = opened(self.uri)
         pool = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="get")
         try:
-            pending: deque[tuple[Source, Future[bytes]]] = deque()
+            pending: deque[tuple[Source, Future[tuple[bytes, str]]]] = deque()
             for source in shard.sources:
                 pending.append((source, pool.submit(_get, storage, source, max_bytes)))
                 if len(pending) == _PARALLEL:
@@ -114,24 +114,33 @@ class Folder(Spec):
             yield group
 
 
-def _get(storage: Storage, source: Source, max_bytes: int) -> bytes:
+def _get(storage: Storage, source: Source, max_bytes: int) -> tuple[bytes, str]:
     if source.bytes > max_bytes:
         raise oversized(source.bytes, max_bytes)
+    payload, etag = _get_with_retries(storage, source)
+    if len(payload) > max_bytes:  # another version than the planned one
+        raise oversized(len(payload), max_bytes)
+    return payload, etag
+
+
+def _get_with_retries(storage: Storage, source: Source) -> tuple[bytes, str]:
     for delay in _RETRY_DELAYS_S:
         try:
-            return storage.get(source.key)
+            return storage.get_version(source.key)
         except NotFoundError:
             raise
         except StorageError:
             time.sleep(delay)
-    return storage.get(source.key)
+    return storage.get_version(source.key)
 
 
 def _raw_image(
-    storage: Storage, shard: Shard, source: Source, payload: "Future[bytes]"
+    storage: Storage, shard: Shard, source: Source, read: "Future[tuple[bytes, str]]"
 ) -> RawImage:
     try:
-        return RawImage(source.key, storage.uri_of(source.key), payload.result())
+        payload, etag = read.result()
+        note = source.note_of(etag, len(payload))
+        return RawImage(source.key, storage.uri_of(source.key), payload, note)
     except ImageError as e:
         return RawImage(source.key, storage.uri_of(source.key), e)
     except StorageError as e:

@@ -83,11 +83,14 @@ class WebDataset(Spec):
             left = None if tar.members is None else set(tar.members)
             whole, reason = f"{tar.key}#truncated", "the tar has no such image any more"
             try:
+                now = storage.stat(tar.key)
+                note = tar.note_of(now.etag, now.bytes)
                 with storage.stream(tar.key) as stream:
-                    sized = SizedStream(stream, tar.bytes, uri)
+                    sized = SizedStream(stream, now.bytes, uri)
                     for name, payload in members(sized, wanted, max_bytes):
                         if left is None or name in left:
-                            yield RawImage(f"{tar.key}/{name}", f"tar://{name}::{uri}", payload)
+                            member = f"tar://{name}::{uri}"
+                            yield RawImage(f"{tar.key}/{name}", member, payload, note)
                             count += 1
                         if left is not None:
                             left.discard(name)

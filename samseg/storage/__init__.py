@@ -55,6 +55,19 @@ class Storage(Protocol):
         """
         ...
 
+    def get_version(self, key: str) -> tuple[bytes, str]:
+        """Read one whole object as `get`, and its version tag; empty if the store has none."""
+        ...
+
+    def stat(self, key: str) -> Source:
+        """Return an object as `list` does; `etag` is empty if the store has none.
+
+        Raises:
+            NotFoundError: there is no such object.
+            StorageError: the store failed.
+        """
+        ...
+
     def stream(self, key: str) -> BinaryIO:
         """Open one object for seekable, buffered reading."""
         ...

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from samseg.errors import LakeError, NotFoundError, StorageError, one_line, redact
 from samseg.storage.uri import normal, transport_errors
@@ -61,6 +62,26 @@ class FsspecStorage:
             except self._errors as e:
                 uri = redact(self.uri_of(key))
                 raise StorageError(f"cannot read {uri}: {one_line(e)}") from e
+
+    def get_version(self, key: str) -> tuple[bytes, str]:
+        """See `Storage.get_version`."""
+        etag = self.stat(key).etag if self._has_versions else ""
+        return self.get(key), etag
+
+    def stat(self, key: str) -> Source:
+        """See `Storage.stat`."""
+        with self.stream(key):  # explains what fails
+            try:
+                info = self._fs.info(f"{self._root}/{key}")
+            except self._errors as e:
+                raise StorageError(f"cannot read {redact(self.uri_of(key))}: {one_line(e)}") from e
+        etag = _etag(info) if self._has_versions else ""
+        return Source(key, self.uri_of(key), etag, int(info.get("size") or 0))
+
+    @property
+    def _has_versions(self) -> bool:
+        """Whether `list` and `stat` agree on version tags; of others only sizes are compared."""
+        return isinstance(self._fs, LocalFileSystem)
 
     def stream(self, key: str) -> BinaryIO:
         """See `Storage.stream`."""

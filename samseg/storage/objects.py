@@ -48,8 +48,7 @@ class ObjectStorage:
             for chunk in obstore.list(self._client, prefix=prefix or None, chunk_size=1000):
                 for found in chunk:
                     key = found["path"]
-                    etag = (found["e_tag"] or str(found["last_modified"])).strip('"')
-                    yield Source(key, self.uri_of(key), etag, found["size"])
+                    yield Source(key, self.uri_of(key), _etag(found), found["size"])
         except (obstore_errors.BaseError, OSError) as e:
             raise StorageError(f"cannot list {redact(self.uri_of(prefix))}: {_cause(e)}") from e
 
@@ -65,12 +64,27 @@ class ObjectStorage:
 
     def get(self, key: str) -> bytes:
         """See `Storage.get`."""
+        return self.get_version(key)[0]
+
+    def get_version(self, key: str) -> tuple[bytes, str]:
+        """See `Storage.get_version`."""
         try:
-            return bytes(obstore.get(self._client, key).bytes())
+            found = obstore.get(self._client, key)
+            return bytes(found.bytes()), _etag(found.meta)
         except FileNotFoundError as e:
             raise NotFoundError(f"no object at {redact(self.uri_of(key))}") from e
         except (obstore_errors.BaseError, OSError) as e:
             raise StorageError(f"cannot read {redact(self.uri_of(key))}: {_cause(e)}") from e
+
+    def stat(self, key: str) -> Source:
+        """See `Storage.stat`."""
+        try:
+            found = obstore.head(self._client, key)
+        except FileNotFoundError as e:
+            raise NotFoundError(f"no object at {redact(self.uri_of(key))}") from e
+        except (obstore_errors.BaseError, OSError) as e:
+            raise StorageError(f"cannot reach {redact(self.uri_of(key))}: {_cause(e)}") from e
+        return Source(key, self.uri_of(key), _etag(found), found["size"])
 
     def stream(self, key: str) -> BinaryIO:
         """See `Storage.stream`."""
@@ -159,6 +173,11 @@ class _RawReader(io.RawIOBase):
 
     def tell(self) -> int:
         return int(self._reader.tell())
+
+
+def _etag(found: Any) -> str:
+    """Return the version tag in an object's metadata, or its time of modification."""
+    return (found["e_tag"] or str(found["last_modified"])).strip('"')
 
 
 def _cause(error: BaseException) -> str:

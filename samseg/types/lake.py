@@ -27,6 +27,16 @@ class Source:
     retry_of: str | None = None
     members: tuple[str, ...] | None = None
 
+    def note_of(self, etag: str, size: int) -> str:
+        """Return the note of an image read from another version of this object, else nothing.
+
+        Args:
+            etag: of the version that was read; empty if it is unknown.
+            size: its bytes.
+        """
+        same = etag in ("", self.etag) and size == self.bytes
+        return "" if same else "changed_since_plan"
+
 
 @dataclass(frozen=True, slots=True)
 class Shard:
@@ -91,11 +101,13 @@ class RawImage:
         uri: address to open this image at (fsspec syntax, `tar://member::uri` in a tar).
         payload: the file's bytes, or the error that occurred when reading them
             (an `ImageError`, typed loosely because this module imports no other samseg module).
+        note: what a user should know of the reading (`changed_since_plan`); empty if nothing.
     """
 
     key: str
     uri: str
     payload: bytes | Exception
+    note: str = ""
 
     @property
     def image_id(self) -> str:

@@ -145,3 +145,13 @@ def test_an_empty_lake_is_an_error(lake, tmp_path):
     reader = lake.reader.model_copy(update={"uri": str(tmp_path / "empty")})
     with pytest.raises(LakeError, match=r"reader\.uri"):
         reader.plan({})
+
+
+def test_images_that_changed_since_they_were_planned_are_noted(lake):
+    shards = lake.reader.plan({}).shards
+    assert {image.note for image in read_all(lake.reader, shards)} == {""}
+    lake.add("south", {"a.jpg": b"4" * 20_000})  # more than the padding of a tar
+    notes = {image.key: image.note for image in read_all(lake.reader, shards)}
+    changed = {key for key, note in notes.items() if note == "changed_since_plan"}
+    assert changed == {key for key in notes if key.startswith("south") and key.endswith("a.jpg")}
+    assert set(notes.values()) == {"", "changed_since_plan"}

@@ -88,6 +88,17 @@ def test_a_photo_that_came_back_is_labelled_by_the_next_night(lake: Path) -> Non
     assert (after.exit, after.counts["embed"]["images"]) == (0, 0)
 
 
+def test_a_photo_that_changed_since_it_was_planned_is_labelled_and_noted(lake: Path) -> None:
+    night(lake).plan()
+    shutil.copy(lake / "0.png", lake / "1.png")
+    tonight = night(lake)
+    tonight.embed()
+    sql = "select key from images where note = 'changed_since_plan'"
+    found = samseg.open(str(lake.parent / "labels")).query(sql).to_pylist()
+    assert (found, tonight.summary.exit) == ([{"key": "1.png"}], 0)
+    assert night(lake).plan().again == 0
+
+
 def test_another_lake_between_plan_and_embed_is_refused(lake: Path) -> None:
     night(lake).plan()
     other = Path(shutil.copytree(lake, lake.parent / "other"))

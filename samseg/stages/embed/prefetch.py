@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from samseg.errors import ImageError
@@ -59,6 +59,7 @@ def decode_one(policy: DecodePolicy, raw: RawImage, read_s: float) -> DecodedIma
     image: Image | ImageError
     try:
         image = policy.decode(raw.payload)
+        image = replace(image, note=",".join(filter(None, (image.note, raw.note))))
     except ImageError as e:
         image = e
     return DecodedImage(raw, image, digest, read_s, time.perf_counter() - started)
