@@ -13,6 +13,8 @@ from PIL import Image as Pillow
 
 import samseg
 from samseg import schema
+from samseg.doctor.examination import examine
+from samseg.engine import Local
 from samseg.errors import ImageError
 from samseg.output import Output
 from samseg.plan_rows import plan_of
@@ -62,6 +64,7 @@ class Lake:
     def __init__(self, folder: Path, tars: bool):
         self.folder, self.output = folder / "lake", Output(str(folder / "labels"))
         self.folder.mkdir()
+        self.output.guard({"schema": schema.VERSION})
         uri = str(self.folder)
         self.reader: Any = WebDataset(uri=uri) if tars else Folder(uri=uri, images_per_shard=2)
 
@@ -113,6 +116,8 @@ class Lake:
         assert sorted(images) == sorted(k for k, s in of_key.items() if s in ("ok", "no_masks"))
         status = status_of(self.output)
         assert status.images == len(of_key) and status.masks == len(masks)
+        examined, _ = examine(self.output, Local(), probed=False)
+        assert (examined.findings, examined.foreign) == ((), ())
         return of_key
 
 
