@@ -49,7 +49,12 @@ class Meter:
                     + (event.failures[-1] if event.failures else "cause unknown")
                 )
         running = self._running.values()
-        images = self._images + sum(heartbeat.index for heartbeat in running)
+        images = self._images + sum(_images(heartbeat) for heartbeat in running)
         masks = self._masks + sum(heartbeat.counts["masks"] for heartbeat in running)
         detail = f"{masks} masks" + (f", {self._failed} failed" if self._failed else "")
         self._progress.update(images, detail)
+
+
+def _images(heartbeat: Heartbeat) -> int:
+    """Return the images of a shard that are done."""
+    return heartbeat.counts["images"] if heartbeat.index is None else heartbeat.index

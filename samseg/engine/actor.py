@@ -5,8 +5,10 @@ driver's side is `pool.py`.
 """
 
 import os
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import ray
@@ -14,6 +16,8 @@ import ray
 from samseg.engine.failure import Done, Failure, attempt_task, build_work
 from samseg.engine.protocol import AnyTask, AnyWork, Attempt, Heartbeat, Slot
 from samseg.errors import DeviceError
+
+_HEARTBEAT_EVERY_S = 1.0  # of attempts that may prefetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +27,17 @@ class WorkerStarted:
     Attributes:
         node: id of its node.
         pid: id of its process.
+        gpu: its GPU on that node, None for a worker on CPUs.
     """
 
     node: str
     pid: int
+    gpu: str | None = None
+
+    @property
+    def place(self) -> Hashable:
+        """What may be at fault, whatever process works there: the GPU, else the process."""
+        return (self.node, self.gpu) if self.gpu is not None else (self.node, self.pid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +54,10 @@ class Worker:
         self, build: Callable[[Slot], AnyWork], slot: Slot
     ) -> Iterator[WorkerStarted | WorkerReady | Failure]:
         """Report the process, check the device, build the work."""
-        yield WorkerStarted(ray.get_runtime_context().get_node_id(), os.getpid())
+        context = ray.get_runtime_context()
+        gpus = context.get_accelerator_ids().get("GPU", []) if slot.device == "cuda" else []
+        gpu = ",".join(map(str, gpus)) if gpus else None
+        yield WorkerStarted(context.get_node_id(), os.getpid(), gpu)
         problem = _gpu_problem() if slot.device == "cuda" else None
         built = problem or build_work(build, slot)
         if isinstance(built, Failure):
@@ -56,7 +70,14 @@ class Worker:
         self, task: AnyTask, attempt: Attempt[Any]
     ) -> Iterator[Heartbeat | Done[Any] | Failure]:
         """Run one attempt."""
-        yield from attempt_task(self._work, task, attempt)
+        told = -inf
+        for message in attempt_task(self._work, task, attempt):
+            if isinstance(message, Heartbeat):
+                now = time.monotonic()
+                if not attempt.exact and message.index and now - told < _HEARTBEAT_EVERY_S:
+                    continue  # the next one counts what this one does
+                told = now
+            yield message
 
 
 def _gpu_problem() -> Failure | None:

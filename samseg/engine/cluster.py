@@ -3,7 +3,9 @@
 import logging
 import os
 import secrets
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -53,6 +55,7 @@ def connected(address: str | None) -> Iterator[Cluster]:
 
 def _init(address: str, own: bool) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         if own:
             _guard()
@@ -62,8 +65,12 @@ def _init(address: str, own: bool) -> None:
         else:
             _probe(address)
             ray.init(address, **quiet)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_sigterm)  # Ray installs its own
     except (OSError, RuntimeError, ValueError) as e:
         why = str(e).strip().split("\n")[0]
+        if own:
+            raise WorkersError(f"Ray does not start on this machine: {why}") from e
         raise WorkersError(
             f"no Ray at {address}: {why}; start it there, or unset engine.address and RAY_ADDRESS "
             "to work on this machine alone"

@@ -65,15 +65,19 @@ class Local(Spec):
                 if not work.retry
                 else WorkersError(f"the worker did not start: {work.text}")
             )
-        yield Workers(ready=1, starting=0)
         scheduler.join(self)
-        while not scheduler.finished:
-            now = time.monotonic()
-            assigned = scheduler.assign(self, now)
-            if assigned is None:
-                time.sleep(scheduler.pause(now))
-            else:
-                yield from self._attempt(scheduler, work, *assigned)
+        try:
+            yield Workers(ready=1, starting=0)
+            while not scheduler.finished:
+                now = time.monotonic()
+                assigned = scheduler.assign(self, now)
+                if assigned is None:
+                    time.sleep(scheduler.pause(now))
+                else:
+                    yield from self._attempt(scheduler, work, *assigned)
+        finally:
+            if (close := getattr(work, "close", None)) is not None:
+                close()
 
     def capacity(self, device: Device) -> int:
         """See `samseg.engine.protocol.Engine.capacity`."""

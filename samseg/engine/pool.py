@@ -12,7 +12,6 @@ heartbeat has to name the item that killed the worker.
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Literal
 
@@ -25,6 +24,7 @@ from samseg.engine.failure import Done, Failure, cause_of_death
 from samseg.engine.protocol import AnyResult, AnyWork, Device, Heartbeat, Slot, Workers
 from samseg.engine.scheduler import Scheduler
 from samseg.engine.shares import Share, share_out
+from samseg.engine.worker_handle import WorkerHandle
 from samseg.errors import DeviceError, WorkersError
 
 _log = logging.getLogger(__name__)
@@ -33,19 +33,6 @@ _NODES_EVERY_S = 10.0  # between queries of the nodes of the cluster
 _WAITING_NOTE_S = 60.0  # between notes that no worker has started yet
 _UNREACHABLE_S = 45.0  # Ray takes up to 30 s to declare a node dead
 _LONGEST_PAUSE_S = 60.0
-
-
-@dataclass(eq=False, slots=True)
-class _WorkerHandle:
-    """One actor as the driver sees it."""
-
-    actor: Any
-    started_at: float
-    stream: Any  # generator of the call in progress, or None
-    node: str | None = None
-    ready: bool = False
-    died_of: str = ""
-    reap_at: float = field(default=inf)  # when its death counts against its task
 
 
 class Pool:
@@ -85,11 +72,12 @@ class Pool:
         self._backoff_s = backoff_s
         self._silence_s = silence_s
         self._start_failures = start_failures
-        self._workers: list[_WorkerHandle] = []
+        self._workers: list[WorkerHandle] = []
         self._nodes = cluster.nodes()
         self._share = self._share_of_nodes()
         self._nodes_seen_at = self._noted_at = time.monotonic()
         self._failed_starts = 0
+        self._error: Failure | None = None  # the last defect of a worker
         self._last_failed_start = self._next_start = -inf
         self._told = Workers(0, 0)
 
@@ -170,11 +158,11 @@ class Pool:
         ).remote()
         slot = Slot(share.device, share.threads)
         stream = actor.start.options(num_returns="streaming").remote(self._build, slot)
-        worker = _WorkerHandle(actor, started_at=now, stream=stream)
+        worker = WorkerHandle(actor, started_at=now, stream=stream)
         self._workers.append(worker)
         self._scheduler.join(worker)
 
-    def _start_failed(self, worker: _WorkerHandle, failure: Failure) -> None:
+    def _start_failed(self, worker: WorkerHandle, failure: Failure) -> None:
         """Count, pause, or end the night; workers started before the last failure do not count."""
         self._release(worker)
         if any(other.ready for other in self._workers):
@@ -201,6 +189,9 @@ class Pool:
         for worker in self._workers:
             if not worker.ready or worker.stream is not None or worker.died_of:
                 continue
+            if self._scheduler.at_fault(worker):
+                self._bench(worker)
+                continue
             assigned = self._scheduler.assign(worker, now)
             if assigned is None:
                 continue
@@ -211,7 +202,17 @@ class Pool:
             )
             worker.stream = call.remote(task, attempt)
 
-    def _with_messages(self) -> list[_WorkerHandle]:
+    def _bench(self, worker: WorkerHandle) -> None:
+        """Give a worker no more work; it keeps its GPU, so that Ray gives it to no other."""
+        if worker.idle_for_good:
+            return
+        worker.idle_for_good = True
+        cause = self._error.text if self._error else "unknown"
+        _log.warning("a GPU of node %s gets no more work; the last error: %s", worker.node, cause)
+        if all(w.idle_for_good for w in self._workers):
+            raise WorkersError(f"every GPU is at fault; the last error: {cause}")
+
+    def _with_messages(self) -> list[WorkerHandle]:
         """Wait for a message or until something is due; return all workers with a message."""
         pause = min(_TICK_S, self._scheduler.pause(time.monotonic()))
         streams = {w.stream: w for w in self._workers if w.stream is not None}
@@ -223,7 +224,7 @@ class Pool:
             ready, _ = ray.wait(list(streams), num_returns=len(streams), timeout=0)
         return [streams[stream] for stream in ready]
 
-    def _receive(self, worker: _WorkerHandle) -> Iterator[Heartbeat | AnyResult]:
+    def _receive(self, worker: WorkerHandle) -> Iterator[Heartbeat | AnyResult]:
         """Take one message of a worker."""
         try:
             message = ray.get(next(worker.stream))
@@ -237,6 +238,7 @@ class Pool:
             yield message
         elif isinstance(message, WorkerStarted):
             worker.node = message.node
+            self._scheduler.placed(worker, message.place)
             self._scheduler.heartbeat(worker, now)
         elif isinstance(message, WorkerReady):
             worker.ready, worker.stream = True, None
@@ -252,6 +254,9 @@ class Pool:
         else:
             worker.stream = None
             result = self._scheduler.failed(worker, message, now)
+            if message.kind is None:  # a defect: the process, or its GPU, may be broken
+                self._error = message
+                self._release(worker)
             if result is not None:
                 yield result
 
@@ -259,10 +264,10 @@ class Pool:
 
     def _stop_unresponsive(self) -> None:
         for worker in self._scheduler.unresponsive(time.monotonic()):
-            if isinstance(worker, _WorkerHandle) and not worker.died_of:
+            if isinstance(worker, WorkerHandle) and not worker.died_of:
                 self._stop(worker, f"silent for {self._silence_s:g} s, stopped", 0.0)
 
-    def _stop(self, worker: _WorkerHandle, died_of: str, grace_s: float) -> None:
+    def _stop(self, worker: WorkerHandle, died_of: str, grace_s: float) -> None:
         """Kill a worker; `_reap` decides later whether its death counts against its task."""
         worker.stream = None
         worker.died_of = died_of
@@ -289,7 +294,7 @@ class Pool:
                 if result is not None:
                     yield result
 
-    def _release(self, worker: _WorkerHandle) -> None:
+    def _release(self, worker: WorkerHandle) -> None:
         self._workers.remove(worker)
         ray.kill(worker.actor)
         self._scheduler.left(worker, time.monotonic())

@@ -58,12 +58,20 @@ class Attempt(Generic[P]):
             embed stage an item is an image, in reading order, and becomes a `crashed` row).
         exact: do not prefetch, so that the last heartbeat names the item being worked on.
         upcoming: the task that this worker will probably get next, for prefetching.
+        last: positions of items that must be done after all others, because workers died at them.
     """
 
     number: int = 1
     skip: frozenset[int] = frozenset()
     exact: bool = False
     upcoming: Task[P] | None = None
+    last: frozenset[int] = frozenset()
+
+    def upcoming_item(self, position: int) -> int:
+        """Return the first item from `position` on that is not put off."""
+        while position in self.last:
+            position += 1
+        return position
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +93,12 @@ class Heartbeat:
 
     Attributes:
         task_id: the task being worked on.
-        index: position of the next item.
+        index: position of the next item; None after the last one.
         counts: counters of this task so far, by name.
     """
 
     task_id: str
-    index: int
+    index: int | None
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -113,7 +121,10 @@ class Work(Protocol[P, R_co]):
     """The function that a worker runs on one task: yields heartbeats, returns one small value."""
 
     def __call__(self, task: Task[P], attempt: Attempt[P]) -> Generator[Heartbeat, None, R_co]:
-        """Work on `task`; every object it writes is create-only, so it may run twice."""
+        """Work on `task`; every object it writes is create-only, so it may run twice.
+
+        A work that has threads has a method `close()`, which ends them; the engine calls it.
+        """
         ...
 
 

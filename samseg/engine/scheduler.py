@@ -10,11 +10,15 @@ The rules:
 - Every task ends in exactly one result. Tasks are drawn one by one, never far ahead of the work.
 - An error is retried after a pause that doubles. While many tasks wait for a retry, few new ones
   are drawn, so that an outage of the store costs few tasks their attempts.
-- The death of a worker costs its task an attempt. From then on the task runs `exact`: nothing is
-  prefetched, so the last heartbeat names the item that was being worked on. An item at which two
-  exact attempts died is skipped, and the count of attempts starts again, because that is progress.
-  An error that is not a `SamsegError` is treated like a death: it is a defect that this item
-  triggers, and must not cost the other items of the task.
+- After the death of a worker its task runs `exact`: nothing is prefetched, so the last heartbeat
+  names the item that was being worked on. An item at which two exact attempts died is put off: it
+  is done after all others. If a worker dies at it there, too, it is skipped, and the count of
+  attempts starts again. Deaths at an item that comes in turn cost no attempt, so that a few kills
+  from outside cost nothing. An error that is not a `SamsegError` is treated like a death, but is no
+  kill from outside, so the item is skipped at the second exact attempt that it ends.
+- A worker has a place: its GPU, else itself. After a death or such an error a task waits for a
+  place at which it has not failed yet, if there is one. If two tasks in a row raised such an error
+  at a place and succeeded elsewhere, the place is at fault and gets no more work.
 - A node that leaves the cluster costs no attempt.
 - An outage ends the run after `attempts` attempts of one task: no task is given up for it.
 - After `attempts` attempts, or with `attempts` items skipped and still dying, the task is given up.
@@ -27,38 +31,25 @@ import heapq
 import itertools
 from collections import Counter, deque
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf
 from typing import Any
 
+from samseg.engine.blame import TaskState
 from samseg.engine.failure import Failure
 from samseg.engine.protocol import AnyResult, AnyTask, Attempt, Result
 
 _LONGEST_PAUSE_S = 60.0
-_BLAMED_TO_SKIP = 2
-
-
-@dataclass(slots=True)
-class _TaskState:
-    """A task that has no result yet."""
-
-    task: AnyTask
-    number: int = 1
-    exact: bool = False
-    skip: frozenset[int] = frozenset()
-    blamed: Counter[int] = field(default_factory=Counter)  # exact attempts that ended, by item
-    failures: list[str] = field(default_factory=list)
-
-    def note(self, text: str) -> None:
-        self.failures.append(f"attempt {len(self.failures) + 1}: {text}")
+_EVIDENCE = 2
 
 
 @dataclass(slots=True)
 class _WorkerState:
     """What one worker is doing."""
 
-    running: _TaskState | None = None
-    upcoming: _TaskState | None = None
+    running: TaskState | None = None
+    upcoming: TaskState | None = None
+    place: Hashable = None
     index: int | None = None  # item of the last heartbeat
     last_seen: float = inf  # time of the last message; inf while the worker is idle
 
@@ -86,10 +77,11 @@ class Scheduler:
         self._backoff_s = backoff_s
         self._silence_s = silence_s
         self._open = 0  # tasks drawn and without result
-        self._fresh: deque[_TaskState] = deque()  # drawn, untouched
-        self._waiting: list[tuple[float, int, _TaskState]] = []  # (due, tie, task): all others
+        self._fresh: deque[TaskState] = deque()  # drawn, untouched
+        self._waiting: list[tuple[float, int, TaskState]] = []  # (due, tie, task): all others
         self._ties = itertools.count()
         self._workers: dict[Hashable, _WorkerState] = {}
+        self._evidence: Counter[Hashable] = Counter()  # by place: tasks in a row
 
     # ------------------------------------------------------------------ what to do
 
@@ -105,20 +97,30 @@ class Scheduler:
         return not self.needs(1)
 
     def join(self, worker: Hashable) -> None:
-        """Add a worker; it may still be starting."""
-        self._workers[worker] = _WorkerState()
+        """Add a worker; it may still be starting. Its place is itself until `placed` is called."""
+        self._workers[worker] = _WorkerState(place=worker)
+
+    def placed(self, worker: Hashable, place: Hashable) -> None:
+        """Tell the place of a worker, which another worker may have after it."""
+        self._workers[worker].place = place
+
+    def at_fault(self, worker: Hashable) -> bool:
+        """Whether the place of a worker is at fault, so that it gets no work."""
+        return self._evidence[self._workers[worker].place] >= _EVIDENCE
 
     def assign(self, worker: Hashable, now: float) -> tuple[AnyTask, Attempt[Any]] | None:
         """Return the next attempt of an idle worker, or None for now."""
         state = self._workers[worker]
-        task = state.upcoming or self._due(now) or self._untouched() or self._taken_over()
+        if self.at_fault(worker):
+            return None
+        task = state.upcoming or self._due(worker, now) or self._untouched() or self._taken_over()
         if task is None:
             return None
         state.running, state.upcoming, state.last_seen = task, None, now
         if not task.exact:
             state.upcoming = self._reservation(now)
         upcoming = state.upcoming.task if state.upcoming else None
-        return task.task, Attempt(task.number, task.skip, task.exact, upcoming)
+        return task.task, Attempt(task.number, task.skip, task.exact, upcoming, task.last)
 
     def unresponsive(self, now: float) -> list[Hashable]:
         """Busy workers that have sent nothing for too long."""
@@ -129,17 +131,15 @@ class Scheduler:
         ]
 
     def pause(self, now: float) -> float:
-        """Seconds until a waiting task may be retried; infinite when none waits."""
-        return max(0.0, self._waiting[0][0] - now) if self._waiting else inf
+        """Seconds until the next waiting task may be retried; infinite when none will be due."""
+        return min((due - now for due, *_ in self._waiting if due > now), default=inf)
 
     # ------------------------------------------------------------------ what happened
 
     def heartbeat(self, worker: Hashable, now: float, index: int | None = None) -> None:
-        """A worker sent a message and starts on item `index` of its task."""
+        """A worker sent a message: it starts on item `index` of its task, or on none."""
         state = self._workers[worker]
-        state.last_seen = now
-        if index is not None:
-            state.index = index
+        state.last_seen, state.index = now, index
 
     def idle(self, worker: Hashable) -> None:
         """A worker has nothing to do; it need not send anything."""
@@ -148,8 +148,11 @@ class Scheduler:
 
     def succeeded(self, worker: Hashable, value: Any) -> AnyResult:
         """A worker finished its task and returned `value`."""
-        task = self._running(worker)
+        task, place = self._running(worker), self._workers[worker].place
         self.idle(worker)
+        self._evidence.pop(place, None)
+        for elsewhere, by_error in task.tried.items():
+            self._evidence[elsewhere] += by_error and elsewhere != place
         return self._close(task, value)
 
     def failed(self, worker: Hashable, failure: Failure, now: float) -> AnyResult | None:
@@ -158,15 +161,19 @@ class Scheduler:
         Raises:
             OutageError: nothing could be read in any attempt that the task had left.
         """
-        task, index = self._running(worker), self._workers[worker].index
+        state = self._workers[worker]
+        task, index = self._running(worker), state.index
         self.idle(worker)
         task.note(failure.text)
         if failure.outage and task.number >= self._attempts:
             raise failure.error()
         if not failure.retry:
             return self._close(task, None)
-        if failure.kind is None and self._skips(task, index, now):
-            return None
+        if failure.kind is None:
+            task.tried[state.place] = True
+            if task.ended_at(index, self._attempts, put_off=False):
+                self._wait(task, now)
+                return None
         return self._retry(task, now + _pause(self._backoff_s, task.number))
 
     def died(self, worker: Hashable, why: str, now: float) -> AnyResult | None:
@@ -181,7 +188,12 @@ class Scheduler:
             "" if state.index is None else f"{'at' if task.exact else 'near'} item {state.index}"
         )
         task.note(f"{why} {where}".strip())
-        return None if self._skips(task, state.index, now) else self._retry(task, now)
+        task.tried.setdefault(state.place, False)
+        free = state.index is not None and len(task.skip) < self._attempts
+        if task.ended_at(state.index, self._attempts, put_off=True) or free:
+            self._wait(task, now)
+            return None
+        return self._retry(task, now)
 
     def left(self, worker: Hashable, now: float) -> None:
         """A worker is gone, but not because of its task: its node left, or it was released."""
@@ -192,70 +204,66 @@ class Scheduler:
 
     # ------------------------------------------------------------------ inside
 
-    def _skips(self, task: _TaskState, index: int | None, now: float) -> bool:
-        """Blame the item at which an attempt ended, and skip it from the second time on."""
-        blamed = index if task.exact else None
-        task.exact = True
-        if blamed is None or blamed in task.skip:
-            return False
-        task.blamed[blamed] += 1
-        if task.blamed[blamed] < _BLAMED_TO_SKIP or len(task.skip) >= self._attempts:
-            return False
-        task.skip |= {blamed}
-        task.number = 1
-        self._wait(task, now)
-        return True
-
     def _draw(self) -> bool:
         task = next(self._tasks, None)
         if task is None:
             return False
-        self._fresh.append(_TaskState(task))
+        self._fresh.append(TaskState(task))
         self._open += 1
         return True
 
-    def _due(self, now: float) -> _TaskState | None:
-        due = self._waiting and self._waiting[0][0] <= now
-        return heapq.heappop(self._waiting)[2] if due else None
+    def _due(self, worker: Hashable, now: float) -> TaskState | None:
+        """Take the first waiting task that is due and need not wait for another place."""
+        place = self._workers[worker].place
+        usable = {s.place for w, s in self._workers.items() if not self.at_fault(w)}
+        for entry in sorted(self._waiting):
+            due, _, task = entry
+            if due > now:
+                break
+            if place not in task.tried or usable <= task.tried.keys():
+                self._waiting.remove(entry)
+                heapq.heapify(self._waiting)
+                return task
+        return None
 
-    def _untouched(self, spare: int = 0) -> _TaskState | None:
+    def _untouched(self, spare: int = 0) -> TaskState | None:
         """Take a fresh task if more than `spare` can be had and not too many wait."""
         if len(self._waiting) <= len(self._workers):
             while len(self._fresh) <= spare and self._draw():
                 pass
         return self._fresh.popleft() if len(self._fresh) > spare else None
 
-    def _reservation(self, now: float) -> _TaskState | None:
+    def _reservation(self, now: float) -> TaskState | None:
         """Reserve a fresh task, unless an idle worker or a waiting task has a better claim."""
-        if self.pause(now) == 0:
+        if self._waiting and self._waiting[0][0] <= now:
             return None
         idle = sum(state.running is state.upcoming is None for state in self._workers.values())
         return self._untouched(spare=idle)
 
-    def _taken_over(self) -> _TaskState | None:
+    def _taken_over(self) -> TaskState | None:
         for state in self._workers.values():
             if state.upcoming is not None:
                 task, state.upcoming = state.upcoming, None
                 return task
         return None
 
-    def _running(self, worker: Hashable) -> _TaskState:
+    def _running(self, worker: Hashable) -> TaskState:
         task = self._workers[worker].running
         if task is None:
             raise RuntimeError(f"worker {worker} has no task")
         return task
 
-    def _wait(self, task: _TaskState, due: float) -> None:
+    def _wait(self, task: TaskState, due: float) -> None:
         heapq.heappush(self._waiting, (due, next(self._ties), task))
 
-    def _retry(self, task: _TaskState, due: float) -> AnyResult | None:
+    def _retry(self, task: TaskState, due: float) -> AnyResult | None:
         if task.number >= self._attempts:
             return self._close(task, None)
         task.number += 1
         self._wait(task, due)
         return None
 
-    def _close(self, task: _TaskState, value: Any) -> AnyResult:
+    def _close(self, task: TaskState, value: Any) -> AnyResult:
         self._open -= 1
         return Result(task.task, value, tuple(task.failures))
 

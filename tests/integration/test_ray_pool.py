@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 
 import pytest
 
@@ -41,8 +42,8 @@ def build_with(hurts=(), nap_s=0.0):
     def build(slot):
         def work(task, attempt):
             i = task.payload
-            for index in range(IMAGES):
-                yield Heartbeat(task.id, index)
+            for index in sorted(range(IMAGES), key=lambda i: (i in attempt.last, i)):
+                yield Heartbeat(task.id, index, {"pid": os.getpid()})
                 time.sleep(nap_s)
                 if i < len(hurts) and index == BAD_IMAGE and index not in attempt.skip:
                     hurts[i](attempt)
@@ -81,7 +82,7 @@ def hang(attempt):
 
 
 def die_once(attempt):
-    if attempt.number == 1:
+    if not attempt.exact:
         os._exit(1)
 
 
@@ -94,7 +95,7 @@ def test_an_image_that_takes_its_worker_along_is_skipped():
         deadly = i < len(hurts) - 1
         assert result.value and result.value["ok"] == IMAGES - deadly, i
         assert result.value["crashed"] == deadly, i
-        deaths = 3 if deadly else int(i == hurts.index(die_once))
+        deaths = 4 if deadly else int(i == hurts.index(die_once))
         assert len(result.failures) == deaths
         assert all(line.endswith(f"at item {BAD_IMAGE}") for line in result.failures[1:])
 
@@ -128,6 +129,39 @@ def test_each_worker_has_a_gpu_of_its_own():
     places = {tuple(p.split()) for r in found.values() for p in r.value if " " in p}
     assert all("cuda" in r.value for r in found.values())
     assert sorted(gpu for gpu, _ in places) == ["0", "1"], "two workers, never on one GPU"
+
+
+def test_a_gpu_at_fault_costs_no_image_and_gets_no_more_work(caplog):
+    def build(slot):
+        def work(task, attempt):
+            yield Heartbeat(task.id, 0)
+            time.sleep(0.6)
+            if os.environ["CUDA_VISIBLE_DEVICES"] == "1":
+                raise RuntimeError("CUDA error: an illegal memory access was encountered")
+            return {"ok": 1 - len(attempt.skip)}
+
+        return work
+
+    found = run(pool(workers=2).map(build, map(task, range(16)), "cuda"), 16)
+    assert all(r.value == {"ok": 1} for r in found.values())
+    assert sum(len(r.failures) for r in found.values()) == 2
+    assert "gets no more work; the last error: RuntimeError: CUDA error" in caplog.text
+
+
+def test_ten_kills_from_outside_cost_nothing():
+    events = pool().map(build_with(nap_s=0.05), map(task, range(10)), "cpu")
+    pids, results, kills, last = {}, [], 0, time.monotonic()
+    for event in events:
+        if isinstance(event, Result):
+            results.append(event)
+        elif isinstance(event, Heartbeat):
+            pids[event.counts["pid"]] = event
+            if kills < 10 and time.monotonic() - last > 0.2:
+                kills, last = kills + 1, time.monotonic()
+                with suppress(ProcessLookupError):
+                    os.kill(event.counts["pid"], signal.SIGKILL)
+    assert kills == 10
+    assert all(r.value["ok"] == IMAGES for r in run(results, 10).values())
 
 
 def test_a_worker_that_sees_another_gpu_than_its_own_is_refused(monkeypatch, ray):

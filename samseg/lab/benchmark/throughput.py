@@ -57,7 +57,8 @@ class ProgressLog:
         """
         now = time.monotonic()
         if isinstance(event, Heartbeat):
-            self.shards.setdefault(event.task_id, []).append((now, event.index))
+            if event.index is not None:
+                self.shards.setdefault(event.task_id, []).append((now, event.index))
         elif isinstance(event, Workers):
             return
         elif event.value is None:

@@ -159,6 +159,10 @@ class DescribeWork:
         self._embedders = [Embedder.load(e, slot.device) for e in spec.embeddings]
         self._images = ShardImages(spec.reader, spec.decode, slot.threads)
 
+    def close(self) -> None:
+        """End the threads that read ahead."""
+        self._images.close()
+
     def __call__(
         self, task: Task[Shard], attempt: Attempt[Shard]
     ) -> Generator[Heartbeat, None, DescribeResult]:
@@ -173,7 +177,7 @@ class DescribeWork:
         sha256 = dict(zip(*(images[c].to_pylist() for c in images.column_names), strict=True))
         stored = StoredMasks.read(output, shard.id)
         named = yield from embed_stored(
-            task.id, lacking, stored, self._images.read(shard, attempt), sha256
+            task.id, lacking, stored, self._images.read(shard, attempt), sha256, attempt
         )
         statuses: Counter[str] = Counter()
         for rows in named:

@@ -10,8 +10,9 @@ import hashlib
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -104,6 +105,13 @@ class Prefetcher:
         finally:
             stream.stop()
 
+    def settle(self) -> None:
+        """Stop reading ahead, and wait until nothing is being decoded."""
+        stream, self._next = self._next, None
+        if stream is not None:
+            stream.stop()
+            stream.settle()
+
     def close(self) -> None:
         """Stop reading and decoding."""
         if self._next is not None:
@@ -129,6 +137,7 @@ class _Stream:
         self.drained = False
         self._queue: queue.Queue[Future[DecodedImage] | None] = queue.Queue(ahead)
         self._stopped = threading.Event()
+        self._started: deque[Future[DecodedImage]] = deque(maxlen=ahead + 2)
         producer = ThreadPoolExecutor(1, thread_name_prefix="read")
         self._produced = producer.submit(self._produce, reader, policy, pool)
         producer.shutdown(wait=False)
@@ -142,12 +151,21 @@ class _Stream:
         """Tell the producer to stop before its next image."""
         self._stopped.set()
 
+    def settle(self) -> None:
+        """Wait for the producer, and for what is being decoded, after `stop`."""
+        wait([self._produced])
+        for future in self._started:
+            future.cancel()
+        wait(self._started)
+
     def _produce(self, reader: ShardReader, policy: DecodePolicy, pool: ThreadPoolExecutor) -> None:
         try:
             started = time.perf_counter()
             for raw in reader.read(self.shard, policy.max_bytes):
                 read_s = time.perf_counter() - started
-                if not self._put(pool.submit(decode_one, policy, raw, read_s)):
+                future = pool.submit(decode_one, policy, raw, read_s)
+                self._started.append(future)
+                if not self._put(future):
                     return
                 started = time.perf_counter()
         finally:

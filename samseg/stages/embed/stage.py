@@ -224,20 +224,27 @@ class EmbedWork:
         shard = task.payload
         dimensions = {e.name: e.network.dimension for e in self._embedders}
         rows = ShardRows(shard, dimensions, self._spec.recipe)
-        index = 0
-        yield Heartbeat(task.id, index, {"masks": rows.masks})
-        for decoded in self._images.read(shard, attempt):
-            self._label(decoded, rows)
-            index += 1
-            yield Heartbeat(task.id, index, {"masks": rows.masks})
+        upcoming, done = attempt.upcoming_item(0), 0
+        yield Heartbeat(task.id, upcoming, {"masks": rows.masks})
+        for index, decode in self._images.read(shard, attempt):
+            if index != upcoming:
+                yield Heartbeat(task.id, index, {"masks": rows.masks})
+            self._label(decode(), rows)
+            upcoming, done = attempt.upcoming_item(index + 1), done + 1
+            yield Heartbeat(task.id, upcoming, {"masks": rows.masks})
+        yield Heartbeat(task.id, None, {"masks": rows.masks, "images": done})
         others = rows.put_masks(self._output)
         if others is None or not self._embedders:
             return rows.commit(self._output)
-        images = self._images.one_by_one(shard, attempt.skip)
+        images = self._images.one_by_one(shard, attempt)
         named = yield from embed_stored(
-            task.id, self._embedders, StoredMasks.of(others), images, sha256={}
+            task.id, self._embedders, StoredMasks.of(others), images, {}, attempt
         )
         return rows.commit(self._output, named)
+
+    def close(self) -> None:
+        """End the threads that read ahead."""
+        self._images.close()
 
     def _label(self, decoded: DecodedImage, rows: ShardRows) -> None:
         """Segment and pool one image, or record its failure."""

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from samseg.engine.protocol import Heartbeat
+from samseg.engine.protocol import Attempt, Heartbeat
 from samseg.errors import ImageError
 from samseg.features import Embedder
 from samseg.output import Output
 from samseg.stages.embed.named_rows import NamedRows
 from samseg.stages.embed.prefetch import DecodedImage
+from samseg.stages.embed.shard_images import Decoding
 from samseg.types import Masks
 
 _COLUMNS = ("mask_id", "image_id", "mask_index", "rle")
@@ -56,8 +57,9 @@ def embed_stored(
     task_id: str,
     embedders: Sequence[Embedder],
     stored: StoredMasks,
-    images: Iterable[DecodedImage],
+    images: Iterable[Decoding],
     sha256: Mapping[str, str | None],
+    attempt: Attempt[Any],
 ) -> Generator[Heartbeat, None, list[NamedRows]]:
     """Embed stored masks; yields a heartbeat before each image.
 
@@ -68,18 +70,23 @@ def embed_stored(
         task_id: of the heartbeats.
         embedders: the embeddings to make.
         stored: the masks of a shard.
-        images: its images, in reading order.
+        images: its images.
         sha256: image_id -> digest of the bytes that the masks were made from; images without one
             are not compared.
+        attempt: which `images` are of.
 
     Returns:
         The rows of the shard, one entry per embedder.
     """
     named = [NamedRows(e.name, e.network.dimension) for e in embedders]
     left = dict(stored.mask_ids)
-    done = 0
-    yield Heartbeat(task_id, 0, {"masks": 0})
-    for index, decoded in enumerate(images):
+    done = read = 0
+    upcoming = attempt.upcoming_item(0)
+    yield Heartbeat(task_id, upcoming, {"masks": 0})
+    for index, decode in images:
+        if index != upcoming:
+            yield Heartbeat(task_id, index, {"masks": done})
+        decoded = decode()
         mask_ids = left.pop(decoded.raw.image_id, None)
         if mask_ids:
             masks = stored.masks[decoded.raw.image_id]
@@ -90,7 +97,9 @@ def embed_stored(
                 else:
                     rows.add_without(mask_ids, wrong or "missing")
             done += len(mask_ids)
-        yield Heartbeat(task_id, index + 1, {"masks": done})
+        upcoming, read = attempt.upcoming_item(index + 1), read + 1
+        yield Heartbeat(task_id, upcoming, {"masks": done})
+    yield Heartbeat(task_id, None, {"masks": done, "images": read})
     for mask_ids in left.values():
         for rows in named:
             rows.add_without(mask_ids, "missing")

@@ -142,19 +142,73 @@ def test_many_waiting_tasks_hold_back_new_ones():
     assert tasks.drawn < 6
 
 
-def test_the_second_exact_death_at_an_image_skips_it():
+def test_an_image_is_put_off_and_skipped_if_workers_die_at_it_there_too():
     s = scheduler(1, "a")
     seen = []
-    for _ in range(3):
+    for _ in range(4):
         seen.append(s.assign("a", 0.0)[1])
         assert die(s, "a", 4) is None
     seen.append(s.assign("a", 0.0)[1])
+    four = frozenset({4})
     assert seen == [
         Attempt(1),
-        Attempt(2, exact=True),
-        Attempt(3, exact=True),
-        Attempt(1, skip=frozenset({4}), exact=True),
+        Attempt(1, exact=True),
+        Attempt(1, exact=True),
+        Attempt(1, exact=True, last=four),
+        Attempt(1, exact=True, last=four, skip=four),
     ]
+
+
+def test_kills_from_outside_cost_nothing():
+    """Ten of them, each at the second image of an attempt, whatever that is."""
+    s = scheduler(1, "a")
+    for _ in range(10):
+        _, attempt = s.assign("a", 0.0)
+        order = [i for i in range(IMAGES) if i not in attempt.last] + sorted(attempt.last)
+        assert die(s, "a", order[1]) is None
+    _, attempt = s.assign("a", 0.0)
+    assert (attempt.number, attempt.skip) == (1, frozenset())
+
+
+def at_gpus(s, *workers):
+    for worker in workers:
+        s.placed(worker, f"gpu {worker}")
+
+
+def fail(s, worker, now):
+    """Take a task, fail with an error of the device, and be replaced at the same place."""
+    found, _ = s.assign(worker, now)
+    s.heartbeat(worker, now, 0)
+    assert s.failed(worker, Failure("CUDA error"), now) is None
+    s.left(worker, now)
+    s.join(worker)
+    at_gpus(s, worker)
+    return found
+
+
+def test_a_place_at_fault_gets_no_work_and_costs_no_task_its_attempts():
+    s = scheduler(9, "ab", backoff_s=0.0)
+    at_gpus(s, "a", "b")
+    for now in (1.0, 2.0):
+        assert not s.at_fault("a")
+        failed = fail(s, "a", now)
+        found, attempt = s.assign("b", now + 0.1)
+        while found != failed:
+            s.succeeded("b", value_of(attempt))
+            found, attempt = s.assign("b", now + 0.1)
+        assert (attempt.number, attempt.skip) == (2, frozenset())
+        s.succeeded("b", value_of(attempt))
+    assert s.at_fault("a") and s.assign("a", 9.0) is None
+    assert not s.at_fault("b") and s.assign("b", 9.0)
+
+
+def test_a_task_goes_to_a_place_where_it_has_not_failed_while_there_is_one():
+    s = scheduler(1, "ab", backoff_s=0.0)
+    at_gpus(s, "a", "b")
+    fail(s, "a", 0.0)
+    assert s.assign("a", 1.0) is None
+    fail(s, "b", 1.0)
+    assert s.assign("a", 2.0), "there is no other place"
 
 
 def test_a_defect_triggered_by_one_image_costs_no_other_image():
@@ -178,7 +232,6 @@ def test_a_defect_triggered_by_one_image_costs_no_other_image():
     "indices",
     [
         pytest.param([None, None, None], id="before any image"),
-        pytest.param([1, 2, 3], id="never twice at one image"),
     ],
 )
 def test_deaths_not_attributable_to_an_image_give_the_task_up(indices):
@@ -198,23 +251,13 @@ def test_the_last_image_of_another_task_is_not_blamed():
     other = s.assign("a", 0.0)  # what the dead worker had prefetched
     s.heartbeat("a", 0.0, IMAGES)
     s.succeeded("a", value_of(other[1]))
-    for _ in range(2):
+    for _ in range(3):
         s.assign("a", 0.0)
         result = die(s, "a", None)
     assert result.failures == (
         "attempt 1: died near item 1",
-        "attempt 2: died",
-        "attempt 3: died",
+        *(f"attempt {i}: died" for i in (2, 3, 4)),
     )
-
-
-def test_dying_at_a_skipped_image_is_no_progress():
-    s = scheduler(1, "a")
-    deaths = 0
-    while s.assign("a", 0.0) and die(s, "a", 4) is None:
-        deaths += 1
-        assert deaths < 20
-    assert deaths == 5  # near 4; at 4, at 4: skipped; at 4 again, three times
 
 
 def test_a_machine_that_breaks_everything_skips_few_images():
