@@ -28,6 +28,7 @@ import torch
 
 from samseg import schema
 from samseg.output import Output
+from samseg.storage import clients
 from samseg.types import Masks, image_id_of, mask_id_of
 
 TESTS = Path(__file__).parent
@@ -62,6 +63,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retry requests of this process as often as ever, without the waits in between."""
+    monkeypatch.setattr(clients, "DELAYS_S", tuple(0.001 for _ in clients.DELAYS_S))
 
 
 @pytest.fixture

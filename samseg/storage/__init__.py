@@ -17,10 +17,11 @@ from urllib.parse import urlsplit
 import fsspec
 
 from samseg.errors import ConfigError, LakeError, redact
+from samseg.storage.clients import configure_fsspec, transport_errors
 from samseg.storage.decoding import decoding
 from samseg.storage.files import FsspecStorage
 from samseg.storage.objects import ObjectStorage
-from samseg.storage.uri import CLOUDS, client_options, normal, transport_errors
+from samseg.storage.uri import CLOUDS, normal
 from samseg.types import Source
 
 __all__ = [
@@ -113,22 +114,11 @@ def open_uri(uri: str) -> Any:
         An fsspec `OpenFile`, a context manager. Cloud stores go through obstore, so that no other
         client library is needed.
     """
-    _register_clouds()
+    configure_fsspec()
     return fsspec.open(uri, "rb")
 
 
 def filesystem(uri: str) -> Any:
     """Return an fsspec filesystem for `uri`; cloud stores go through obstore."""
-    _register_clouds()
+    configure_fsspec()
     return fsspec.core.url_to_fs(uri)[0]
-
-
-def _register_clouds() -> None:
-    """Make obstore the fsspec client of the clouds, unless the user has registered another."""
-    from obstore.fsspec import register
-
-    for protocol in ("s3", "gs", "az"):
-        if protocol not in fsspec.registry:
-            register(protocol)
-        if fsspec.registry[protocol].__module__.startswith("obstore"):
-            fsspec.config.conf[protocol] = {"client_options": client_options()}

@@ -1,14 +1,19 @@
 """Read-only storage over any fsspec filesystem, for lakes that obstore cannot open."""
 
-from collections.abc import Iterator
-from typing import Any, BinaryIO, cast
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, BinaryIO, TypeVar, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from samseg.errors import LakeError, NotFoundError, StorageError, one_line, redact
-from samseg.storage.uri import normal, transport_errors
+from samseg.storage.clients import configure_fsspec, is_missing, transport_errors
+from samseg.storage.retries import Retries
+from samseg.storage.uri import normal
 from samseg.types import Source
+
+T = TypeVar("T")
 
 
 class FsspecStorage:
@@ -17,51 +22,82 @@ class FsspecStorage:
     def __init__(self, uri: str):
         """Open the filesystem of `uri`."""
         self.uri = normal(uri)
+        configure_fsspec()
         try:
             self._fs, root = fsspec.core.url_to_fs(self.uri)
         except (ImportError, ValueError) as e:
             raise LakeError(f"cannot open the lake {redact(uri)}: {one_line(e)}") from e
         self._root = str(root).rstrip("/")
         self._errors: tuple[type[BaseException], ...] = transport_errors()
+        self._retries = Retries(remote=not self.uri.startswith("file://"))
+        self._is_web = self.uri.startswith(("http://", "https://"))
 
     def __reduce__(self) -> tuple[type, tuple[str]]:
         return type(self), (self.uri,)
 
     def list(self, prefix: str = "") -> Iterator[Source]:
-        """See `Storage.list`. Broken links and unreadable subfolders are skipped.
+        """See `Storage.list`.
+
+        Broken links, folders without permission, and links of web pages to nothing are skipped.
 
         Raises:
-            LakeError: the root itself cannot be listed.
+            LakeError: a folder cannot be listed, for any other reason.
         """
         start = f"{self._root}/{prefix}".rstrip("/") if prefix else self._root
-        try:
-            self._fs.ls(start, detail=False)
-        except FileNotFoundError as e:
-            if prefix:
-                return
-            raise LakeError(f"nothing exists at {redact(self.uri)}; check the URL") from e
-        except self._errors as e:
-            raise LakeError(
-                f"cannot list {redact(start)}: {one_line(e)}; check the URL and the network"
-            ) from e
-        for path, _, files in self._fs.walk(start, detail=True):
-            below = str(path).rstrip("/")[len(self._root) :].strip("/")
-            for name, info in files.items():
-                key = f"{below}/{name}" if below else name
-                if info.get("type") == "file" and _is_text(key):
-                    size = info.get("size")
-                    if size is None:  # listings of web servers have no sizes
-                        size = self._fs.size(f"{self._root}/{key}") or 0
-                    yield Source(key, self.uri_of(key), _etag(info), int(size))
+        folders = [start]
+        while folders:
+            folder = folders.pop()
+            try:
+                listed = self._retries.call(partial(self._fs.ls, folder, detail=True))
+            except self._errors as e:
+                if self._can_skip(folder, start, prefix, e):
+                    continue
+                raise LakeError(
+                    f"cannot list {redact(folder)}: {one_line(e)}; check the URL and the network"
+                ) from e
+            for info in listed:
+                path = str(info["name"]).rstrip("/")
+                if info["type"] == "directory" and path != folder:
+                    folders.append(path)
+                elif info["type"] == "file":
+                    yield from self._source(path, info)
+
+    def _can_skip(self, folder: str, start: str, prefix: str, error: BaseException) -> bool:
+        """Tell a folder that holds nothing to list from a failure.
+
+        Raises:
+            LakeError: there is nothing at the root.
+        """
+        missing = isinstance(error, FileNotFoundError) and is_missing(error)
+        if folder != start:
+            return isinstance(error, PermissionError) or (missing and self._is_web)
+        if missing and not prefix:
+            raise LakeError(f"nothing exists at {redact(self.uri)}; check the URL") from error
+        return missing
+
+    def _source(self, path: str, info: dict[str, Any]) -> Iterator[Source]:
+        """Yield the source of a listed file, unless it cannot be one."""
+        key = path[len(self._root) :].strip("/")
+        if not _is_text(key):
+            return
+        size = info.get("size")
+        if size is None:  # listings of web servers have no sizes
+            try:
+                size = self._retries.call(partial(self._fs.size, path))
+            except self._errors as e:
+                if isinstance(e, FileNotFoundError) and is_missing(e):
+                    return
+                raise LakeError(f"cannot list {redact(self.uri_of(key))}: {one_line(e)}") from e
+        yield Source(key, self.uri_of(key), _etag(info), int(size or 0))
 
     def get(self, key: str) -> bytes:
         """See `Storage.get`."""
-        with self.stream(key) as f:
-            try:
-                return f.read()
-            except self._errors as e:
-                uri = redact(self.uri_of(key))
-                raise StorageError(f"cannot read {uri}: {one_line(e)}") from e
+
+        def got() -> bytes:
+            with self._fs.open(f"{self._root}/{key}", "rb") as file:
+                return bytes(file.read())
+
+        return self._ask(key, got)
 
     def get_version(self, key: str) -> tuple[bytes, str]:
         """See `Storage.get_version`."""
@@ -71,10 +107,7 @@ class FsspecStorage:
     def stat(self, key: str) -> Source:
         """See `Storage.stat`."""
         with self.stream(key):  # explains what fails
-            try:
-                info = self._fs.info(f"{self._root}/{key}")
-            except self._errors as e:
-                raise StorageError(f"cannot read {redact(self.uri_of(key))}: {one_line(e)}") from e
+            info = self._ask(key, partial(self._fs.info, f"{self._root}/{key}"))
         etag = _etag(info) if self._has_versions else ""
         return Source(key, self.uri_of(key), etag, int(info.get("size") or 0))
 
@@ -85,29 +118,27 @@ class FsspecStorage:
 
     def stream(self, key: str) -> BinaryIO:
         """See `Storage.stream`."""
+        return cast(BinaryIO, self._ask(key, partial(self._fs.open, f"{self._root}/{key}", "rb")))
+
+    def _ask(self, key: str, request: Callable[[], T]) -> T:
+        """Send a request, and again where that can help; name the object if it fails.
+
+        Raises:
+            NotFoundError: there is no such object.
+            StorageError: any other failure.
+        """
         try:
-            return cast(BinaryIO, self._fs.open(f"{self._root}/{key}", "rb"))
-        except FileNotFoundError as e:
-            if not _is_missing(e):
-                cause = one_line(e.__cause__ or e)
-                raise StorageError(f"cannot read {redact(self.uri_of(key))}: {cause}") from e
-            raise NotFoundError(f"no object at {redact(self.uri_of(key))}") from e
+            return self._retries.call(request)
         except self._errors as e:
-            raise StorageError(f"cannot read {redact(self.uri_of(key))}: {one_line(e)}") from e
+            uri = redact(self.uri_of(key))
+            if isinstance(e, FileNotFoundError) and is_missing(e):
+                raise NotFoundError(f"no object at {uri}") from e
+            wrapped = isinstance(e, FileNotFoundError) and e.__cause__
+            raise StorageError(f"cannot read {uri}: {one_line(wrapped or e)}") from e
 
     def uri_of(self, key: str) -> str:
         """See `Storage.uri_of`."""
         return f"{self.uri}/{key}" if key else self.uri
-
-
-def _is_missing(error: FileNotFoundError) -> bool:
-    """Tell a missing object from other failures: fsspec raises this for any HTTP failure."""
-    from aiohttp import ClientError
-
-    cause = error.__cause__
-    if not isinstance(cause, ClientError | TimeoutError):
-        return True
-    return getattr(cause, "status", None) in (404, 410)
 
 
 def _etag(info: dict[str, Any]) -> str:

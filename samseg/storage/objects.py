@@ -1,21 +1,31 @@
-"""Storage over obstore: local folders and cloud stores, with commits by conditional PUT."""
+"""Storage over obstore: local folders and cloud stores, with commits by conditional PUT.
+
+Every request to a cloud store is retried, also when its answer breaks midway. If the store does not
+answer at all, a call ends within two minutes (see `samseg.storage.clients`). Requests to local
+folders are not retried.
+"""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
-from urllib.parse import urlsplit
+from typing import Any, BinaryIO, TypeVar, cast
 
 import obstore
 from obstore import exceptions as obstore_errors
 from obstore.store import LocalStore, from_url
 
 from samseg.errors import NotFoundError, StorageError, redact
+from samseg.storage.clients import client_options
 from samseg.storage.local import create
-from samseg.storage.uri import client_options, normal
+from samseg.storage.retries import Retries
+from samseg.storage.uri import normal
 from samseg.types import Source
 
+T = TypeVar("T")
+
 _BUFFER_BYTES = 4 << 20
+_LIST_PAGE = 1000
+"""Keys in one answer of a cloud store."""
 
 
 class ObjectStorage:
@@ -24,6 +34,8 @@ class ObjectStorage:
     def __init__(self, uri: str):
         """Use the root `uri`; a missing local folder is created on first access."""
         self.uri = normal(uri)
+        self._local = self.uri.startswith("file://")
+        self._retries = Retries(remote=not self._local)
         self._store: Any = None
 
     def __reduce__(self) -> tuple[type, tuple[str]]:
@@ -32,35 +44,55 @@ class ObjectStorage:
     @property
     def _client(self) -> Any:
         if self._store is None:
-            scheme = urlsplit(self.uri).scheme
             try:
-                if scheme == "file":
+                if self._local:
                     self._store = LocalStore(self.uri.removeprefix("file://"), mkdir=True)
                 else:
-                    self._store = from_url(self.uri, client_options=client_options())
+                    self._store = from_url(
+                        self.uri, client_options=client_options(), retry_config={"max_retries": 0}
+                    )
             except (obstore_errors.BaseError, OSError, ValueError) as e:
                 raise StorageError(f"cannot open {redact(self.uri)}: {_cause(e)}") from e
         return self._store
 
     def list(self, prefix: str = "") -> Iterator[Source]:
-        """See `Storage.list`."""
-        try:
-            for chunk in obstore.list(self._client, prefix=prefix or None, chunk_size=1000):
-                for found in chunk:
-                    key = found["path"]
-                    yield Source(key, self.uri_of(key), _etag(found), found["size"])
-        except (obstore_errors.BaseError, OSError) as e:
-            raise StorageError(f"cannot list {redact(self.uri_of(prefix))}: {_cause(e)}") from e
+        """See `Storage.list`.
+
+        A LIST that breaks midway goes on after the last key, because cloud stores list in the order
+        of keys.
+        """
+        chunks: Iterator[Any] | None = None
+        last: str | None = None
+
+        def following() -> Any:
+            nonlocal chunks
+            try:
+                if chunks is None:
+                    found = obstore.list(
+                        self._client, prefix=prefix or None, offset=last, chunk_size=_LIST_PAGE
+                    )
+                    chunks = iter(found)
+                return next(chunks, ())
+            except (obstore_errors.BaseError, OSError):
+                chunks = None
+                raise
+
+        while chunk := self._ask("list", prefix, following):
+            for found in chunk:
+                last = found["path"]
+                yield Source(last, self.uri_of(last), _etag(found), found["size"])
 
     def folders(self, prefix: str) -> set[str]:
         """Return the names of the folders directly below `prefix`, by one LIST."""
-        try:
-            found = obstore.list_with_delimiter(self._client, prefix=prefix)
-            return {path.rstrip("/").rsplit("/", 1)[-1] for path in found["common_prefixes"]}
-        except FileNotFoundError:
-            return set()
-        except (obstore_errors.BaseError, OSError) as e:
-            raise StorageError(f"cannot list {redact(self.uri_of(prefix))}: {_cause(e)}") from e
+
+        def listed() -> Any:
+            try:
+                return obstore.list_with_delimiter(self._client, prefix=prefix)["common_prefixes"]
+            except FileNotFoundError:
+                return ()
+
+        found = self._ask("list", prefix, listed)
+        return {path.rstrip("/").rsplit("/", 1)[-1] for path in found}
 
     def get(self, key: str) -> bytes:
         """See `Storage.get`."""
@@ -68,35 +100,26 @@ class ObjectStorage:
 
     def get_version(self, key: str) -> tuple[bytes, str]:
         """See `Storage.get_version`."""
-        try:
+
+        def got() -> tuple[bytes, str]:
             found = obstore.get(self._client, key)
             return bytes(found.bytes()), _etag(found.meta)
-        except FileNotFoundError as e:
-            raise NotFoundError(f"no object at {redact(self.uri_of(key))}") from e
-        except (obstore_errors.BaseError, OSError) as e:
-            raise StorageError(f"cannot read {redact(self.uri_of(key))}: {_cause(e)}") from e
+
+        return self._ask("read", key, got)
 
     def stat(self, key: str) -> Source:
         """See `Storage.stat`."""
-        try:
-            found = obstore.head(self._client, key)
-        except FileNotFoundError as e:
-            raise NotFoundError(f"no object at {redact(self.uri_of(key))}") from e
-        except (obstore_errors.BaseError, OSError) as e:
-            raise StorageError(f"cannot reach {redact(self.uri_of(key))}: {_cause(e)}") from e
+        found = self._ask("reach", key, lambda: obstore.head(self._client, key))
         return Source(key, self.uri_of(key), _etag(found), found["size"])
 
     def stream(self, key: str) -> BinaryIO:
         """See `Storage.stream`."""
-        try:
-            reader = obstore.open_reader(self._client, key, buffer_size=_BUFFER_BYTES)
-            return cast(
-                BinaryIO, io.BufferedReader(_RawReader(reader, self.uri_of(key)), _BUFFER_BYTES)
-            )
-        except FileNotFoundError as e:
-            raise NotFoundError(f"no object at {redact(self.uri_of(key))}") from e
-        except (obstore_errors.BaseError, OSError) as e:
-            raise StorageError(f"cannot read {redact(self.uri_of(key))}: {_cause(e)}") from e
+
+        def opened() -> Any:
+            return obstore.open_reader(self._client, key, buffer_size=_BUFFER_BYTES)
+
+        reader = _RawReader(opened, lambda request: self._ask("read", key, request))
+        return cast(BinaryIO, io.BufferedReader(reader, _BUFFER_BYTES))
 
     def put_new(self, key: str, payload: bytes) -> bool:
         """Create one object in a single atomic PUT.
@@ -105,37 +128,55 @@ class ObjectStorage:
 
         Returns:
             True if this call created the object, False if one exists already and is unchanged.
-            Never overwrites, renames or uploads in several parts.
+            Never overwrites, renames or uploads in several parts. If the answer to an earlier try
+            was lost, an object with these contents is this call's.
 
         Raises:
             StorageError: the store failed, or does not support conditional creation.
         """
-        try:
-            if self.uri.startswith("file://"):
+        answer_lost = False
+
+        def put() -> bool:
+            nonlocal answer_lost
+            if self._local:
                 return create(self._path(key), payload)
-            obstore.put(self._client, key, payload, mode="create", use_multipart=False)
-            return True
-        except obstore_errors.AlreadyExistsError:
-            return False
-        except (obstore_errors.BaseError, OSError) as e:
-            raise StorageError(f"cannot write {redact(self.uri_of(key))}: {_cause(e)}") from e
+            try:
+                obstore.put(self._client, key, payload, mode="create", use_multipart=False)
+                return True
+            except obstore_errors.AlreadyExistsError:
+                return False
+            except (obstore_errors.BaseError, OSError):
+                answer_lost = True
+                raise
+
+        return self._ask("write", key, put) or (answer_lost and self.get(key) == payload)
 
     def delete(self, key: str) -> None:
         """Delete one object; only repair does."""
-        try:
-            obstore.delete(self._client, key)
-        except (obstore_errors.BaseError, OSError) as e:
-            raise StorageError(f"cannot delete {redact(self.uri_of(key))}: {_cause(e)}") from e
+        self._ask("delete", key, lambda: obstore.delete(self._client, key))
 
     def exists(self, key: str) -> bool:
         """Return whether there is an object at `key`."""
         try:
-            obstore.head(self._client, key)
+            self.stat(key)
             return True
-        except FileNotFoundError:
+        except NotFoundError:
             return False
+
+    def _ask(self, verb: str, key: str, request: Callable[[], T]) -> T:
+        """Send a request, and again where that can help; name the object if it fails.
+
+        Raises:
+            NotFoundError: there is no object to read.
+            StorageError: any other failure.
+        """
+        try:
+            return self._retries.call(request)
         except (obstore_errors.BaseError, OSError) as e:
-            raise StorageError(f"cannot reach {redact(self.uri_of(key))}: {_cause(e)}") from e
+            uri = redact(self.uri_of(key))
+            if isinstance(e, FileNotFoundError) and verb in ("read", "reach"):
+                raise NotFoundError(f"no object at {uri}") from e
+            raise StorageError(f"cannot {verb} {uri}: {_cause(e)}") from e
 
     def _path(self, key: str) -> Path:
         names = key.split("/")
@@ -149,10 +190,14 @@ class ObjectStorage:
 
 
 class _RawReader(io.RawIOBase):
-    """Adapter of obstore's reader to the `io` interface that tarfile expects."""
+    """Adapter of obstore's reader to the `io` interface that tarfile expects.
 
-    def __init__(self, reader: Any, uri: str):
-        self._reader, self._uri = reader, uri
+    A read that breaks is repeated at its position, by a reader opened anew.
+    """
+
+    def __init__(self, opened: Callable[[], Any], ask: Callable[[Callable[[], Any]], Any]):
+        self._opened, self._ask = opened, ask
+        self._reader = ask(opened)
 
     def readable(self) -> bool:
         return True
@@ -161,10 +206,17 @@ class _RawReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        try:
-            chunk = memoryview(self._reader.read(len(buffer)))
-        except (obstore_errors.BaseError, OSError) as e:
-            raise StorageError(f"cannot read on in {redact(self._uri)}: {_cause(e)}") from e
+        at, broken = self.tell(), False
+
+        def read() -> memoryview:
+            nonlocal broken
+            if broken:
+                self._reader = self._opened()
+                self._reader.seek(at)
+            broken = True
+            return memoryview(self._reader.read(len(buffer)))
+
+        chunk = self._ask(read)
         buffer[: len(chunk)] = chunk
         return len(chunk)
 
@@ -182,4 +234,6 @@ def _etag(found: Any) -> str:
 
 def _cause(error: BaseException) -> str:
     """Return the first line of an obstore message; the rest is a debug dump."""
-    return redact((str(error).strip().splitlines() or [type(error).__name__])[0])
+    text = str(error).strip()
+    first = (text.splitlines() or [type(error).__name__])[0]
+    return redact(first) + (" (timed out)" if "kind: Timeout" in text else "")
