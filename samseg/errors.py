@@ -14,6 +14,7 @@ command line when the error ends a night.
     |-- CheckpointError          weights missing, damaged or of an unknown architecture
     |-- DeviceError              the requested device is not available
     |-- WorkersError             workers repeatedly fail to start
+    |-- InterruptionError        a signal ended the run (`samseg.interruption`)
     |-- ShardError               a shard cannot be read to its end (a truncated tar)
     |-- CodebookError            no codebook, or one that does not match these embeddings
     `-- ImageError               one image cannot be labelled; becomes a row of `images`

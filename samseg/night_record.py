@@ -9,10 +9,9 @@ from dataclasses import asdict
 import samseg
 from samseg.config import Config
 from samseg.errors import ConfigError, SamsegError, StorageError, one_line
+from samseg.interruption import interruption
 from samseg.output import Output
 from samseg.summary import Summary
-
-_INTERRUPTED = 130
 
 
 def write_record(output: Output, summary: Summary, config: Config) -> None:
@@ -36,8 +35,9 @@ def recorded(output: Output, summary: Summary, config: Config) -> Iterator[None]
     finally:
         error = sys.exception()
         if not ended and error is not None and not isinstance(error, ConfigError):
-            own = SamsegError.exit_code if isinstance(error, Exception) else _INTERRUPTED
-            summary.exit = getattr(error, "exit_code", own)
+            if not isinstance(error, Exception):
+                error = interruption()
+            summary.exit = getattr(error, "exit_code", SamsegError.exit_code)
             summary.reasons.append(one_line(error))
             with suppress(StorageError):  # the error may be that nothing can be written
                 write_record(output, summary, config)
