@@ -104,21 +104,18 @@ def cut_off(boxes: Int64, crop: tuple[int, int, int, int], size: tuple[int, int]
 def suppress(boxes: NDArray[Any], scores: NDArray[Any], threshold: float) -> NDArray[np.int64]:
     """Apply non-maximum suppression to boxes.
 
-    The sides of SAM's boxes are the distances of their outer pixels, so a box of one row or column
-    has no area and no IoU. Such boxes are compared among themselves, by the pixels they cover.
-
     Args:
-        boxes: (m, 4) xyxy, px; both corners lie inside the mask.
+        boxes: (m, 4) xyxy, px.
         scores: (m,), of two overlapping boxes the one with the higher score is kept.
         threshold: box IoU above which the other one is dropped.
 
     Returns:
         (k,) int64 positions of the boxes that are kept, best first.
     """
-    corners = torch.as_tensor(boxes).float()
-    flat = (corners[:, 2:] <= corners[:, :2]).any(dim=1)
-    corners[flat, 2:] += 1
-    kept = batched_nms(corners, torch.as_tensor(scores), flat.float(), threshold)
+    one_class = torch.zeros(len(boxes))
+    kept = batched_nms(
+        torch.as_tensor(boxes).float(), torch.as_tensor(scores), one_class, threshold
+    )
     return np.asarray(kept.numpy(), dtype=np.int64)
 
 

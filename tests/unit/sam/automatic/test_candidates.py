@@ -14,12 +14,7 @@ from segment_anything.utils.amg import (
     uncrop_masks,
 )
 
-from samseg.sam.automatic.candidates import (
-    Candidates,
-    suppress,
-    to_masks,
-    without_small_regions,
-)
+from samseg.sam.automatic.candidates import Candidates, to_masks, without_small_regions
 from samseg.sam.network.encoder import Geometry
 from samseg.sam.upsample.upsampler import Upsampler
 from samseg.types import Masks
@@ -172,13 +167,3 @@ def test_small_regions_in_twelve_megapixels(masks_of):
     dense[0, 1020:1025, 2050:2055] = False
     dense[0, 1200, 2100] = True
     check_cleaned(masks_of(dense), 100)
-
-
-@pytest.mark.parametrize("flat", [(0, 0, 0, 0), (3, 0, 40, 0), (7, 2, 7, 900)])
-def test_masks_of_one_row_or_column_are_suppressed(flat):
-    """Their boxes have no area by SAM's convention, in which a side is the distance of pixels."""
-    x0, y0, x1, y1 = flat
-    other = (x0, y0 + 5, x1, y1 + 5) if y0 == y1 else (x0 + 5, y0, x1 + 5, y1)
-    boxes = np.array([flat] * 30 + [other, (0, 0, 50, 60)])
-    kept = suppress(boxes, np.linspace(1, 0, len(boxes), dtype=np.float32), 0.7)
-    assert kept.tolist() == [0, 30, 31]
