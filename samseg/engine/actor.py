@@ -70,13 +70,13 @@ class Worker:
         self, task: AnyTask, attempt: Attempt[Any]
     ) -> Iterator[Heartbeat | Done[Any] | Failure]:
         """Run one attempt."""
-        told = -inf
+        sent_at = -inf
         for message in attempt_task(self._work, task, attempt):
             if isinstance(message, Heartbeat):
                 now = time.monotonic()
-                if not attempt.exact and message.index and now - told < _HEARTBEAT_EVERY_S:
+                if not attempt.exact and message.index and now - sent_at < _HEARTBEAT_EVERY_S:
                     continue  # the next one counts what this one does
-                told = now
+                sent_at = now
             yield message
 
 

@@ -65,7 +65,7 @@ def _init(address: str, own: bool) -> None:
         else:
             _probe(address)
             ray.init(address, **quiet)
-        if threading.current_thread() is threading.main_thread():
+        if on_sigterm is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, on_sigterm)  # Ray installs its own
     except (OSError, RuntimeError, ValueError) as e:
         why = str(e).strip().split("\n")[0]

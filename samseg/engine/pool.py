@@ -190,7 +190,7 @@ class Pool:
             if not worker.ready or worker.stream is not None or worker.died_of:
                 continue
             if self._scheduler.at_fault(worker):
-                self._bench(worker)
+                self._retire(worker)
                 continue
             assigned = self._scheduler.assign(worker, now)
             if assigned is None:
@@ -202,14 +202,14 @@ class Pool:
             )
             worker.stream = call.remote(task, attempt)
 
-    def _bench(self, worker: WorkerHandle) -> None:
+    def _retire(self, worker: WorkerHandle) -> None:
         """Give a worker no more work; it keeps its GPU, so that Ray gives it to no other."""
-        if worker.idle_for_good:
+        if worker.retired:
             return
-        worker.idle_for_good = True
+        worker.retired = True
         cause = self._error.text if self._error else "unknown"
         _log.warning("a GPU of node %s gets no more work; the last error: %s", worker.node, cause)
-        if all(w.idle_for_good for w in self._workers):
+        if all(w.retired for w in self._workers):
             raise WorkersError(f"every GPU is at fault; the last error: {cause}")
 
     def _with_messages(self) -> list[WorkerHandle]:

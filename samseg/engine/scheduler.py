@@ -13,9 +13,10 @@ The rules:
 - After the death of a worker its task runs `exact`: nothing is prefetched, so the last heartbeat
   names the item that was being worked on. An item at which two exact attempts died is put off: it
   is done after all others. If a worker dies at it there, too, it is skipped, and the count of
-  attempts starts again. Deaths at an item that comes in turn cost no attempt, so that a few kills
-  from outside cost nothing. An error that is not a `SamsegError` is treated like a death, but is no
-  kill from outside, so the item is skipped at the second exact attempt that it ends.
+  attempts starts again. A death at a known item costs no attempt, unless the item is skipped
+  already, so kills from outside cost nothing. An error that is not a `SamsegError` is treated like
+  a death, but cannot come from outside, so the item is skipped at the second exact attempt that it
+  ends.
 - A worker has a place: its GPU, else itself. After a death or such an error a task waits for a
   place at which it has not failed yet, if there is one. If two tasks in a row raised such an error
   at a place and succeeded elsewhere, the place is at fault and gets no more work.
@@ -189,7 +190,8 @@ class Scheduler:
         )
         task.note(f"{why} {where}".strip())
         task.tried.setdefault(state.place, False)
-        free = state.index is not None and len(task.skip) < self._attempts
+        free = state.index is not None and state.index not in task.skip
+        free = free and len(task.skip) < self._attempts
         if task.ended_at(state.index, self._attempts, put_off=True) or free:
             self._wait(task, now)
             return None

@@ -16,7 +16,7 @@ class WorkerHandle:
         node: id of its node, None until it is placed.
         ready: whether it accepts tasks.
         died_of: the reason, empty while it is alive.
-        idle_for_good: whether its place is at fault.
+        retired: whether it gets no more work, because its GPU is at fault.
         reap_at: when its death counts against its task.
     """
 
@@ -26,5 +26,5 @@ class WorkerHandle:
     node: str | None = None
     ready: bool = False
     died_of: str = ""
-    idle_for_good: bool = False
+    retired: bool = False
     reap_at: float = field(default=inf)

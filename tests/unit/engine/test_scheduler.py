@@ -3,47 +3,11 @@
 import pytest
 
 from samseg.engine.failure import Failure
-from samseg.engine.protocol import Attempt, Task
+from samseg.engine.protocol import Attempt
 from samseg.engine.scheduler import Scheduler
 from samseg.errors import OutageError, StorageError
 
-IMAGES = 6
-
-
-def task(i):
-    return Task(f"task-{i}", i)
-
-
-def value_of(attempt):
-    return {"ok": IMAGES - len(attempt.skip)}
-
-
-class Drawn:
-    """Tasks, and how many of them were drawn."""
-
-    def __init__(self, n):
-        self.n, self.drawn = n, 0
-
-    def __iter__(self):
-        for i in range(self.n):
-            self.drawn += 1
-            yield task(i)
-
-
-def scheduler(n, workers="", **changed):
-    made = Scheduler(Drawn(n), **({"attempts": 3, "backoff_s": 8.0, "silence_s": 100.0} | changed))
-    for worker in workers:
-        made.join(worker)
-    return made
-
-
-def die(s, worker, index):
-    """Kill a worker at an image, and replace it."""
-    if index is not None:
-        s.heartbeat(worker, 0.0, index)
-    result = s.died(worker, "died", 0.0)
-    s.join(worker)
-    return result
+from .scheduling import IMAGES, Drawn, die, scheduler, task, value_of
 
 
 def test_no_tasks_no_work():
@@ -170,47 +134,6 @@ def test_kills_from_outside_cost_nothing():
     assert (attempt.number, attempt.skip) == (1, frozenset())
 
 
-def at_gpus(s, *workers):
-    for worker in workers:
-        s.placed(worker, f"gpu {worker}")
-
-
-def fail(s, worker, now):
-    """Take a task, fail with an error of the device, and be replaced at the same place."""
-    found, _ = s.assign(worker, now)
-    s.heartbeat(worker, now, 0)
-    assert s.failed(worker, Failure("CUDA error"), now) is None
-    s.left(worker, now)
-    s.join(worker)
-    at_gpus(s, worker)
-    return found
-
-
-def test_a_place_at_fault_gets_no_work_and_costs_no_task_its_attempts():
-    s = scheduler(9, "ab", backoff_s=0.0)
-    at_gpus(s, "a", "b")
-    for now in (1.0, 2.0):
-        assert not s.at_fault("a")
-        failed = fail(s, "a", now)
-        found, attempt = s.assign("b", now + 0.1)
-        while found != failed:
-            s.succeeded("b", value_of(attempt))
-            found, attempt = s.assign("b", now + 0.1)
-        assert (attempt.number, attempt.skip) == (2, frozenset())
-        s.succeeded("b", value_of(attempt))
-    assert s.at_fault("a") and s.assign("a", 9.0) is None
-    assert not s.at_fault("b") and s.assign("b", 9.0)
-
-
-def test_a_task_goes_to_a_place_where_it_has_not_failed_while_there_is_one():
-    s = scheduler(1, "ab", backoff_s=0.0)
-    at_gpus(s, "a", "b")
-    fail(s, "a", 0.0)
-    assert s.assign("a", 1.0) is None
-    fail(s, "b", 1.0)
-    assert s.assign("a", 2.0), "there is no other place"
-
-
 def test_a_defect_triggered_by_one_image_costs_no_other_image():
     s = scheduler(1, "a")
     now, seen = 0.0, []
@@ -258,6 +181,15 @@ def test_the_last_image_of_another_task_is_not_blamed():
         "attempt 1: died near item 1",
         *(f"attempt {i}: died" for i in (2, 3, 4)),
     )
+
+
+def test_dying_at_a_skipped_image_is_no_progress():
+    s = scheduler(1, "a")
+    deaths = 0
+    while s.assign("a", 0.0) and die(s, "a", 4) is None:
+        deaths += 1
+        assert deaths < 20
+    assert deaths == 6  # near 4; at 4, at 4: put off; at 4: skipped; at 4 again, three times
 
 
 def test_a_machine_that_breaks_everything_skips_few_images():
