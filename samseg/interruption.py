@@ -8,7 +8,15 @@ from samseg.errors import SamsegError
 
 
 class InterruptionError(SamsegError):
-    """A run was stopped by a signal."""
+    """SIGINT ended a run."""
+
+    exit_code = 130
+
+
+class TerminationError(InterruptionError):
+    """SIGTERM ended a run."""
+
+    exit_code = 143
 
 
 class Terminated(KeyboardInterrupt):
@@ -26,15 +34,14 @@ def install() -> None:
 
 
 def interruption() -> InterruptionError:
-    """Return what to say of a KeyboardInterrupt, with its exit code: 130, or 143 for SIGTERM.
+    """Return the error that describes a KeyboardInterrupt: its message and exit code.
 
     Ray replaces an exception of a signal handler by a plain KeyboardInterrupt, so the signal is
     remembered.
     """
-    word, code = ("terminated", 143) if _received else ("interrupted", 130)
-    error = InterruptionError(f"{word}; run the same command again to resume")
-    error.exit_code = code  # type: ignore[misc]
-    return error
+    if _received:
+        return TerminationError("terminated; run the same command again to resume")
+    return InterruptionError("interrupted; run the same command again to resume")
 
 
 def _terminate(signum: int, frame: Any) -> NoReturn:
