@@ -4,7 +4,6 @@ Suitable for up to about ten million images. Where cost or latency per object do
 images), pack the images into tars and use `WebDataset`.
 """
 
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,7 +26,6 @@ IMAGES = (
 """Patterns of image file names."""
 
 _PARALLEL = 8
-_RETRY_DELAYS_S = (0.2, 1.0)
 
 
 class Folder(Spec):
@@ -117,21 +115,10 @@ class Folder(Spec):
 def _get(storage: Storage, source: Source, max_bytes: int) -> tuple[bytes, str]:
     if source.bytes > max_bytes:
         raise oversized(source.bytes, max_bytes)
-    payload, etag = _get_with_retries(storage, source)
+    payload, etag = storage.get_version(source.key)
     if len(payload) > max_bytes:  # another version than the planned one
         raise oversized(len(payload), max_bytes)
     return payload, etag
-
-
-def _get_with_retries(storage: Storage, source: Source) -> tuple[bytes, str]:
-    for delay in _RETRY_DELAYS_S:
-        try:
-            return storage.get_version(source.key)
-        except NotFoundError:
-            raise
-        except StorageError:
-            time.sleep(delay)
-    return storage.get_version(source.key)
 
 
 def _raw_image(

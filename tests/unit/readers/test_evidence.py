@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from samseg.errors import ImageError, OutageError
-from samseg.readers import folder as module
 from samseg.readers.folder import Folder
 from samseg.types import RawImage, Shard
 
@@ -57,7 +56,6 @@ class Lake:
 
 @pytest.fixture
 def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
-    monkeypatch.setattr(module, "_RETRY_DELAYS_S", (0.0, 0.0))
     for key in KEYS:
         (tmp_path / key).write_bytes(b"photo " + key.encode())
     lake = Lake(tmp_path)

@@ -183,16 +183,9 @@ def store(monkeypatch):
     def use(failures):
         made = Store(failures)
         monkeypatch.setattr(module, "opened", lambda uri: made)
-        monkeypatch.setattr(module, "_RETRY_DELAYS_S", (0.0, 0.0))
         return made
 
     return use
-
-
-def test_a_transient_failure_is_retried(store):
-    store({"b": 2})
-    got = list(Folder(uri="fake://").read(shard_of("a", "b", "c")))
-    assert [e.payload for e in got] == [b"a", b"b", b"c"]
 
 
 def test_a_failure_of_one_object_is_an_image_error(store):
