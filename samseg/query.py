@@ -40,7 +40,7 @@ from samseg.output import Output
 from samseg.part_tables import PartTables
 from samseg.schema import SAM_COLUMN
 from samseg.sql import statements
-from samseg.superseded import Replanned
+from samseg.superseded import superseded
 
 _LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
@@ -94,7 +94,7 @@ class Tables:
             parts["classes"] = (schema.CLASSES, [output.codebook_key(version, "classes.parquet")])
             tree = output.codebook_key(version, "tree.parquet")
             parts["tree"] = (schema.TREE, [tree] if output.storage.exists(tree) else [])
-        parts_of = PartTables(self._connection, output, Replanned(output).superseded({*shards}))
+        parts_of = PartTables(self._connection, output, superseded(output, {*shards}))
         for name, (columns, part_keys) in parts.items():
             self._keys[name] = list(part_keys)
             parts_of.register(name, columns, self._keys[name])

@@ -31,7 +31,7 @@ class Replanned:
     Attributes:
         retries: rows of plans with `retry_of`, in planning order: `shard_id`, `key`, `images`,
             `retry_of` and `members`.
-        doubles: shards all of whose objects an earlier plan has. They need not be labelled.
+        duplicates: shards all of whose objects an earlier plan has. They need not be labelled.
     """
 
     def __init__(self, output: Output):
@@ -49,7 +49,7 @@ class Replanned:
         # only versions without this key could plan an object twice
         early = [n for n, end in zip(numbers, ends, strict=True) if RETRIES not in end]
         self._shards_of_key = _planned_twice(output, early)
-        self.doubles = frozenset(_doubles(output, early, self._shards_of_key))
+        self.duplicates = frozenset(_duplicates(output, early, self._shards_of_key))
 
     def superseded(self, committed: set[str]) -> Superseded:
         """Find the rows that do not count; reads the images part of every tar read again.
@@ -68,7 +68,7 @@ class Replanned:
             whole_tar = row["images"] is None
             before = tars[key] or [row["retry_of"]]
             if shard in committed:
-                images = self._images(shard, key) if whole_tar else _images(key, members)
+                images = self._images(shard, key) if whole_tar else images_in(key, members)
                 for older in before if whole_tar else [row["retry_of"]]:
                     found[older] |= images
             if whole_tar or members is not None:
@@ -91,7 +91,7 @@ def superseded(output: Output, committed: set[str]) -> Superseded:
     return Replanned(output).superseded(committed)
 
 
-def counting(ids: pa.ChunkedArray, images: Iterable[str]) -> Bool:
+def is_current(ids: pa.ChunkedArray, images: Iterable[str]) -> Bool:
     """Return which rows of a part count, (n,) bool.
 
     Args:
@@ -106,7 +106,7 @@ def counting(ids: pa.ChunkedArray, images: Iterable[str]) -> Bool:
     return ~superseded.to_numpy(zero_copy_only=False).astype(np.bool_)
 
 
-def _images(key: str, members: list[str] | None) -> set[str]:
+def images_in(key: str, members: list[str] | None) -> set[str]:
     """Return the ids of an object's images: of the object, or of members of a tar."""
     return {image_id_of(k) for k in ([key] if members is None else [f"{key}/{m}" for m in members])}
 
@@ -125,7 +125,7 @@ def _planned_twice(output: Output, numbers: list[int]) -> dict[str, list[str]]:
     return dict(found)
 
 
-def _doubles(
+def _duplicates(
     output: Output, numbers: list[int], shards_of_key: Mapping[str, list[str]]
 ) -> set[str]:
     """Return the shards that have no object for the first time."""

@@ -6,7 +6,7 @@ plan name the shard with the failed rows, which do not count any more once it is
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from samseg.output import Output
+from samseg.plan_rows import shards_of
 from samseg.readers import Reader
-from samseg.superseded import Replanned
-from samseg.types import LABELLED, RETRIED_ONCE, Shard, Source, image_id_of
+from samseg.superseded import Replanned, images_in
+from samseg.types import LABELLED, RETRIED_ONCE, Shard, Source
 
 _READS_AT_A_TIME = 16
 
@@ -44,7 +45,7 @@ def retries(
         if row["images"] is None or known is None:
             planned[row["retry_of"]] = None
         else:
-            known |= {image_id_of(key) for key in _keys(row["key"], row["members"])}
+            known |= images_in(row["key"], row["members"])
     newer = {source.key: source for source in replaced}
     suspects = {shard: set(RETRIED_ONCE) for shard in output.failed() & committed}
     if statuses:
@@ -76,10 +77,6 @@ def retries(
     return list(reader.shards(sorted(sources, key=lambda s: (s.key, s.retry_of or ""))))
 
 
-def _keys(key: str, members: Iterable[str] | None) -> list[str]:
-    return [key] if members is None else [f"{key}/{member}" for member in members]
-
-
 def _source_key(key: str, sources: Mapping[str, object]) -> str | None:
     """Return the key of the object that an image, or a row for a damaged tar, is in."""
     key = key.removesuffix("#truncated")
@@ -100,8 +97,10 @@ def _shards_of(output: Output, keys: Mapping[str, object]) -> set[str]:
 
 def _sources(output: Output, failed: Failed, newer: Mapping[str, Source]) -> Iterator[Source]:
     """Yield the objects of failed images, as they are now."""
-    for shard in output.planned():
-        keys = failed.get(shard.id, set())
+    wanted = pa.array(sorted(failed), pa.string())
+    plans = map(output.plan, output.plan_numbers())
+    for shard in shards_of(p.filter(pc.is_in(p["shard_id"], value_set=wanted)) for p in plans):
+        keys = failed[shard.id]
         own = {source.key: source for source in shard.sources}
         members: dict[str, set[str]] = defaultdict(set)
         for key in keys:

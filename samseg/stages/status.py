@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from samseg.output import Output
-from samseg.superseded import Replanned, counting
+from samseg.superseded import Replanned, is_current
 from samseg.types import LABELLED, NOISE, RETRIED_ONCE
 
 _RETRIED = f"{', '.join(RETRIED_ONCE)} once by the next night, others by --retry-failed STATUS"
@@ -125,14 +125,14 @@ def status_of(output: Output) -> Status:
     plan = output.plan_table(["shard_id", "key", "images", "retry_of"])
     found, replanned = output.committed(), Replanned(output)
     again = replanned.superseded(found)
-    planned = set(pc.unique(plan["shard_id"]).to_pylist()) - (replanned.doubles - found)
+    planned = set(pc.unique(plan["shard_id"]).to_pylist()) - (replanned.duplicates - found)
     done = found & planned
     statuses: Counter[str] = Counter()
     masks = images = 0
     for shard_id in done:
         part = output.read(output.images_key(shard_id), ["image_id", "status", "masks"])
         _require_masks(output, shard_id, pc.sum(part["masks"]).as_py() or 0)
-        part = part.filter(pa.array(counting(part["image_id"], again.get(shard_id, ()))))
+        part = part.filter(pa.array(is_current(part["image_id"], again.get(shard_id, ()))))
         statuses.update(part["status"].to_pylist())
         masks += pc.sum(part["masks"]).as_py() or 0
         images += part.num_rows
@@ -144,7 +144,7 @@ def status_of(output: Output) -> Status:
         for shard_id in done & output.assigned(versions[-1]):
             key = output.assignments_key(versions[-1], shard_id)
             part = output.read(key, ["mask_id", "class_id"])
-            part = part.filter(pa.array(counting(part["mask_id"], again.get(shard_id, ()))))
+            part = part.filter(pa.array(is_current(part["mask_id"], again.get(shard_id, ()))))
             in_part = pc.sum(pc.equal(part["class_id"], NOISE)).as_py() or 0
             noise += in_part
             assigned += part.num_rows - in_part

@@ -68,10 +68,10 @@ def transport_errors() -> tuple[type[BaseException], ...]:
     return (ClientError, obstore_errors.BaseError, OSError)
 
 
-def passes(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Return whether the same request can succeed later: the store was busy or did not answer."""
     if isinstance(error, FileNotFoundError) and not is_missing(error):
-        return error.__cause__ is None or passes(error.__cause__)
+        return error.__cause__ is None or is_transient(error.__cause__)
     status = getattr(error, "status", None)  # of an HTTP answer
     if isinstance(status, int) and 400 <= status < 500:
         return status in _BUSY

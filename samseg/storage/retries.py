@@ -41,7 +41,7 @@ class Retries:
             try:
                 result = request()
             except clients.transport_errors() as e:
-                down = self._remote and clients.passes(e)
+                down = self._remote and clients.is_transient(e)
                 late = time.monotonic() - started >= clients.RETRY_FOR_S
                 if not down or self._down or late or delay is None:
                     self._down = down

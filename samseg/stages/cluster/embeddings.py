@@ -11,7 +11,7 @@ from samseg.output import Output
 from samseg.recipe import fingerprint
 from samseg.schema import SAM_COLUMN
 from samseg.stages.embeddings import read_embeddings
-from samseg.superseded import Superseded, counting, superseded
+from samseg.superseded import Superseded, is_current, superseded
 from samseg.types import Bool
 
 
@@ -59,11 +59,11 @@ class Embeddings:
         """Return the mask ids of one part, and which count and have an embedding, (n,) bool."""
         part = read_embeddings(self.output, shard, self.name, ["mask_id", "status"])
         present = pc.equal(part["status"], "ok").to_numpy().astype(np.bool_)
-        return part["mask_id"].combine_chunks(), present & self.count_of(shard, part["mask_id"])
+        return part["mask_id"].combine_chunks(), present & self.is_current(shard, part["mask_id"])
 
-    def count_of(self, shard: str, mask_ids: pa.ChunkedArray) -> Bool:
+    def is_current(self, shard: str, mask_ids: pa.ChunkedArray) -> Bool:
         """Return which masks of a shard count, (n,) bool."""
-        return counting(mask_ids, self.superseded.get(shard, ()))
+        return is_current(mask_ids, self.superseded.get(shard, ()))
 
     def rows(self, shard: str) -> pa.Table:
         """Read `mask_id`, `image_id` and `embedding` (null without one), in the order of `ids`."""

@@ -129,7 +129,7 @@ def _candidates(
     else:
         part = embeddings.rows(shard)
         mask_ids, present = part["mask_id"], _left_out(part["embedding"], left_out)
-        present &= embeddings.count_of(shard, mask_ids)
+        present &= embeddings.is_current(shard, mask_ids)
     rows = np.flatnonzero(present)
     return mask_ids.take(pa.array(rows)).to_pylist(), rows
 

@@ -65,7 +65,7 @@ class ShardResult:
 
 
 class ShardRows:
-    """Rows of `images` and `masks` for one shard, in reading order."""
+    """Rows of `images` and `masks` for one shard, in the order in which they are added."""
 
     def __init__(
         self,

@@ -158,7 +158,7 @@ class Pending:
 
 def pending(output: Output, retry_quarantined: bool = False) -> Pending:
     """Find the pending shards: all plans minus one LIST of `images/`."""
-    done = output.committed() | Replanned(output).doubles
+    done = output.committed() | Replanned(output).duplicates
     if not retry_quarantined:
         done |= output.quarantined()
     done_ids = pa.array(sorted(done), pa.string())

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from samseg.output import Output
-from samseg.superseded import counting, superseded
+from samseg.superseded import is_current, superseded
 from samseg.types import LABELLED, NOISE
 
 SHARDS = 64
@@ -86,13 +86,13 @@ def count(output: Output, version: int | None, medoids: Iterable[str]) -> LakeCo
         columns = ["image_id", "key", "status", "error", "masks", "seconds"]
         images = output.read(output.images_key(shard), columns)
         elsewhere = again.get(shard, ())
-        images = images.filter(pa.array(counting(images["image_id"], elsewhere)))
+        images = images.filter(pa.array(is_current(images["image_id"], elsewhere)))
         _count_images(counts, images)
         if version is not None and shard in assigned:
             key = output.assignments_key(version, shard)
             limit = _CANDIDATES if position < SHARDS else _MIN_CANDIDATES
             rows = output.read(key, ["mask_id", "class_id", "distance", "margin"])
-            rows = rows.filter(pa.array(counting(rows["mask_id"], elsewhere)))
+            rows = rows.filter(pa.array(is_current(rows["mask_id"], elsewhere)))
             _count_classes(counts, shard, rows, medoid_ids, limit)
         else:
             for row in images.select(["image_id", "masks"]).to_pylist():
