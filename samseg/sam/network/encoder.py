@@ -86,13 +86,16 @@ class ImageEncoder:
         Args:
             model: the model, on its device, in evaluation mode, with its final weights.
             dtype: float32 reproduces the model's features up to rounding; bfloat16 (in matrix
-                products and convolutions) is faster, with an error of about 1 %.
+                products and convolutions) is faster, with an error of about 1 %. The small
+                encoders compute in float32 in either case: they are cheap, and the error moves
+                the masks of a small decoder.
             compiled: see `samseg.sam.network.compiled`; an unknown encoder is not compiled.
         """
         encoder = model.image_encoder
         if isinstance(encoder, ImageEncoderViT):
             return cls(model, VitEncoder(encoder, dtype, compiled))
         if isinstance(encoder, TinyEncoder | Lite0Encoder):
+            dtype = torch.float32
             encoder = fused(encoder)
             encoder = compile_static(encoder) if compiled else encoder
 
