@@ -51,7 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the lanes that are whole folders, and start with slow tests to keep workers busy."""
     for item in items:
         file = item.path.relative_to(TESTS).as_posix()
-        for folder, lane in (("unit/lab/", "lab"), ("e2e/", "e2e")):
+        for folder, lane in (("unit/lab/", "lab"), ("e2e/", "e2e"), ("chaos/", "chaos")):
             if file.startswith(folder):
                 item.add_marker(lane)
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)

@@ -12,7 +12,6 @@ import tarfile
 import time
 from pathlib import Path
 
-import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -148,42 +147,6 @@ def test_tars_give_the_same_masks_and_embeddings(first_night, workplace, photos,
     samseg(workplace, "plan", "-c", config)
     samseg(workplace, "embed", "-c", config, head=head)
     assert by_name(Output(str(workplace / "from-tars"))) == by_name(uninterrupted)
-
-
-def test_a_killed_night_resumes_to_the_same_rows(first_night, workplace, head):
-    _, uninterrupted, _ = first_night
-    reader = {"kind": "folder", "uri": str(workplace / "lake"), "images_per_shard": 1}
-    config = config_file(workplace, "killed", reader)
-    output = Output(str(workplace / "killed"))
-    driver = subprocess.Popen(
-        command("nightly", "-c", config),
-        env=environment(workplace, head),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    until = time.monotonic() + 200
-    while len(output.committed()) < 2 and time.monotonic() < until:
-        assert driver.poll() is None, "the night ended before it could be killed"
-        time.sleep(0.1)
-    descendants = psutil.Process(head.pid).children(recursive=True)
-    workers = [p for p in descendants if "".join(p.cmdline()[:1]).startswith("ray::Worker")]
-    assert len(workers) == 2
-    driver.kill()
-    driver.wait()
-    assert not psutil.wait_procs(workers, timeout=60)[1], "they end with their driver"
-    done = output.committed()
-    assert 2 <= len(done) < len(list(output.planned()))
-
-    line = samseg(workplace, "nightly", "-c", config, head=head)
-    assert line["counts"]["embed"]["shards"] == len(list(output.planned())) - len(done)
-    for name in ("images", "masks"):
-        columns = [c for c in table(uninterrupted, name).column_names if c != "seconds"]
-        key = "image_id" if name == "images" else "mask_id"
-        mine, theirs = (
-            table(o, name).select(columns).sort_by([(key, "ascending")])
-            for o in (output, uninterrupted)
-        )
-        assert mine.equals(theirs)
 
 
 def test_a_second_night_adds_new_images_only(first_night, workplace, photos, head):
