@@ -167,8 +167,8 @@ def test_bfloat16_finds_nearly_the_same_masks(tiny, scene):
 
 def test_adaptive_points_find_most_masks_with_fewer_points(tiny, scene, monkeypatch):
     # with LOW, small masks cover the scene, and all points beside them are prompted
-    at_half = {"pred_iou_thresh": 0.5, "stability_score_thresh": 0.5}
-    image, settings = scene(200, 300), MaskSettings(points_per_side=16, **at_half)
+    certain = {"pred_iou_thresh": 0.6, "stability_score_thresh": 0.6}
+    image, settings = scene(200, 300), MaskSettings(points_per_side=16, **certain)
     wanted, _ = Segmenter(tiny, settings, "cpu").segment(image)
     assert len(wanted) >= 5
     adaptive = settings.model_copy(update={"points": AdaptivePoints()})
