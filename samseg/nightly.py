@@ -30,8 +30,9 @@ from samseg.stages.cluster.stage import ClusterReport
 from samseg.stages.cluster.stage import cluster as cluster_stage
 from samseg.stages.describe.stage import DescribeEvent, DescribeSpec, DescribeTotals
 from samseg.stages.describe.stage import describe as describe_stage
-from samseg.stages.embed.stage import EmbedEvent, EmbedSpec, EmbedTotals, pending
+from samseg.stages.embed.stage import EmbedEvent, EmbedSpec, pending
 from samseg.stages.embed.stage import embed as embed_stage
+from samseg.stages.embed.totals import EmbedTotals
 from samseg.stages.export import export as export_new
 from samseg.stages.export import export_all
 from samseg.stages.plan import PlanReport

@@ -14,7 +14,7 @@ from samseg.sam.settings import MaskSettings
 from samseg.sam.thresholds import explain_no_masks
 from samseg.stages.cluster.stage import ClusterReport
 from samseg.stages.describe.stage import undescribed
-from samseg.stages.embed.stage import EmbedTotals
+from samseg.stages.embed.totals import EmbedTotals
 from samseg.types import RETRIED_ONCE
 
 _MOSTLY_NOISE = 0.5

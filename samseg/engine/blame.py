@@ -20,6 +20,7 @@ class TaskState:
         skip: items that are left out.
         last: items that are done after all others.
         blamed: exact attempts that ended, by item.
+        together: attempts that ended with the death of several workers, which blamed nothing.
         tried: places where it failed; True where by an error, False where the worker died.
         failures: one line per failed attempt.
     """
@@ -30,6 +31,7 @@ class TaskState:
     skip: frozenset[int] = frozenset()
     last: frozenset[int] = frozenset()
     blamed: Counter[int] = field(default_factory=Counter)
+    together: int = 0
     tried: dict[Hashable, bool] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 

@@ -23,9 +23,9 @@ from samseg.engine.cluster import Cluster
 from samseg.engine.failure import Done, Failure, cause_of_death
 from samseg.engine.protocol import AnyResult, AnyWork, Device, Heartbeat, Slot, Workers
 from samseg.engine.scheduler import Scheduler
-from samseg.engine.shares import Share, share_out
+from samseg.engine.shares import Share, require_room, share_out
 from samseg.engine.worker_handle import WorkerHandle
-from samseg.errors import DeviceError, WorkersError
+from samseg.errors import WorkersError
 
 _log = logging.getLogger(__name__)
 _TICK_S = 1.0  # longest wait for a message
@@ -33,6 +33,7 @@ _NODES_EVERY_S = 10.0  # between queries of the nodes of the cluster
 _WAITING_NOTE_S = 60.0  # between notes that no worker has started yet
 _UNREACHABLE_S = 45.0  # Ray takes up to 30 s to declare a node dead
 _LONGEST_PAUSE_S = 60.0
+_TOGETHER_S = 2.0  # between deaths that have one cause from outside
 
 
 class Pool:
@@ -79,6 +80,7 @@ class Pool:
         self._failed_starts = 0
         self._error: Failure | None = None  # the last defect of a worker
         self._last_failed_start = self._next_start = -inf
+        self._deaths: list[float] = []  # times of the last ones
         self._told = Workers(0, 0)
 
     def run(self) -> Iterator[Workers | Heartbeat | AnyResult]:
@@ -102,19 +104,8 @@ class Pool:
         """Return the share of one worker, from the nodes that are alive."""
         share = share_out(self._nodes.values(), self._device, self._cpus_per_worker)
         fixed = self._wanted == "auto" or self._cluster.own  # no further node will join
-        if share.workers == 0 and fixed and not self._workers:
-            if not any(node.get("GPU", 0) for node in self._nodes.values()) and (
-                share.device == "cuda"
-            ):
-                raise DeviceError(
-                    "device is cuda, and no node of the Ray cluster has a GPU; start one, give "
-                    "engine.workers as a number to let an autoscaler start some, or set "
-                    "model.device to cpu"
-                )
-            raise WorkersError(
-                f"no node has the {share.cpus:g} CPUs that one worker needs; "
-                "lower engine.cpus_per_worker"
-            )
+        if fixed and not self._workers:
+            require_room(share, self._nodes.values())
         return share
 
     def _scale_up(self) -> None:
@@ -270,8 +261,9 @@ class Pool:
     def _stop(self, worker: WorkerHandle, died_of: str, grace_s: float) -> None:
         """Kill a worker; `_reap` decides later whether its death counts against its task."""
         worker.stream = None
-        worker.died_of = died_of
-        worker.reap_at = time.monotonic() + grace_s
+        worker.died_of, worker.died_at = died_of, time.monotonic()
+        worker.reap_at = worker.died_at + max(grace_s, _TOGETHER_S)
+        self._deaths = [*self._deaths[-99:], worker.died_at]
         ray.kill(worker.actor)
 
     def _reap(self) -> Iterator[AnyResult]:
@@ -290,7 +282,9 @@ class Pool:
                 self._start_failed(worker, Failure(worker.died_of))
             else:
                 self._workers.remove(worker)
-                result = self._scheduler.died(worker, worker.died_of, now)
+                near = [t for t in self._deaths if abs(t - worker.died_at) <= _TOGETHER_S]
+                alone = len(near) == 1
+                result = self._scheduler.died(worker, worker.died_of, now, alone=alone)
                 if result is not None:
                     yield result
 

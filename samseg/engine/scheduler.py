@@ -20,7 +20,8 @@ The rules:
 - A worker has a place: its GPU, else itself. After a death or such an error a task waits for a
   place at which it has not failed yet, if there is one. If two tasks in a row raised such an error
   at a place and succeeded elsewhere, the place is at fault and gets no more work.
-- A node that leaves the cluster costs no attempt.
+- A node that leaves the cluster costs no attempt. Workers that die together were killed from
+  outside, as far as is known: that blames nothing, as often as a task has attempts.
 - An outage ends the run after `attempts` attempts of one task: no task is given up for it.
 - After `attempts` attempts, or with `attempts` items skipped and still dying, the task is given up.
 - A worker learns its next task early, for prefetching. Only tasks that were never started are
@@ -177,8 +178,17 @@ class Scheduler:
                 return None
         return self._retry(task, now + _pause(self._backoff_s, task.number))
 
-    def died(self, worker: Hashable, why: str, now: float) -> AnyResult | None:
-        """A worker died, perhaps because of its task; a result means that the task is given up."""
+    def died(
+        self, worker: Hashable, why: str, now: float, *, alone: bool = True
+    ) -> AnyResult | None:
+        """A worker died, perhaps because of its task; a result means that the task is given up.
+
+        Args:
+            worker: the worker.
+            why: one line for the task's failures.
+            now: the time.
+            alone: whether no other worker died within seconds.
+        """
         state = self._workers.pop(worker)
         if state.upcoming is not None:
             self._wait(state.upcoming, now)
@@ -189,6 +199,10 @@ class Scheduler:
             "" if state.index is None else f"{'at' if task.exact else 'near'} item {state.index}"
         )
         task.note(f"{why} {where}".strip())
+        if not alone and task.together < self._attempts:
+            task.together, task.exact = task.together + 1, True
+            self._wait(task, now)
+            return None
         task.tried.setdefault(state.place, False)
         free = state.index is not None and state.index not in task.skip
         free = free and len(task.skip) < self._attempts

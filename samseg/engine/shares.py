@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from samseg.errors import DeviceError, WorkersError
+
 _GPU_THREADS = 8  # decoding and pooling for one GPU use no more
 _CPU_THREADS = 4  # torch gains little from more on one image
 _CPU_WORKERS = 4  # per node, before a worker gets a second thread
@@ -58,6 +60,25 @@ def share_out(
         else max(1, min(_CPU_THREADS, min(cpus, default=1) // _CPU_WORKERS))
     )
     return Share("cpu", threads, float(threads), sum(c // threads for c in cpus))
+
+
+def require_room(share: Share, nodes: Iterable[Node]) -> None:
+    """Check that the nodes hold a worker, where no further node will join.
+
+    Raises:
+        DeviceError: the share is of a GPU, and no node has one.
+        WorkersError: no node has enough CPUs.
+    """
+    if share.workers:
+        return
+    if share.device == "cuda" and not any(node.get("GPU", 0) for node in nodes):
+        raise DeviceError(
+            "device is cuda, and no node of the Ray cluster has a GPU; start one, give "
+            "engine.workers as a number to let an autoscaler start some, or set model.device to cpu"
+        )
+    raise WorkersError(
+        f"no node has the {share.cpus:g} CPUs that one worker needs; lower engine.cpus_per_worker"
+    )
 
 
 def _times(cpus: float, wanted: float) -> int:

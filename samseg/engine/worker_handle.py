@@ -1,6 +1,6 @@
 """One actor as the driver sees it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf
 from typing import Any
 
@@ -17,6 +17,7 @@ class WorkerHandle:
         ready: whether it accepts tasks.
         died_of: the reason, empty while it is alive.
         retired: whether it gets no more work, because its GPU is at fault.
+        died_at: when that was.
         reap_at: when its death counts against its task.
     """
 
@@ -27,4 +28,5 @@ class WorkerHandle:
     ready: bool = False
     died_of: str = ""
     retired: bool = False
-    reap_at: float = field(default=inf)
+    died_at: float = inf
+    reap_at: float = inf

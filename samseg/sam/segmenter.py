@@ -116,6 +116,15 @@ class Segmenter:
         """The model's device."""
         return self.runtime.device
 
+    def warm_up(self) -> None:
+        """Encode a blank image, so that a device at fault fails before it is given images.
+
+        Raises:
+            RuntimeError: the device's error; `torch.OutOfMemoryError` is one.
+        """
+        blank = np.zeros((64, 64, 3), np.uint8)
+        self.runtime.encoder.encode(blank).features.cpu()
+
     def segment(self, image: Pixels | str | os.PathLike[str]) -> Segmentation:
         """Find all masks of an image.
 

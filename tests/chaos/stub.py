@@ -44,7 +44,13 @@ class StubSegmenter:
     """Finds strips across the image; their number and features follow from its pixels."""
 
     nap_s: float
-    faulty: bool
+    faulty: bool = False
+    broken: bool = False
+
+    def warm_up(self) -> None:
+        """Fail on a broken GPU."""
+        if self.broken:
+            raise RuntimeError("CUDA error: uncorrectable ECC error encountered")
 
     def segment(self, pixels: np.ndarray) -> Segmentation:
         """Return the masks, or do to this process what the image says."""
@@ -86,10 +92,12 @@ class StubSpec(EmbedSpec):
     Attributes:
         nap_s: time that one image takes.
         faulty_gpu: CUDA_VISIBLE_DEVICES of the workers that fail at every image.
+        broken_gpus: those that fail at a blank image, too.
     """
 
     nap_s: float = 0.0
     faulty_gpu: str = ""
+    broken_gpus: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, spec: EmbedSpec, **more: object) -> "StubSpec":
@@ -99,7 +107,8 @@ class StubSpec(EmbedSpec):
     def build(self, slot: Slot) -> EmbedWork:
         """Build the real work around the stub, in the worker."""
         here = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-        stub = StubSegmenter(self.nap_s, faulty=bool(self.faulty_gpu) and here == self.faulty_gpu)
+        faulty = bool(self.faulty_gpu) and here == self.faulty_gpu
+        stub = StubSegmenter(self.nap_s, faulty, broken=here in self.broken_gpus)
         stand_in: Any = ModuleType(SEGMENTER)
         stand_in.Segmenter = SimpleNamespace(load=lambda *arguments, **named: stub)
         with patch.dict(sys.modules, {SEGMENTER: stand_in}):

@@ -1,6 +1,8 @@
 """Workers, nodes and drivers that are killed, on a Ray head of their own."""
 
 import random
+import subprocess
+import sys
 import time
 from contextlib import suppress
 
@@ -14,7 +16,7 @@ from samseg.stages.status import status_of
 from tests.chaos.conftest import ROUNDS, tree_of, written
 from tests.chaos.night import run, started
 from tests.chaos.rows import rows_of
-from tests.ray_head import kill_hard, ray_head, ray_node
+from tests.ray_head import RAY, kill_hard, ray_head, ray_node
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -120,14 +122,33 @@ def test_workers_killed_at_random(head, drivers, lake, calm, verdict, seed):
     verdict("10 workers killed at random", calm, night.output)
 
 
-def test_a_node_removed_hard(head, drivers, calm, verdict, tmp_path):
+@pytest.mark.parametrize("drained", [False] if ROUNDS == 1 else [False, True])
+def test_a_node_removed_hard(head, drivers, calm, verdict, tmp_path, drained):
     night = drivers(engine=ray_engine(workers=CPUS + 1))
     with ray_node(head, tmp_path, cpus=1) as node:
         night.start()
         night.until_committed(3)
+        if drained:
+            drain(head)
         kill_hard(node)
         night.end()
-    verdict("a node removed hard", calm, night.output)
+    verdict(f"a node {'preempted' if drained else 'removed hard'}", calm, night.output)
+
+
+def drain(head):
+    """Tell Ray that the node of one CPU will be preempted."""
+    node = (
+        "import ray; ray.init(log_to_driver=False); "
+        "print([n['NodeID'] for n in ray.nodes() if n['Alive'] and n['Resources']['CPU'] == 1][0])"
+    )
+    env = head.env | {"RAY_ADDRESS": head.address}
+    found = subprocess.run(
+        [sys.executable, "-c", node], env=env, stdout=subprocess.PIPE, check=True
+    )
+    told = [RAY, "drain-node", "--address", head.address, "--reason-message", "spot"]
+    told += ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--deadline-remaining-seconds", "3"]
+    subprocess.run([*told, "--node-id", found.stdout.decode().split()[-1]], env=env, check=True)
+    time.sleep(2)
 
 
 def test_one_faulty_gpu_of_three(head, drivers, calm, verdict, tmp_path):
@@ -140,6 +161,21 @@ def test_one_faulty_gpu_of_three(head, drivers, calm, verdict, tmp_path):
         night.start()
         night.end()
     verdict("one faulty GPU of three", calm, night.output)
+
+
+def test_broken_gpus(head, drivers, calm, verdict, tmp_path):
+    """With all of them broken the night ends; nothing is recorded about images."""
+    gpus = {"engine": ray_engine(workers=2), "model": {"checkpoint": "tiny", "device": "cuda"}}
+    with ray_node(head, tmp_path, cpus=2, gpus=2):
+        night = drivers({"broken_gpus": ["0", "1"]}, **gpus)
+        night.start()
+        night.end(code=3)
+        assert "uncorrectable ECC error" in night.log()
+        assert not night.output.committed() and not night.output.quarantined()
+        night = drivers({"broken_gpus": ["0"]}, **gpus)
+        night.start()
+        night.end()
+    verdict("one broken GPU of two", calm, night.output)
 
 
 def test_images_that_take_their_workers_along(drivers, lake, calm, verdict):

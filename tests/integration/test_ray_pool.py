@@ -95,8 +95,9 @@ def test_an_image_that_takes_its_worker_along_is_skipped():
         deadly = i < len(hurts) - 1
         assert result.value and result.value["ok"] == IMAGES - deadly, i
         assert result.value["crashed"] == deadly, i
-        deaths = 4 if deadly else int(i == hurts.index(die_once))
-        assert len(result.failures) == deaths
+        once = int(i == hurts.index(die_once))
+        least, most = (4, 4 + 5) if deadly else (once, once)  # more if several die at a time
+        assert least <= len(result.failures) <= most
         assert all(line.endswith(f"at item {BAD_IMAGE}") for line in result.failures[1:])
 
 
@@ -144,7 +145,8 @@ def test_a_gpu_at_fault_costs_no_image_and_gets_no_more_work(caplog):
 
     found = run(pool(workers=2).map(build, map(task, range(16)), "cuda"), 16)
     assert all(r.value == {"ok": 1} for r in found.values())
-    assert sum(len(r.failures) for r in found.values()) == 2
+    # it takes other tasks until the first two have succeeded elsewhere
+    assert 2 <= sum(len(r.failures) for r in found.values()) <= 4
     assert "gets no more work; the last error: RuntimeError: CUDA error" in caplog.text
 
 

@@ -5,7 +5,7 @@ import pytest
 from samseg import remarks
 from samseg.sam.settings import MaskSettings
 from samseg.stages.cluster.stage import ClusterReport
-from samseg.stages.embed.stage import EmbedTotals
+from samseg.stages.embed.totals import EmbedTotals
 
 TINY = {"pred_iou_thresh": 0.3, "stability_score_thresh": 0.1}
 NOTEBOOK = MaskSettings(pred_iou_thresh=0.86, stability_score_thresh=0.92)

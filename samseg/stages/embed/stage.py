@@ -7,9 +7,8 @@ Pixels, features and embeddings leave the worker only for storage. `embed` runs 
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,21 +16,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from samseg.engine.protocol import Attempt, Engine, Heartbeat, Result, Slot, Task, Workers
-from samseg.errors import ImageError
+from samseg.errors import ImageError, OutageError
 from samseg.features import Embedder, NamedEmbedding
 from samseg.output import Output
 from samseg.pooling import Pooling, sam_grid
 from samseg.readers import Reader
 from samseg.readers.decode import DecodePolicy
 from samseg.sam.settings import MaskSettings, ModelSpec
-from samseg.stages.embed.not_labelled import NAMED, NotLabelled
 from samseg.stages.embed.prefetch import DecodedImage
 from samseg.stages.embed.remaining import RemainingReader
 from samseg.stages.embed.shard_images import ShardImages
 from samseg.stages.embed.shard_rows import ShardResult, ShardRows
 from samseg.stages.embed.stored_masks import StoredMasks, embed_stored
+from samseg.stages.embed.totals import EmbedTotals
 from samseg.superseded import Replanned
-from samseg.types import Features, Shard
+from samseg.types import Features, Image, Shard
 
 EmbedEvent = Workers | Heartbeat | Result[Shard, ShardResult]
 """What an engine yields during this stage; the heartbeats count `masks`."""
@@ -64,77 +63,6 @@ class EmbedSpec:
     def build(self, slot: Slot) -> "EmbedWork":
         """Load the model in the worker."""
         return EmbedWork(self, slot)
-
-
-@dataclass(slots=True)
-class EmbedTotals:
-    """Totals of one run of the stage.
-
-    Attributes:
-        shards: shards committed by this run.
-        given_up: shards quarantined by this run.
-        masks: masks in the committed shards.
-        statuses: images per status in the committed shards.
-        seconds: worker seconds per step.
-        wall_s: wall seconds.
-        failures: the first images, and shards, that were not labelled.
-    """
-
-    shards: int = 0
-    given_up: int = 0
-    masks: int = 0
-    statuses: Counter[str] = field(default_factory=Counter)
-    seconds: Counter[str] = field(default_factory=Counter)
-    wall_s: float = 0.0
-    failures: list[NotLabelled] = field(default_factory=list)
-
-    @property
-    def images(self) -> int:
-        """Images in the committed shards, including failures."""
-        return sum(self.statuses.values())
-
-    def counts(self) -> dict[str, Any]:
-        """Return the totals as JSON values."""
-        return {
-            "shards": self.shards,
-            "images": self.images,
-            "masks": self.masks,
-            "statuses": dict(self.statuses),
-            "given_up": self.given_up,
-            "worker_seconds": {k: round(v, 2) for k, v in self.seconds.items()},
-        }
-
-    def __str__(self) -> str:
-        text = f"{self.images} images, {self.masks} masks"
-        if self.images and self.wall_s:
-            text += f" ({self.images / self.wall_s:.2f} images/s)"
-        if self.failed:
-            text += f", {self.failed} failed"
-        if self.given_up:
-            text += f", {self.given_up} shards given up"
-        return text
-
-    @property
-    def failed(self) -> int:
-        """Images that could not be labelled."""
-        return self.images - self.statuses["ok"] - self.statuses["no_masks"]
-
-    def add(self, result: ShardResult) -> None:
-        """Add one finished shard."""
-        self.shards += 1
-        self._name(result.failures)
-        self.masks += result.masks
-        self.statuses.update(result.statuses)
-        self.seconds.update(result.seconds)
-
-    def give_up(self, shard: Shard, failures: tuple[str, ...]) -> None:
-        """Add one shard that was given up."""
-        self.given_up += 1
-        cause = failures[-1] if failures else "cause unknown"
-        self._name([NotLabelled(shard.sources[0].key, "given_up", cause)])
-
-    def _name(self, failures: Iterable[NotLabelled]) -> None:
-        self.failures = [*self.failures, *failures][:NAMED]
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +141,8 @@ class EmbedWork:
         self._segmenter = Segmenter.load(
             spec.model, spec.masks, device=slot.device, threads=slot.threads
         )
+        if slot.device == "cuda":
+            self._segmenter.warm_up()
         self._embedders = [Embedder.load(e, slot.device) for e in spec.embeddings]
         reader = RemainingReader(spec.reader, self._output)
         self._images = ShardImages(reader, spec.decode, slot.threads)
@@ -248,12 +178,40 @@ class EmbedWork:
 
     def _label(self, decoded: DecodedImage, rows: ShardRows) -> None:
         """Segment and pool one image, or record its failure."""
-        from samseg.masks.containment import parents
-
         image = decoded.image
         if isinstance(image, ImageError):
             rows.add_failure(decoded, image)
             return
+        try:
+            self._segment(decoded, image, rows)
+        except RuntimeError as error:
+            rows.add_failure(decoded, self._without_memory(error))
+
+    def _without_memory(self, error: RuntimeError) -> ImageError:
+        """Return the failure of an image that the GPU has no memory for.
+
+        Raises:
+            OutageError: it has none for a blank image either.
+            RuntimeError: `error`, if it is another one.
+        """
+        import torch
+
+        if not isinstance(error, torch.OutOfMemoryError):
+            raise error
+        try:
+            torch.cuda.empty_cache()
+            self._segmenter.warm_up()
+        except torch.OutOfMemoryError as again:
+            raise OutageError(
+                "the GPU has no memory for a blank image; end other processes that use it"
+            ) from again
+        return ImageError(
+            "crashed", "the GPU has no memory for this image, even for one prompt at a time"
+        )
+
+    def _segment(self, decoded: DecodedImage, image: Image, rows: ShardRows) -> None:
+        from samseg.masks.containment import parents
+
         started = time.perf_counter()
         masks, features = self._segmenter.segment(image.pixels)
         segmented = time.perf_counter()

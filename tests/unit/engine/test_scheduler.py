@@ -134,6 +134,15 @@ def test_kills_from_outside_cost_nothing():
     assert (attempt.number, attempt.skip) == (1, frozenset())
 
 
+def test_deaths_together_blame_nothing_as_often_as_a_task_has_attempts():
+    s = scheduler(1, "a")
+    for number in (1, 1, 1, 1, 2, 3):
+        assert s.assign("a", 0.0)[1].number == number
+        result = s.died("a", "killed", 0.0, alone=False)
+        s.join("a")
+    assert result.value is None and len(result.failures) == 6
+
+
 def test_a_defect_triggered_by_one_image_costs_no_other_image():
     s = scheduler(1, "a")
     now, seen = 0.0, []

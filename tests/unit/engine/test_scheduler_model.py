@@ -77,7 +77,8 @@ class Night:
             elif killers:
                 if attempt.upcoming:
                     self.suspects.add(attempt.upcoming)
-                self.replace(worker, self.s.died(worker, "died", self.now))
+                alone = self.choose([True, True, False])
+                self.replace(worker, self.s.died(worker, "died", self.now, alone=alone))
             else:
                 job[2] += 1
 

@@ -5,12 +5,14 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as Pillow
 from pycocotools import mask as coco
 
 from samseg import schema
 from samseg.engine import Local
 from samseg.engine.protocol import Attempt, Heartbeat, Result, Slot, Task
+from samseg.errors import OutageError
 from samseg.output import Output
 from samseg.pooling import Coverage
 from samseg.readers import Folder
@@ -23,6 +25,9 @@ from samseg.types import Masks, Segmentation
 
 class FakeSegmenter:
     """Returns the left half as mask, none for black, NaN features for white; fails on red."""
+
+    def warm_up(self):
+        pass
 
     def segment(self, pixels):
         h, w = pixels.shape[:2]
@@ -118,6 +123,55 @@ def test_an_image_that_fails_in_the_segmenter_does_not_affect_others(night, tmp_
     found = images(output)
     assert (found["red.png"]["status"], found["later.png"]["status"]) == ("crashed", "ok")
     assert done.given_up == 0 and len(found) == 7
+
+
+@pytest.fixture
+def no_memory(monkeypatch):
+    """Let the GPU have memory for no image of `red.png`'s colour."""
+    segment = FakeSegmenter.segment
+
+    def failing(self, pixels):
+        if (pixels == [255, 0, 0]).all():
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return segment(self, pixels)
+
+    monkeypatch.setattr(FakeSegmenter, "segment", failing)
+
+
+def test_an_image_that_the_gpu_has_no_memory_for_is_a_row(night, tmp_path, no_memory):
+    output, embedding = night
+    (tmp_path / "lake" / "red.png").write_bytes(png((255, 0, 0)))
+    plan(output, embedding.reader)
+    done = embed(output, embedding, pending(output).read(output), Local(attempts=1))
+    row = images(output)["red.png"]
+    assert row["status"] == "crashed" and "no memory for this image" in row["error"]
+    assert (done.images, done.given_up) == (6, 0)
+
+
+def test_a_gpu_without_memory_is_no_verdict_about_images(night, tmp_path, no_memory, monkeypatch):
+    output, embedding = night
+    (tmp_path / "lake" / "red.png").write_bytes(png((255, 0, 0)))
+    plan(output, embedding.reader)
+
+    def full(self):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 MiB")
+
+    monkeypatch.setattr(FakeSegmenter, "warm_up", full)
+    with pytest.raises(OutageError, match="no memory for a blank image"):
+        embed(output, embedding, pending(output).read(output), Local(attempts=2, backoff_s=0))
+    assert "red.png" not in images(output)
+
+
+def test_a_device_at_fault_fails_before_it_is_given_images(night, monkeypatch):
+    _, embedding = night
+
+    def broken(self):
+        raise RuntimeError("CUDA error: uncorrectable ECC error encountered")
+
+    monkeypatch.setattr(FakeSegmenter, "warm_up", broken)
+    assert EmbedWork(embedding, Slot("cpu", 1))
+    with pytest.raises(RuntimeError, match="uncorrectable"):
+        EmbedWork(embedding, Slot("cuda", 1))
 
 
 def test_a_heartbeat_comes_before_each_image(night):
