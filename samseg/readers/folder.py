@@ -22,8 +22,9 @@ from samseg.types import RawImage, Shard, Source
 IMAGES = (
     *("*.jpg", "*.jpeg", "*.jpe", "*.jfif", "*.png", "*.webp"),
     *("*.tif", "*.tiff", "*.bmp", "*.gif", "*.ppm", "*.pgm"),
+    *("*.avif", "*.jp2", "*.j2k", "*.jpx", "*.heic", "*.heif"),
 )
-"""Patterns of image file names."""
+"""Patterns of image file names; HEIC without its extra gives a row that says what to install."""
 
 _PARALLEL = 8
 

@@ -30,7 +30,7 @@ class Planned:
         changed: number of these whose etag has changed. Lakes are append-only: rows of labelled
             images keep the first version, and a new version needs a new key.
         ignored: number of objects that the reader does not read.
-        left_out: number of these by extension (`.heic`, "" for none), the most frequent first;
+        left_out: number of these by extension (`.dng`, "" for none), the most frequent first;
             without hidden and excluded ones.
         replaced: the changed sources as they are now.
     """
@@ -113,7 +113,7 @@ def survey(
 
 
 def by_extension(left_out: Mapping[str, int]) -> str:
-    """Return counts by extension as text: `5 .heic, 2 .txt, 1 without extension`."""
+    """Return counts by extension as text: `5 .dng, 2 .txt, 1 without extension`."""
     shown = [f"{n} {extension or 'without extension'}" for extension, n in left_out.items()]
     more = sum([*left_out.values()][_EXTENSIONS:])
     return ", ".join([*shown[:_EXTENSIONS], *([f"{more} others"] if more else [])])

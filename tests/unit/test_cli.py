@@ -185,11 +185,11 @@ def test_a_night_that_cannot_start_leaves_no_recipe(capsys, tmp_path, monkeypatc
 
 def test_files_of_other_types_are_counted(capsys, tmp_path):
     (tmp_path / "lake").mkdir()
-    for name in ("a.jpg", "b.heic", "c.HEIC", "notes.txt", ".hidden.heic"):
+    for name in ("a.jpg", "b.dng", "c.DNG", "notes.txt", ".hidden.dng"):
         (tmp_path / "lake" / name).write_bytes(b"x")
     _, last, err = run(capsys, "plan", "-c", config(tmp_path))
-    assert last["counts"]["plan"]["left_out"] == {".heic": 2, ".txt": 1}
-    assert "2 .heic, 1 .txt left out" in err
+    assert last["counts"]["plan"]["left_out"] == {".dng": 2, ".txt": 1}
+    assert "2 .dng, 1 .txt left out" in err
 
 
 @pytest.mark.parametrize("start", [["samseg.cli"], ["samseg"]])

@@ -4,9 +4,10 @@ import struct
 import zlib
 
 from PIL import Image as Pillow
+from PIL import features
 
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
-"""Pillow's names of the formats that are read; its JPEG includes MPO."""
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000")
+"""Pillow's names of the formats that it reads; its JPEG includes MPO."""
 
 DAMAGE_ERRORS = (
     OSError,
@@ -35,6 +36,15 @@ _TO_UPRIGHT = {
     7: Pillow.Transpose.TRANSVERSE,
     8: Pillow.Transpose.ROTATE_90,
 }
+_KNOWN = (
+    *((b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"GIF8", "GIF")),
+    *((b"\xff\x4f\xff\x51", "JPEG 2000"), (b"\0\0\0\x0cjP  ", "JPEG 2000")),
+)
+_OPTIONAL = {"AVIF": "avif", "JPEG 2000": "jpg_2000", "WebP": "webp"}
+"""Formats that Pillow may be built without, and its names of these features."""
+
+_AVIF = {b"avif", b"avis"}
+_HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _SIGNATURES = (
     (b"<!doctype html", "an HTML page"),
     (b"<html", "an HTML page"),
@@ -46,6 +56,24 @@ _SIGNATURES = (
     (b"\x1f\x8b", "a gzip file"),
     (b"{", "a JSON text"),
 )
+_UNREAD = (
+    *((b"PF\n", "a PFM of colours"), (b"P7\n", "a PAM"), (b"8BPS", "a Photoshop document")),
+    *((b"\x76\x2f\x31\x01", "an OpenEXR image"), (b"#?RADIANCE", "a Radiance HDR image")),
+    *((b"\xff\x0a", "a JPEG XL image"), (b"\0\0\0\x0cJXL ", "a JPEG XL image")),
+    *((b"\0\0\1\0", "an icon"), (b"DDS ", "a DDS texture"), (b"\x59\xa6\x6a\x95", "a Sun raster")),
+)
+"""Images of formats that are not read, by their first bytes."""
+
+
+def is_heic(payload: bytes) -> bool:
+    """Return whether a file is a HEIC photo by its brands, and no AVIF."""
+    brands = _brands(payload)
+    return bool(brands & _HEIC) and not brands & _AVIF
+
+
+def transpose_of(orientation: int) -> Pillow.Transpose | None:
+    """Return what turns an image of an EXIF orientation upright; None if it is upright."""
+    return _TO_UPRIGHT.get(orientation)
 
 
 def upright_transpose(image: Pillow.Image) -> Pillow.Transpose | None:
@@ -69,14 +97,40 @@ def is_animated(image: Pillow.Image) -> bool:
 
 
 def describe_unknown(payload: bytes) -> str:
-    """Describe a file of none of the `FORMATS`, for an error message."""
+    """Describe a file that Pillow does not identify, for an error message."""
+    if (known := _known_format(payload)) is not None:
+        feature = _OPTIONAL.get(known)
+        if feature is not None and not features.check(feature):
+            return f"this build of Pillow has no {known}; install Pillow from PyPI, or convert it"
+        return f"damaged {known}: its header cannot be read"
+    for signature, name in _UNREAD:
+        if payload.startswith(signature):
+            return f"{name}, which is not read; convert it to JPEG or PNG"
     head = payload[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if payload[4:8] == b"ftyp":
         brand = payload[8:12].decode("ascii", "replace").strip()
-        return f"an ISO media file ({brand}: HEIC, AVIF or video); convert it to JPEG or PNG"
+        return f"an ISO media file ({brand}: a video or so), no photo"
     for signature, name in _SIGNATURES:
         if head.startswith(signature):
             name = "an SVG drawing" if b"<svg" in head else name
             return f"not an image: {name}, {len(payload)} bytes"
-    known = ", ".join(FORMATS)
-    return f"not an image of a known format ({known}); it begins with {payload[:8]!r}"
+    return (
+        f"not an image of a known format ({', '.join((*FORMATS, 'HEIC'))}); it begins with "
+        f"{payload[:8]!r}"
+    )
+
+
+def _known_format(payload: bytes) -> str | None:
+    if payload[:4] == b"RIFF" and payload[8:12] == b"WEBP":
+        return "WebP"
+    if _brands(payload) & _AVIF:
+        return "AVIF"
+    return next((name for signature, name in _KNOWN if payload.startswith(signature)), None)
+
+
+def _brands(payload: bytes) -> set[bytes]:
+    """Return the brands of an ISO media file, the main one and the compatible ones."""
+    if payload[4:8] != b"ftyp":
+        return set()
+    end = min(int.from_bytes(payload[:4]), len(payload), 1024)
+    return {payload[8:12], *(payload[i : i + 4] for i in range(16, end, 4))}

@@ -5,14 +5,17 @@ The policy is part of the recipe, so every rule is deterministic and none depend
 warning and no other exception escapes. Not for multi-page stacks, RAW or DICOM: convert those
 before they enter the lake.
 
-- The content determines the format. JPEG (with MPO), PNG, WEBP, TIFF, BMP, GIF and PPM are read.
+- The content determines the format. JPEG (with MPO), PNG, WEBP, TIFF, BMP, GIF, PPM, AVIF and
+  JPEG 2000 are read; HEIC with the extra `heic`.
 - Size limits apply before any pixel is decoded: `max_bytes` to the file, `max_pixels` to the size
   in its header.
 - A damaged file is refused, even where some of its pixels could be decoded: masks of half an image
   would pass for valid results. Every PNG checksum is verified.
 - EXIF orientation is applied; masks and exports refer to the upright image.
-- Of an animation or a multi-page file the first frame is read.
-- `samseg.readers.decode.pixels` converts every sample format to 8-bit RGB.
+- Of an animation or a multi-page file the first frame is read; of a TIFF the first page of full
+  resolution.
+- `samseg.readers.decode.tiff` and `samseg.readers.decode.pixels` state how every sample format
+  becomes 8-bit RGB.
 """
 
 import io
@@ -20,6 +23,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated
 
 from PIL import Image as Pillow
@@ -27,14 +31,23 @@ from PIL import UnidentifiedImageError
 from pydantic import ByteSize, Field
 
 from samseg.errors import ImageError, one_line
+from samseg.readers.decode import heic, libtiff, tiff
 from samseg.readers.decode.container import (
     DAMAGE_ERRORS,
     FORMATS,
     describe_unknown,
     is_animated,
+    is_heic,
+    transpose_of,
     upright_transpose,
 )
+from samseg.readers.decode.headers import check_headers, too_many_pixels
 from samseg.readers.decode.pixels import is_16_bit, to_array, to_rgb
+from samseg.readers.decode.png_chunks import is_png, without_metadata
+from samseg.readers.decode.samples import Range
+from samseg.readers.decode.tiff_page import TiffPage, chosen_directory, page_of, refused
+from samseg.readers.decode.tiff_segments import check_places
+from samseg.readers.decode.tiff_tags import is_tiff, starting_at
 from samseg.spec import Spec
 from samseg.types import Image
 
@@ -54,11 +67,16 @@ class DecodePolicy(Spec):
         max_pixels: largest image, width x height, by its header.
         max_bytes: largest file; text such as `64MiB` is accepted.
         background: RGB behind transparent pixels.
+        range: how samples of more than 8 bits become 8 bits. `full`: all values that the file
+            declares, or that their type has, from 0 to 255; floats from the lowest to the highest.
+            `percentile`: the 2nd to the 98th percentile of the image, for rasters and scans that
+            use a small part of their type.
     """
 
     max_pixels: int = Field(default=50_000_000, ge=1, le=_PILLOW_LIMIT)
     max_bytes: Annotated[ByteSize, Field(ge=1)] = ByteSize(MAX_BYTES)
     background: tuple[_Channel, _Channel, _Channel] = (255, 255, 255)
+    range: Range = "full"
 
     def decode(self, payload: bytes) -> Image:
         """Decode one file.
@@ -75,8 +93,7 @@ class DecodePolicy(Spec):
             raise oversized(len(payload), self.max_bytes)
         with _pillow_warnings_ignored():
             try:
-                with Pillow.open(io.BytesIO(payload), formats=FORMATS) as image:
-                    return self._decode(image, payload)
+                return self._read(payload)
             except Pillow.DecompressionBombError as e:
                 raise ImageError("too_large", f"{e}; see `decode.max_pixels`") from e
             except UnidentifiedImageError as e:
@@ -84,34 +101,87 @@ class DecodePolicy(Spec):
             except DAMAGE_ERRORS as e:
                 raise ImageError("undecodable", f"damaged image: {one_line(e)}") from e
 
-    def _decode(self, image: Pillow.Image, payload: bytes) -> Image:
-        width, height = image.size
-        if width * height > self.max_pixels:
-            raise ImageError(
-                "too_large",
-                f"{width} x {height} px is more than the {self.max_pixels} px that "
-                "`decode.max_pixels` allows",
-            )
+    def _read(self, payload: bytes) -> Image:
+        check_headers(payload, self.max_pixels)
+        if is_tiff(payload):
+            return self._read_tiff(payload)
+        if is_heic(payload):
+            with heic.opened(payload) as image:
+                return self._load(image, payload)
+        try:
+            return self._read_with_pillow(payload)
+        except (ImageError, *DAMAGE_ERRORS):
+            if not is_png(payload) or len(plain := without_metadata(payload)) == len(payload):
+                raise
+        found = self._read_with_pillow(plain)
+        return replace(found, note=_joined(found.note, "metadata_dropped"))
+
+    def _read_with_pillow(self, payload: bytes) -> Image:
+        with Pillow.open(io.BytesIO(payload), formats=FORMATS) as image:
+            return self._load(image, payload)
+
+    def _load(self, image: Pillow.Image, payload: bytes) -> Image:
+        """Decode an image that Pillow has opened, other than a TIFF."""
+        self._check_size(*image.size)
         deep = is_16_bit(image)
-        # Pillow turns TIFFs upright when it loads them, but no other format.
-        turned = image.format == "TIFF" and upright_transpose(image) is not None
         try:
             if image.format == "PNG":
                 with Pillow.open(io.BytesIO(payload), formats=("PNG",)) as copy:
                     copy.verify()
             image.load()
-            rgb, note = to_rgb(image, deep, self.background)
+            rgb, notes = to_rgb(image, deep, self.background, self.range)
         except DAMAGE_ERRORS as e:
-            what = f"{image.format}, {width} x {height} px by its header"
-            raise ImageError("undecodable", f"damaged {what}: {one_line(e)}") from e
-        if (transpose := upright_transpose(image)) is not None:
-            rgb, turned = rgb.transpose(transpose), True
-        notes = (
-            "first_frame" if is_animated(image) else "",
-            "exif_rotated" if turned else "",
-            note,
-        )
-        return Image(to_array(rgb), str(image.format), ",".join(filter(None, notes)))
+            raise _damaged(str(image.format), *image.size, e) from e
+        turn = upright_transpose(image)
+        rgb = rgb if turn is None else rgb.transpose(turn)
+        frames = "first_frame" if is_animated(image) else ""
+        turned = "" if turn is None else "exif_rotated"
+        return Image(to_array(rgb), str(image.format), _joined(frames, turned, *notes))
+
+    def _read_tiff(self, payload: bytes) -> Image:
+        try:
+            directory, chosen = chosen_directory(payload)
+            page = page_of(directory)
+        except DAMAGE_ERRORS as e:
+            raise ImageError("undecodable", f"damaged TIFF: {one_line(e)}") from e
+        self._check_size(page.width, page.height)
+        turn = transpose_of(page.orientation)
+        try:
+            if page.in_bytes:
+                rgb, notes = tiff.rgb_of(page, self.max_pixels, self.background, self.range)
+                rgb = rgb if turn is None else rgb.transpose(turn)
+            else:
+                rgb, notes = self._coded_pictures(payload, page)
+        except DAMAGE_ERRORS as e:
+            raise _damaged("TIFF", page.width, page.height, e) from e
+        turned = "" if turn is None else "exif_rotated"
+        return Image(to_array(rgb), "TIFF", _joined(*chosen, turned, *notes))
+
+    def _coded_pictures(
+        self, payload: bytes, page: TiffPage
+    ) -> tuple[Pillow.Image, tuple[str, ...]]:
+        """Decode a TIFF page of JPEGs or the like; Pillow turns TIFFs upright by itself."""
+        check_places(page)
+        whole = io.BytesIO(starting_at(payload, page.directory))
+        try:
+            with libtiff.errors_raised(), Pillow.open(whole, formats=("TIFF",)) as image:
+                image.load()
+                return to_rgb(image, False, self.background, self.range)
+        except UnidentifiedImageError as e:
+            raise refused(page, f"Pillow does not read these with {page.codec}") from e
+
+    def _check_size(self, width: int, height: int) -> None:
+        if width * height > self.max_pixels:
+            raise too_many_pixels(width, height, self.max_pixels)
+
+
+def _damaged(format: str, width: int, height: int, error: Exception) -> ImageError:
+    what = f"{format}, {width} x {height} px by its header"
+    return ImageError("undecodable", f"damaged {what}: {one_line(error)}")
+
+
+def _joined(*notes: str) -> str:
+    return ",".join(filter(None, notes))
 
 
 def oversized(size: int, limit: int) -> ImageError:

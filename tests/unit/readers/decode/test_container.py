@@ -15,7 +15,10 @@ UNKNOWN = {
     "ZIP": (b"PK\x03\x04", "a ZIP archive"),
     "gzip": (b"\x1f\x8b\x08", "a gzip file"),
     "JSON": (b'{"error": "denied"}', "a JSON text"),
-    "HEIC": (b"\0\0\0\x18ftypheic\0\0\0\0", "an ISO media file (heic: "),
+    "video": (b"\0\0\0\x18ftypisom\0\0\0\0", "an ISO media file (isom: a video or so)"),
+    "AVIF": (b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif", "damaged AVIF"),
+    "JPEG": (b"\xff\xd8\xff\xe0", "damaged JPEG: its header cannot be read"),
+    "colour PFM": (b"PF\n2 2\n-1.0\n", "a PFM of colours, which is not read"),
     "neither": (bytes(range(128, 200)), "it begins with b'\\x80\\x81"),
 }
 

@@ -11,7 +11,7 @@ WHITE = (255, 255, 255)
 
 def grey_of(values, deep):
     """Convert an array of grey samples, and return one channel."""
-    rgb, _ = to_rgb(Pillow.fromarray(values), deep, WHITE)
+    rgb, _ = to_rgb(Pillow.fromarray(values), deep, WHITE, "full")
     channels = np.asarray(rgb)
     assert (channels == channels[..., :1]).all()
     return channels[..., 0]

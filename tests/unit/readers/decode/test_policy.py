@@ -73,7 +73,7 @@ REFUSED = {
     "bomb above the limit": (png_claiming(9000, 9000), "too_large", "9000 x 9000 px"),
     "bomb above Pillow's warning": (png_claiming(11000, 9000), "too_large", "11000 x 9000 px"),
     "bomb above Pillow's limit": (png_claiming(60000, 60000), "too_large", "decode.max_pixels"),
-    "ICO": (encoded(photo(16, 16), "ICO"), "undecodable", "not an image of a known format"),
+    "ICO": (encoded(photo(16, 16), "ICO"), "undecodable", "an icon, which is not read"),
 }
 
 
@@ -135,7 +135,7 @@ UNUSUAL = {
     "16-bit PNG": (encoded(Pillow.fromarray(GREY16), "PNG"), "PNG", "16_bit"),
     "16-bit TIFF": (encoded(Pillow.fromarray(GREY16), "TIFF"), "TIFF", "16_bit"),
     "16-bit PGM": (b"P5 64 48 65535\n" + GREY16.astype(">u2").tobytes(), "PPM", "16_bit"),
-    "32-bit TIFF": (encoded(Pillow.fromarray(INT32), "TIFF"), "TIFF", "stretched"),
+    "32-bit TIFF": (encoded(Pillow.fromarray(INT32), "TIFF"), "TIFF", "32_bit_signed"),
     "float TIFF": (encoded(Pillow.fromarray(FLOAT), "TIFF"), "TIFF", "stretched"),
     "animated GIF": (
         encoded(photo(), "GIF", save_all=True, append_images=[RED]), "GIF", "first_frame"
