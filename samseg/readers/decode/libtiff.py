@@ -44,17 +44,16 @@ def errors_raised() -> Iterator[None]:
 
 @functools.cache
 def _listen() -> None:
-    """Let libtiff call `_record` in place of writing to stderr, and drop its warnings.
+    """Let libtiff call `_record` in place of writing its errors to stderr.
 
-    It has one handler of messages for the whole process, so it is set once and never restored.
-    Pillow gives no access to it. Where Pillow holds libtiff without exporting its functions (the
-    Windows wheels), nothing changes.
+    It has one handler for the whole process, so it is set once and never restored. Pillow drops
+    the warnings, but gives no access to the errors. Where Pillow holds libtiff without exporting
+    its functions (the Windows wheels), nothing changes.
     """
     library = ctypes.CDLL(_imaging.__file__)
-    for name, handler in (("TIFFSetErrorHandler", _record), ("TIFFSetWarningHandler", None)):
-        if (setter := getattr(library, name, None)) is not None:
-            setter.argtypes, setter.restype = [ctypes.c_void_p], ctypes.c_void_p
-            setter(ctypes.cast(handler, ctypes.c_void_p) if handler is not None else None)
+    if (setter := getattr(library, "TIFFSetErrorHandler", None)) is not None:
+        setter.argtypes, setter.restype = [_HANDLER], ctypes.c_void_p
+        setter(_record)
 
 
 @_HANDLER
@@ -62,7 +61,7 @@ def _record(module: bytes | None, form: bytes | None, values: int | None) -> Non
     """Keep the first message in this thread; its numbers are of a type that Python cannot read."""
     if not getattr(_reported, "message", ""):
         text = _PLACEHOLDER.sub("…", (form or b"").decode("ascii", "replace"))
-        _reported.message = f"libtiff, {(module or b'').decode('ascii', 'replace')}: {text}"
+        _reported.message = f"libtiff: {text}"
 
 
 def decompressed(
