@@ -22,6 +22,20 @@ def is_16_bit(image: Pillow.Image) -> bool:
     return image.mode.startswith("I") or ";16" in coding
 
 
+def correct_transparency(image: Pillow.Image) -> None:
+    """Correct the transparent value of a PNG that is not loaded yet, where Pillow misreads it.
+
+    Pillow expands 2 and 4 bits of grey to 8 but not the value, and compares a 16-bit colour with
+    the high bytes that it keeps; that colour is ignored.
+    """
+    coding = [str(tile[3]) for tile in getattr(image, "tile", ())]
+    clear = image.info.get("transparency")
+    if isinstance(clear, int) and coding and coding[0] in ("L;2", "L;4"):
+        image.info["transparency"] = clear * (85 if coding[0] == "L;2" else 17)
+    if isinstance(clear, tuple) and is_16_bit(image):
+        del image.info["transparency"]
+
+
 def to_rgb(
     image: Pillow.Image, deep: bool, background: tuple[int, int, int], range_: Range
 ) -> tuple[Pillow.Image, tuple[str, ...]]:

@@ -42,7 +42,7 @@ from samseg.readers.decode.container import (
     upright_transpose,
 )
 from samseg.readers.decode.headers import check_headers, too_many_pixels
-from samseg.readers.decode.pixels import is_16_bit, to_array, to_rgb
+from samseg.readers.decode.pixels import correct_transparency, is_16_bit, to_array, to_rgb
 from samseg.readers.decode.png_chunks import is_png, without_metadata
 from samseg.readers.decode.samples import Range
 from samseg.readers.decode.tiff_page import TiffPage, chosen_directory, page_of, refused
@@ -124,6 +124,7 @@ class DecodePolicy(Spec):
         """Decode an image that Pillow has opened, other than a TIFF."""
         self._check_size(*image.size)
         deep = is_16_bit(image)
+        correct_transparency(image)
         try:
             if image.format == "PNG":
                 with Pillow.open(io.BytesIO(payload), formats=("PNG",)) as copy:

@@ -8,6 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
@@ -216,10 +217,38 @@ def test_icc_profiles_are_ignored():
     np.testing.assert_array_equal(POLICY.decode(profiled).pixels, plain)
 
 
+def _tiff(values, **options):
+    sink = io.BytesIO()
+    tifffile.imwrite(sink, values, metadata=None, **options)
+    return sink.getvalue()
+
+
+DEEP = np.random.default_rng(0).integers(0, 4096, (40, 36, 3), dtype=np.uint16)
 SEEDS = [UNUSUAL[name][0] for name in sorted(UNUSUAL)]
+SEEDS += [
+    _tiff(np.moveaxis(DEEP, 2, 0).copy(), photometric="rgb", planarconfig="separate"),
+    _tiff(DEEP, photometric="rgb", tile=(16, 16), compression="lzw", predictor=True),
+    _tiff(DEEP.astype(np.float32), photometric="rgb", compression="zstd", predictor=True),
+    _tiff(DEEP, photometric="rgb", compression="lzma", byteorder=">", bigtiff=True),
+    _tiff(DEEP, photometric="rgb", compression="packbits", rowsperstrip=7),
+    _tiff(DEEP.astype(np.uint8), photometric="rgb", compression="zlib", rowsperstrip=7),
+    _tiff(DEEP.astype(np.uint8), photometric="rgb", compression="jpeg", tile=(16, 16)),
+    _tiff(DEEP[..., 0], photometric="miniswhite", bitspersample=12),
+    _tiff(
+        (DEEP[..., 0] % 256).astype(np.uint8),
+        photometric="palette",
+        colormap=np.arange(768, dtype=np.uint16).reshape(3, 256) * 80,
+    ),
+    encoded(photo().convert("1"), "TIFF", compression="group4"),
+    encoded(photo(), "JPEG2000"),
+    encoded(Pillow.fromarray(GREY16), "JPEG2000", no_jp2=True),
+    encoded(photo(), "AVIF", speed=10),
+    encoded(photo(), "JPEG", progressive=True),
+    encoded(photo(), "PNG", icc_profile=b"x" * 600),
+]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(
     st.integers(0, len(SEEDS) - 1),
     st.floats(0, 1),
