@@ -1,5 +1,6 @@
 """Image file formats: which are read, their metadata, and what an unreadable file seems to be."""
 
+import lzma
 import struct
 import zlib
 
@@ -23,6 +24,7 @@ DAMAGE_ERRORS = (
     EOFError,
     struct.error,
     zlib.error,
+    lzma.LZMAError,
 )
 """What Pillow raises on malformed files; its parsers share no error class."""
 

@@ -47,7 +47,8 @@ class Scale:
     def _scaled(self, samples: NDArray[Any]) -> Pixels:
         if self.low == self.high:
             return np.zeros(samples.shape, dtype=np.uint8)
-        real = samples.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # of signalling NaNs
+            real = samples.astype(np.float64)
         absent = ~_present(samples, self.nodata)
         real[absent] = self.low
         # Halves, because the difference of two numbers of the type may be none.
@@ -128,6 +129,6 @@ def _present(samples: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
     if nodata is None or not np.isfinite(nodata):
         return present
     if samples.dtype.kind == "f":
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             return present & (samples != samples.dtype.type(nodata))
     return present & (samples != int(nodata)) if nodata == int(nodata) else present

@@ -47,6 +47,9 @@ _FULL_RANGE = [number for n in (0, 255, 128, 255, 128, 255) for number in (n, 1)
 """ReferenceBlackWhite, in rationals, where luma and chroma span all 8 bits."""
 
 _OLD_JPEG = 6
+_MOST_CODED = 6
+"""Bands of coded pictures that Pillow reads."""
+
 _REDUCED, _MASK = 1, 4
 _SUBFILE, _OLD_SUBFILE = 254, 255
 
@@ -200,6 +203,8 @@ def _check(page: TiffPage) -> None:
         raise refused(page, "samseg reads no samples of this depth")
     if compression in PICTURE_CODECS and (page.kind != "u" or page.bits not in (1, 8)):
         raise refused(page, f"{page.codec} is read with 1 or 8 bits")
+    if compression in PICTURE_CODECS and page.samples > _MOST_CODED:
+        raise refused(page, f"{page.codec} is read with at most {_MOST_CODED} bands")
     if page.samples < page.colours:
         raise ValueError(f"it has {page.samples} samples per pixel in place of {page.colours}")
     if page.colours == 1 and page.samples > 1 + (page.alpha is not None):
