@@ -12,6 +12,9 @@ from samseg.errors import ImageError
 MAX_SCANS = 100
 """Most scans of a JPEG: each costs a pass over all pixels; encoders write 10, at most 64 or so."""
 
+_MAX_MARKERS = 1 << 16
+"""Most segments of a JPEG; those of metadata are a few hundred at most."""
+
 _MAX_TILES = 1 << 14
 """Most tiles of a JPEG 2000: each costs some kilobytes before any is decoded."""
 
@@ -30,7 +33,7 @@ def check_headers(payload: bytes, max_pixels: int) -> None:
         if _scans(payload) > MAX_SCANS:
             raise ImageError(
                 "undecodable",
-                f"a JPEG of more than the {MAX_SCANS} scans that are read: each costs a pass over "
+                f"a JPEG of more than {MAX_SCANS} scans, which is not read: each costs a pass over "
                 "all pixels; save it again",
             )
         return
@@ -48,9 +51,15 @@ def too_many_pixels(width: int, height: int, max_pixels: int) -> ImageError:
 
 
 def _scans(payload: bytes) -> int:
-    """Count the scans of the first image of a JPEG file, up to one more than `MAX_SCANS`."""
-    at, scans = 2, 0
+    """Count the scans of the first image of a JPEG file, up to one more than `MAX_SCANS`.
+
+    Returns:
+        One more than `MAX_SCANS`, too, for more than `_MAX_MARKERS` segments of any kind.
+    """
+    at, scans, markers = 2, 0, 0
     while scans <= MAX_SCANS and (found := _MARKER.search(payload, at)) is not None:
+        if (markers := markers + 1) > _MAX_MARKERS:
+            return MAX_SCANS + 1
         marker, at = payload[found.start() + 1], found.end()
         if marker == _END_OF_IMAGE:
             break

@@ -18,7 +18,7 @@ def opened(payload: bytes) -> ImageFile.ImageFile:
     except ImportError as e:
         raise ImageError(
             "undecodable",
-            "a HEIC photo, which is read with an extra: `pip install samseg[heic]`, on every "
+            "a HEIC photo, which is read with an extra: pip install 'samseg[heic]', on every "
             "machine that labels; or convert it to JPEG",
         ) from e
     image: ImageFile.ImageFile = HeifImageFile(io.BytesIO(payload))

@@ -46,7 +46,7 @@ from samseg.readers.decode.pixels import correct_transparency, is_16_bit, to_arr
 from samseg.readers.decode.png_chunks import is_png, without_metadata
 from samseg.readers.decode.samples import Range
 from samseg.readers.decode.tiff_page import TiffPage, chosen_directory, page_of, refused
-from samseg.readers.decode.tiff_segments import check_places
+from samseg.readers.decode.tiff_segments import check_segments
 from samseg.readers.decode.tiff_tags import is_tiff, starting_at
 from samseg.spec import Spec
 from samseg.types import Image
@@ -56,6 +56,9 @@ MAX_BYTES = 64 << 20
 
 _PILLOW_LIMIT = 178_956_970
 """Pillow refuses larger images, whatever the config allows."""
+
+_OTHERS = tuple(format for format in FORMATS if format != "TIFF")
+"""Formats that Pillow opens; TIFFs go through their tags."""
 
 _Channel = Annotated[int, Field(ge=0, le=255)]
 
@@ -117,7 +120,7 @@ class DecodePolicy(Spec):
         return replace(found, note=_joined(found.note, "metadata_dropped"))
 
     def _read_with_pillow(self, payload: bytes) -> Image:
-        with Pillow.open(io.BytesIO(payload), formats=FORMATS) as image:
+        with Pillow.open(io.BytesIO(payload), formats=_OTHERS) as image:
             return self._load(image, payload)
 
     def _load(self, image: Pillow.Image, payload: bytes) -> Image:
@@ -162,7 +165,7 @@ class DecodePolicy(Spec):
         self, payload: bytes, page: TiffPage
     ) -> tuple[Pillow.Image, tuple[str, ...]]:
         """Decode a TIFF page of JPEGs or the like; Pillow turns TIFFs upright by itself."""
-        check_places(page)
+        check_segments(page, self.max_pixels)
         whole = io.BytesIO(starting_at(payload, page.directory))
         try:
             with libtiff.errors_raised(), Pillow.open(whole, formats=("TIFF",)) as image:

@@ -42,7 +42,6 @@ from samseg.readers.decode.tiff_page import (
 from samseg.readers.decode.tiff_segments import samples_of
 from samseg.types import Pixels
 
-_BYTES_PER_PIXEL = 8
 _COLOR_MAP, _S_MIN, _S_MAX, _GDAL_NODATA = 320, 340, 341, 42113
 
 
@@ -53,7 +52,7 @@ def rgb_of(
 
     Args:
         page: the page.
-        max_pixels: its segments may hold eight bytes for each of these, decompressed.
+        max_pixels: its segments may hold eight bytes for each of these.
         background: RGB behind transparent pixels.
         range_: how samples of more than 8 bits are scaled.
 
@@ -68,7 +67,7 @@ def rgb_of(
     """
     colours = tuple(range(page.colours))
     alpha = () if page.alpha is None else (page.alpha,)
-    samples = samples_of(page, colours + alpha, _BYTES_PER_PIXEL * max_pixels)
+    samples = samples_of(page, colours + alpha, max_pixels)
     ignored = len(page.extra) > len(alpha)
     notes = ["extra_samples_ignored"] if ignored else []
     if page.photometric == PALETTE:

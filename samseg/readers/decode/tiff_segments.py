@@ -24,10 +24,16 @@ from samseg.readers.decode.tiff_page import (
     refused,
 )
 
+_BYTES_PER_PIXEL = 8
+_LEAST_LIMIT = 64 << 20
+"""Bytes that segments may hold whatever the image's size: tiles are larger than small images."""
+
 _BATCH = 1 << 24
 """Bytes that libtiff decompresses at once."""
 
 _MOST_SEGMENTS = 1 << 20
+"""Strips or tiles of a page; 50 megapixels in tiles of 16 x 16 px are 200,000."""
+
 _UNPACKED = 1 << 20
 """Samples of odd depths that are unpacked at once."""
 
@@ -59,33 +65,23 @@ class _Grid:
     row_bytes: int
 
 
-def samples_of(page: TiffPage, channels: tuple[int, ...], limit: int) -> NDArray[Any]:
+def samples_of(page: TiffPage, channels: tuple[int, ...], max_pixels: int) -> NDArray[Any]:
     """Return channels of a page whose compression is one of `BYTE_CODECS`.
 
     Args:
         page: the page.
         channels: indices of the channels that are wanted.
-        limit: most bytes, and most samples, that all segments may hold decompressed.
+        max_pixels: see `check_segments`.
 
     Returns:
         (height, width, channels) in the smallest type of the machine that holds the samples:
         uint8 to uint64, int8 to int64 or float16 to float64.
 
     Raises:
-        ImageError: `too_large`: its segments hold more than `limit`; or its predictor is not read.
+        ImageError: its segments hold too much, or its predictor is not read.
         ValueError, OSError, zlib.error, lzma.LZMAError: its segments are damaged.
     """
-    grid = _grid_of(page)
-    planes = page.samples if page.planar else 1
-    rows = grid.rows * grid.down if grid.tiled else page.height
-    total = planes * grid.across * rows * max(grid.row_bytes, grid.width * grid.channels)
-    if total > limit:
-        raise ImageError(
-            "too_large",
-            f"{described(page)} takes {total} bytes decompressed, more than the {limit} that "
-            "`decode.max_pixels` allows (8 bytes per pixel)",
-        )
-    offsets, sizes = _places_of(page, planes * grid.across * grid.down)
+    grid, offsets, sizes = check_segments(page, max_pixels)
     out = np.empty((page.height, page.width, len(channels)), dtype=_dtype(page).newbyteorder("="))
     per_plane = grid.across * grid.down
     for target, plane in enumerate(channels if page.planar else (0,)):
@@ -97,14 +93,31 @@ def samples_of(page: TiffPage, channels: tuple[int, ...], limit: int) -> NDArray
     return out
 
 
-def check_places(page: TiffPage) -> None:
-    """Check that all strips or tiles of a page lie in the file.
+def check_segments(page: TiffPage, max_pixels: int) -> tuple[_Grid, NDArray[Any], NDArray[Any]]:
+    """Check how much the strips or tiles of a page hold, and that they lie in the file.
+
+    Args:
+        page: the page.
+        max_pixels: they may hold 8 bytes or samples for each of these pixels, or 64 MiB.
+
+    Returns:
+        How the page is divided; the offsets and the stored sizes of its segments, in bytes.
 
     Raises:
-        ValueError: they do not, or there are too few.
+        ImageError: `too_large`: they hold more.
+        ValueError: there are too few, or they lie outside the file.
     """
     grid = _grid_of(page)
-    _places_of(page, (page.samples if page.planar else 1) * grid.across * grid.down)
+    planes = page.samples if page.planar else 1
+    rows = grid.rows * grid.down if grid.tiled else page.height
+    total = planes * grid.across * rows * max(grid.row_bytes, grid.width * grid.channels)
+    if total > max(_BYTES_PER_PIXEL * max_pixels, _LEAST_LIMIT):
+        raise ImageError(
+            "too_large",
+            f"{described(page)} takes {total} bytes decompressed, more than the "
+            f"{_BYTES_PER_PIXEL} per pixel of `decode.max_pixels`",
+        )
+    return grid, *_places_of(page, planes * grid.across * grid.down)
 
 
 def _read_plane(

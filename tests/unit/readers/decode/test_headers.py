@@ -29,9 +29,15 @@ def progressive_of(scans):
 
 def test_scans_are_limited():
     DecodePolicy().decode(progressive_of(MAX_SCANS))
-    with pytest.raises(ImageError, match=f"a JPEG of more than the {MAX_SCANS} scans") as caught:
+    with pytest.raises(ImageError, match=f"a JPEG of more than {MAX_SCANS} scans") as caught:
         DecodePolicy().decode(progressive_of(MAX_SCANS + 1))
     assert caught.value.status == "undecodable"
+
+
+def test_segments_without_end_are_not_walked_through():
+    plain = saved("JPEG")
+    with pytest.raises(ImageError, match="scans"):
+        DecodePolicy().decode(plain[:2] + b"\xff\xe9\0\2" * 70_000 + plain[2:])
 
 
 @pytest.mark.parametrize("at", ["in a comment", "behind the end"])

@@ -44,7 +44,7 @@ def test_damage_is_refused(photo):
 
 def test_the_extra_is_named_without_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(ImageError, match=r"pip install samseg\[heic\]") as caught:
+    with pytest.raises(ImageError, match=r"pip install 'samseg\[heic\]'") as caught:
         DecodePolicy().decode(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     assert caught.value.status == "undecodable"
 

@@ -2,6 +2,7 @@
 
 import io
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -185,6 +186,10 @@ CLAIMS = {
         grey(10, 10, t259=(3, [8]), t322=(4, [65536]), t323=(4, [65536])),
         "takes 4294967296 bytes decompressed",
     ),
+    "of tiles of JPEG": (
+        grey(10, 10, t259=(3, [7]), t322=(4, [65536]), t323=(4, [65536])),
+        "takes 4294967296 bytes decompressed",
+    ),
     "of bands": (
         grey(7000, 7000, 64, 2, t259=(3, [8]), t277=(3, [9]), t338=(3, [0] * 6)),
         "a TIFF of 9 bands of uint64 takes 3528000000 bytes",
@@ -200,3 +205,20 @@ def test_claims_are_checked_before_anything_is_allocated(case, peak_bytes):
         DecodePolicy().decode(payload)
     assert caught.value.status == "too_large"
     assert peak_bytes() < 1 << 20
+
+
+def test_threads_do_not_mix_up_damage():
+    values = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    sink = io.BytesIO()
+    tifffile.imwrite(sink, values, photometric="rgb", compression="lzw", metadata=None)
+    broken = tiff((grey(100, 60, t259=(3, [5])), b"\xff" * 9))
+
+    def work(damaged: bool) -> int:
+        if not damaged:
+            return int((DecodePolicy().decode(sink.getvalue()).pixels == values).all())
+        with pytest.raises(ImageError, match="libtiff: Using code"):
+            DecodePolicy().decode(broken)
+        return 1
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(work, [i % 2 == 0 for i in range(400)])) == 400
