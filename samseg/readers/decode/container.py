@@ -98,12 +98,15 @@ def is_animated(image: Pillow.Image) -> bool:
         return False
 
 
+def missing_codec(payload: bytes) -> str | None:
+    """Return the name of a file's format if Pillow was built without it."""
+    known = _known_format(payload)
+    return known if known in _OPTIONAL and not features.check(_OPTIONAL[known]) else None
+
+
 def describe_unknown(payload: bytes) -> str:
     """Describe a file that Pillow does not identify, for an error message."""
     if (known := _known_format(payload)) is not None:
-        feature = _OPTIONAL.get(known)
-        if feature is not None and not features.check(feature):
-            return f"this build of Pillow has no {known}; install Pillow from PyPI, or convert it"
         return f"damaged {known}: its header cannot be read"
     for signature, name in _UNREAD:
         if payload.startswith(signature):

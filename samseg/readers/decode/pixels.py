@@ -17,9 +17,11 @@ _ROWS = 64
 
 
 def is_16_bit(image: Pillow.Image) -> bool:
-    """Return whether an image that is not loaded yet holds unsigned 16-bit channels."""
-    coding = " ".join(str(tile[3]) for tile in getattr(image, "tile", ()))
-    return image.mode.startswith("I") or ";16" in coding
+    """Return whether an image that is not loaded yet holds channels of 9 to 16 unsigned bits."""
+    codings = [tile[3] for tile in getattr(image, "tile", ())]
+    if image.format == "PPM" and any(isinstance(c, tuple) and c[1] > 255 for c in codings):
+        return True  # (mode, maxval)
+    return image.mode.startswith("I") or ";16" in " ".join(map(str, codings))
 
 
 def correct_transparency(image: Pillow.Image) -> None:

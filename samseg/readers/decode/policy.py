@@ -38,6 +38,7 @@ from samseg.readers.decode.container import (
     describe_unknown,
     is_animated,
     is_heic,
+    missing_codec,
     transpose_of,
     upright_transpose,
 )
@@ -120,6 +121,12 @@ class DecodePolicy(Spec):
         return replace(found, note=_joined(found.note, "metadata_dropped"))
 
     def _read_with_pillow(self, payload: bytes) -> Image:
+        if (name := missing_codec(payload)) is not None:
+            raise ImageError(
+                "undecodable",
+                f"this build of Pillow reads no {name}; install Pillow from PyPI, on every machine "
+                "that labels, or convert the file",
+            )
         with Pillow.open(io.BytesIO(payload), formats=_OTHERS) as image:
             return self._load(image, payload)
 

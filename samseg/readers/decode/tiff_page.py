@@ -203,7 +203,7 @@ def _check(page: TiffPage) -> None:
         raise refused(page, "samseg reads no samples of this depth")
     if compression in PICTURE_CODECS and (page.kind != "u" or page.bits not in (1, 8)):
         raise refused(page, f"{page.codec} is read with 1 or 8 bits")
-    if compression in PICTURE_CODECS and page.samples > _MOST_CODED:
+    if not page.in_bytes and page.samples > _MOST_CODED:
         raise refused(page, f"{page.codec} is read with at most {_MOST_CODED} bands")
     if page.samples < page.colours:
         raise ValueError(f"it has {page.samples} samples per pixel in place of {page.colours}")

@@ -136,6 +136,12 @@ UNUSUAL = {
     "16-bit PNG": (encoded(Pillow.fromarray(GREY16), "PNG"), "PNG", "16_bit"),
     "16-bit TIFF": (encoded(Pillow.fromarray(GREY16), "TIFF"), "TIFF", "16_bit"),
     "16-bit PGM": (b"P5 64 48 65535\n" + GREY16.astype(">u2").tobytes(), "PPM", "16_bit"),
+    "16-bit PPM": (
+        b"P6 64 48 65535\n" + np.repeat(GREY16, 3).astype(">u2").tobytes(), "PPM", "16_bit"
+    ),
+    "PPM of maxval 100": (b"P6 64 48 100\n" + bytes(64 * 48 * 3), "PPM", ""),
+    "AVIF": (encoded(photo(), "AVIF", speed=10), "AVIF", ""),
+    "JPEG 2000": (encoded(photo(), "JPEG2000"), "JPEG2000", ""),
     "32-bit TIFF": (encoded(Pillow.fromarray(INT32), "TIFF"), "TIFF", "32_bit_signed"),
     "float TIFF": (encoded(Pillow.fromarray(FLOAT), "TIFF"), "TIFF", "stretched"),
     "animated GIF": (
@@ -178,6 +184,14 @@ def test_16_bit_files_are_scaled_not_clipped(case):
     pixels = POLICY.decode(UNUSUAL[case][0]).pixels
     for channel in range(3):
         np.testing.assert_array_equal(pixels[..., channel], expected)
+
+
+@pytest.mark.parametrize("name", ["AVIF", "JPEG 2000", "WebP"])
+def test_a_format_that_pillow_was_built_without_is_named(name, monkeypatch):
+    monkeypatch.setattr("PIL.features.check", lambda feature: False)
+    payload = UNUSUAL[name.upper() if name == "WebP" else name][0]
+    with pytest.raises(ImageError, match=f"this build of Pillow reads no {name}; install"):
+        POLICY.decode(payload)
 
 
 def test_transparent_pixels_become_the_background():
