@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image as Pillow
-from PIL import _imaging
+from PIL import UnidentifiedImageError, _imaging
 
 from samseg.types import Pixels
 
@@ -36,6 +36,8 @@ def errors_raised() -> Iterator[None]:
     _reported.message = ""
     try:
         yield
+    except UnidentifiedImageError:
+        raise
     except OSError as e:
         raise OSError(_reported.message or str(e)) from e
     if _reported.message:

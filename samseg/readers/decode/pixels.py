@@ -1,10 +1,11 @@
 """Conversion of every Pillow mode to 8-bit RGB.
 
 16-bit grey is divided by 257 over the full range 0..65535 and rounded; of 16-bit colours Pillow
-keeps the high byte. Float grey (PFM) has no fixed range: its finite minimum becomes 0 and its
-finite maximum 255; NaN and infinity become 0. With `decode.range` `percentile` 16-bit and float
-grey are scaled by percentiles instead. Alpha is composited on a background. CMYK is converted
-without a profile; embedded ICC profiles are ignored. TIFFs of samples do not come here: see `tiff`.
+keeps the high byte, or rounds (PPM). Float grey (PFM) has no fixed range: its finite minimum
+becomes 0 and its finite maximum 255; NaN and infinity become 0. With `decode.range` `percentile`
+16-bit and float grey are scaled by percentiles instead. Alpha is composited on a background. CMYK
+is converted without a profile; embedded ICC profiles are ignored. TIFFs of samples do not come
+here: see `tiff`.
 """
 
 import numpy as np

@@ -49,3 +49,13 @@ def test_the_full_range_of_float32_does_not_overflow():
     top = np.finfo(np.float32).max
     grey = grey_of(np.array([[-top, 0, top]], dtype=np.float32), deep=False)
     np.testing.assert_allclose(grey, [[0, 128, 255]], atol=1)
+
+
+def test_percentiles_stretch_16_bits():
+    values = np.arange(1000, 2000, dtype=np.uint16).reshape(25, 40)
+    values[0, :3] = 65535
+    rgb, notes = to_rgb(Pillow.fromarray(values), True, WHITE, "percentile")
+    low, high = np.percentile(values, (2, 98))
+    expected = np.rint(((values - low) * 255 / (high - low)).clip(0, 255))
+    np.testing.assert_array_equal(np.asarray(rgb)[..., 1], expected)
+    assert notes == ("percentile",)

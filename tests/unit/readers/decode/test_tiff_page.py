@@ -87,6 +87,10 @@ REFUSED = {
     "codec": (grey(1, 1, t259=(3, [34712])), "it is compressed with JPEG 2000 .Compression 34712"),
     "strange codec": (grey(1, 1, t259=(3, [4711])), "an unknown codec .Compression 4711"),
     "JPEG of 12 bits": (grey(1, 1, 12, t259=(3, [7])), "JPEG .Compression 7. is read with 1 or 8"),
+    "a fax in colour": (
+        grey(1, 1, 1, 2, t259=(3, [4]), t277=(3, [3])),
+        "a TIFF of 3 bands of uint1 is not read: Pillow does not read these with CCITT group 4",
+    ),
     "plain 4:2:0": (grey(1, 1, t277=(3, [3]), photometric=6), "YCbCr with fewer chroma samples"),
     "deep YCbCr": (grey(1, 1, 16, t277=(3, [3]), photometric=6), "YCbCr is read with 8 bits"),
 }  # fmt: skip
