@@ -44,6 +44,11 @@ def errors_raised() -> Iterator[None]:
         raise OSError(_reported.message)
 
 
+def lacks_codec(error: Exception) -> bool:
+    """Return whether an error says that libtiff was built without a codec, as some wheels are."""
+    return "support is not configured" in str(error)
+
+
 @functools.cache
 def _listen() -> None:
     """Let libtiff call `_record` in place of writing its errors to stderr.

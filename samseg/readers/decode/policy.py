@@ -164,6 +164,8 @@ class DecodePolicy(Spec):
             else:
                 rgb, notes = self._coded_pictures(payload, page)
         except DAMAGE_ERRORS as e:
+            if libtiff.lacks_codec(e):
+                raise refused(page, f"this build of Pillow has no {page.codec}") from e
             raise _damaged("TIFF", page.width, page.height, e) from e
         turned = "" if turn is None else "exif_rotated"
         return Image(to_array(rgb), "TIFF", _joined(*chosen, turned, *notes))

@@ -4,6 +4,7 @@ What is expected is computed from the written samples by the rules that
 `samseg.readers.decode.tiff` states, without its code.
 """
 
+import ctypes
 import io
 import itertools
 import re
@@ -13,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tifffile
+from PIL import _imaging
 
 from samseg.errors import ImageError
 from samseg.readers.decode import DecodePolicy
@@ -148,7 +150,10 @@ _CODECS = {
     **{"Zstandard": {"compression": "zstd"}, "LERC": {"compression": "lerc"}},
     **{f"{c}, predictor": {"compression": c, "predictor": True} for c in ("lzw", "zlib", "zstd")},
 }
-_UNREAD_CODECS = ("LERC",)
+HAS_ZSTD = bool(ctypes.CDLL(_imaging.__file__).TIFFIsCODECConfigured(50000))
+"""Whether Pillow's libtiff has Zstandard; early wheels do not."""
+
+_UNREAD_CODECS = ("LERC",) if HAS_ZSTD else ("LERC", "Zstandard", "zstd, predictor")
 _SEGMENTS = ({}, {"rowsperstrip": 5}, {"tile": (16, 32)})
 
 

@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image as Pillow
 
 from samseg.errors import ImageError
-from samseg.readers.decode import DecodePolicy
+from samseg.readers.decode import DecodePolicy, libtiff
 from tests.unit.readers.decode.tiffs import grey, tiff
 
 PERCENTILE = DecodePolicy(range="percentile")
@@ -205,6 +205,18 @@ def test_claims_are_checked_before_anything_is_allocated(case, peak_bytes):
         DecodePolicy().decode(payload)
     assert caught.value.status == "too_large"
     assert peak_bytes() < 1 << 20
+
+
+def test_a_codec_that_libtiff_was_built_without_is_named(monkeypatch):
+    def refuse(*_):
+        raise OSError("libtiff: … compression support is not configured")
+
+    monkeypatch.setattr(libtiff, "decompressed", refuse)
+    payload = tiff((grey(100, 60, t259=(3, [50000])), bytes(9)))
+    with pytest.raises(
+        ImageError, match=r"this build of Pillow has no Zstandard .Compression 50000"
+    ):
+        DecodePolicy().decode(payload)
 
 
 def test_threads_do_not_mix_up_damage():
