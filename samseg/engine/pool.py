@@ -33,7 +33,7 @@ _NODES_EVERY_S = 10.0  # between queries of the nodes of the cluster
 _WAITING_NOTE_S = 60.0  # between notes that no worker has started yet
 _UNREACHABLE_S = 45.0  # Ray takes up to 30 s to declare a node dead
 _LONGEST_PAUSE_S = 60.0
-_TOGETHER_S = 2.0  # between deaths that have one cause from outside
+_TOGETHER_S = 1.0  # between deaths that have one cause from outside
 
 
 class Pool:

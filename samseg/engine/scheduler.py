@@ -187,7 +187,7 @@ class Scheduler:
             worker: the worker.
             why: one line for the task's failures.
             now: the time.
-            alone: whether no other worker died within seconds.
+            alone: whether no other worker died at about the same time.
         """
         state = self._workers.pop(worker)
         if state.upcoming is not None:

@@ -151,36 +151,30 @@ def drain(head):
     time.sleep(2)
 
 
-def test_one_faulty_gpu_of_three(head, drivers, calm, verdict, tmp_path):
-    night = drivers(
-        {"faulty_gpu": "0"},
-        engine=ray_engine(workers=3),
-        model={"checkpoint": "tiny", "device": "cuda"},
-    )
+def on_gpus(n):
+    return {"engine": ray_engine(workers=n), "model": {"checkpoint": "tiny", "device": "cuda"}}
+
+
+def test_a_faulty_and_a_broken_gpu_of_three(head, drivers, calm, verdict, tmp_path):
+    night = drivers({"faulty_gpu": "0", "broken_gpus": ["1"]}, **on_gpus(3))
     with ray_node(head, tmp_path, cpus=3, gpus=3):
         night.start()
         night.end()
-    verdict("one faulty GPU of three", calm, night.output)
+    verdict("a faulty and a broken GPU of three", calm, night.output)
 
 
-def test_broken_gpus(head, drivers, calm, verdict, tmp_path):
-    """With all of them broken the night ends; nothing is recorded about images."""
-    gpus = {"engine": ray_engine(workers=2), "model": {"checkpoint": "tiny", "device": "cuda"}}
+def test_with_every_gpu_broken_nothing_is_recorded(head, drivers, tmp_path):
+    night = drivers({"broken_gpus": ["0", "1"]}, **on_gpus(2))
     with ray_node(head, tmp_path, cpus=2, gpus=2):
-        night = drivers({"broken_gpus": ["0", "1"]}, **gpus)
         night.start()
         night.end(code=3)
-        assert "uncorrectable ECC error" in night.log()
-        assert not night.output.committed() and not night.output.quarantined()
-        night = drivers({"broken_gpus": ["0"]}, **gpus)
-        night.start()
-        night.end()
-    verdict("one broken GPU of two", calm, night.output)
+    assert "uncorrectable ECC error" in night.log()
+    assert not night.output.committed() and not night.output.quarantined()
 
 
 def test_images_that_take_their_workers_along(drivers, lake, calm, verdict):
     reader = {"kind": "folder", "uri": str(lake), "images_per_shard": 4}
-    night = drivers(engine=ray_engine(silence_s=8), reader=reader)
+    night = drivers(engine=ray_engine(silence_s=6), reader=reader)
     night.start()
     night.end(code=1)
     poison = {path.name for path in lake.glob("poison-*")}
