@@ -20,7 +20,7 @@ from segment_anything.modeling import Sam
 
 from samseg.errors import ConfigError
 from samseg.mistakes import explained
-from samseg.sam.automatic.candidates import suppress, to_masks, without_small_regions
+from samseg.sam.automatic.candidates import distinct, suppress, to_masks, without_small_regions
 from samseg.sam.automatic.crop_masks import CropMaskGenerator
 from samseg.sam.automatic.point_grid import Crop, crops
 from samseg.sam.network.encoder import EncodedImage
@@ -132,7 +132,7 @@ class Segmenter:
             image: (h, w, 3) uint8 RGB, or the path or URL of an image file.
 
         Returns:
-            The masks in the reference's order, and the features of the whole image.
+            The masks in the reference's order, each once, and the features of the whole image.
 
         Raises:
             ConfigError: `image` is not (h, w, 3) uint8.
@@ -156,7 +156,7 @@ class Segmenter:
         if self.settings.min_mask_region_area > 0:
             threshold = max(self.settings.box_nms_thresh, self.settings.crop_nms_thresh)
             masks = without_small_regions(masks, self.settings.min_mask_region_area, threshold)
-        return Segmentation(masks, features.cpu().numpy())
+        return Segmentation(distinct(masks), features.cpu().numpy())
 
     def prompt(
         self,

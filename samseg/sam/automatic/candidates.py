@@ -158,6 +158,21 @@ def to_masks(
     )
 
 
+def distinct(masks: Masks) -> Masks:
+    """Drop the masks that equal an earlier one of the same image.
+
+    Suppression drops them by the IoU of their boxes, but the boxes of one row or column have no
+    area in SAM's convention, and so no IoU: of a picture of one row, dozens of equal masks remain.
+
+    Args:
+        masks: n masks of one image, the better one first.
+    """
+    first = {rle["counts"]: i for i, rle in reversed(list(enumerate(masks.rles)))}
+    if len(first) == len(masks):
+        return masks
+    return masks[np.array(sorted(first.values()), dtype=np.int64)]
+
+
 def without_small_regions(masks: Masks, min_area: int, nms_threshold: float) -> Masks:
     """Fill small holes, remove small islands, and suppress the resulting duplicates.
 

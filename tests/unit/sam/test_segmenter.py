@@ -78,6 +78,14 @@ CASES = {
 }
 
 
+def once(masks):
+    """Leave out repetitions of a mask, which the reference keeps where boxes have no area."""
+    first = {}
+    for mask in masks:
+        first.setdefault(mask["segmentation"]["counts"], mask)
+    return list(first.values())
+
+
 @pytest.mark.parametrize("arch", ["tiny", "vit_b"])
 @pytest.mark.parametrize("case", CASES)
 def test_masks_are_the_reference_s(request, scene, case, arch):
@@ -86,7 +94,7 @@ def test_masks_are_the_reference_s(request, scene, case, arch):
     image = scene(*size) if case != "black" else np.zeros((*size, 3), np.uint8)
     none = {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
     settings = MaskSettings(**{**(LOW if arch == "tiny" else none), **given})
-    wanted = reference(model, image, settings)
+    wanted = once(reference(model, image, settings))
     assert arch == "tiny" or wanted
     masks, features = Segmenter(model, settings, "cpu").segment(image)
 
@@ -152,6 +160,13 @@ def test_images_that_the_reference_cannot_resize(tiny, scene, size):
     masks, _ = Segmenter(tiny, settings, "cpu").segment(scene(*size))
     assert len(masks) > 0
     assert masks.to_dense().shape[1:] == size
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1)])
+def test_no_mask_is_found_twice(tiny, scene, size):
+    settings = MaskSettings(points_per_side=4, pred_iou_thresh=0.0, stability_score_thresh=0.0)
+    masks, _ = Segmenter(tiny, settings, "cpu").segment(scene(*size))
+    assert len({rle["counts"] for rle in masks.rles}) == len(masks) > 0
 
 
 def test_bfloat16_finds_nearly_the_same_masks(tiny, scene):
