@@ -132,7 +132,8 @@ class Segmenter:
             image: (h, w, 3) uint8 RGB, or the path or URL of an image file.
 
         Returns:
-            The masks in the reference's order, each once, and the features of the whole image.
+            The masks in the reference's order, each once unless `box_nms_thresh` is 1, and the
+            features of the whole image.
 
         Raises:
             ConfigError: `image` is not (h, w, 3) uint8.
@@ -156,7 +157,9 @@ class Segmenter:
         if self.settings.min_mask_region_area > 0:
             threshold = max(self.settings.box_nms_thresh, self.settings.crop_nms_thresh)
             masks = without_small_regions(masks, self.settings.min_mask_region_area, threshold)
-        return Segmentation(distinct(masks), features.cpu().numpy())
+        if self.settings.box_nms_thresh < 1:
+            masks = distinct(masks)
+        return Segmentation(masks, features.cpu().numpy())
 
     def prompt(
         self,
