@@ -1,7 +1,8 @@
 """The engine in this process: one worker, no Ray.
 
-For debugging, tests, and machines without Ray. An image that crashes the process ends the night,
-and nothing interrupts a hang: use `RayPool` for unattended runs.
+For debugging, tests, and machines without Ray. Files are decoded in child processes, so none of
+them can stop or crash a night. An image at which the model crashes ends it, and nothing interrupts
+a hang there: use `RayPool` for unattended runs.
 """
 
 import time
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from typing import Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from samseg.engine.failure import Done, Failure, attempt_task, build_work
 from samseg.engine.machine import cpus, cuda_devices
@@ -40,12 +41,14 @@ class Local(Spec):
         threads: CPU threads that the worker may use; `auto` is all cores of this process.
         attempts: attempts per task before it is given up.
         backoff_s: pause before the second attempt, doubled with each further one.
+        silence_s: a file whose decoding takes longer is recorded as `timeout`.
     """
 
     kind: Literal["local"] = "local"
     threads: PositiveInt | Literal["auto"] = "auto"
     attempts: PositiveInt = 5
     backoff_s: float = Field(default=5.0, ge=0)
+    silence_s: PositiveFloat = 600.0
 
     def map(
         self,
@@ -58,7 +61,7 @@ class Local(Spec):
         if scheduler.finished:
             return
         yield Workers(ready=0, starting=1)
-        work = build_work(build, Slot(_resolve(device), self._threads()))
+        work = build_work(build, Slot(_resolve(device), self._threads(), self.silence_s))
         if isinstance(work, Failure):
             raise (
                 work.error()

@@ -29,10 +29,13 @@ class Slot:
     Attributes:
         device: `cpu`, or `cuda` for the one GPU that the worker sees.
         threads: CPU threads that this worker may use.
+        decode_limit_s: files are decoded in child processes, each within this time; None where the
+            worker itself may die or be stopped.
     """
 
     device: Literal["cpu", "cuda"]
     threads: int
+    decode_limit_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ Everything that decides how a file becomes pixels belongs here; fetching its byt
 `policy` holds the rules and limits, `container` the file formats, `headers` and `png_chunks` what
 is checked or dropped before Pillow sees a file. `pixels` converts Pillow's modes to 8-bit RGB,
 `tiff` the samples of TIFFs, which it finds by `tiff_tags`, `tiff_page` and `tiff_segments`;
-`samples` scales both.
+`samples` scales both. `process` carries a policy out in child processes.
 """
 
-from samseg.readers.decode.policy import MAX_BYTES, DecodePolicy, oversized
+from samseg.readers.decode.policy import MAX_BYTES, DecodePolicy, FileDecoder, oversized
 
-__all__ = ["MAX_BYTES", "DecodePolicy", "oversized"]
+__all__ = ["MAX_BYTES", "DecodePolicy", "FileDecoder", "oversized"]

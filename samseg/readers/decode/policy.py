@@ -24,7 +24,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
@@ -62,6 +62,19 @@ _OTHERS = tuple(format for format in FORMATS if format != "TIFF")
 """Formats that Pillow opens; TIFFs go through their tags."""
 
 _Channel = Annotated[int, Field(ge=0, le=255)]
+
+
+class FileDecoder(Protocol):
+    """What decodes files: a policy itself, or one that is carried out in another process."""
+
+    @property
+    def max_bytes(self) -> int:
+        """Size of the largest file that is decoded."""
+        ...
+
+    def decode(self, payload: bytes) -> Image:
+        """See `DecodePolicy.decode`."""
+        ...
 
 
 class DecodePolicy(Spec):

@@ -157,7 +157,7 @@ class DescribeWork:
         torch.set_num_threads(slot.threads)
         self._output = Output(spec.output)
         self._embedders = [Embedder.load(e, slot.device) for e in spec.embeddings]
-        self._images = ShardImages(spec.reader, spec.decode, slot.threads)
+        self._images = ShardImages(spec.reader, spec.decode, slot)
 
     def close(self) -> None:
         """End the threads that read ahead."""

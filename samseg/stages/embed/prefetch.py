@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from samseg.errors import ImageError
-from samseg.readers.decode import DecodePolicy
+from samseg.readers.decode import FileDecoder
 from samseg.types import Image, RawImage, Shard
 
 
@@ -48,7 +48,7 @@ class DecodedImage:
     decode_s: float
 
 
-def decode_one(policy: DecodePolicy, raw: RawImage, read_s: float) -> DecodedImage:
+def decode_one(policy: FileDecoder, raw: RawImage, read_s: float) -> DecodedImage:
     """Decode one image; an `ImageError` is returned as a value, not raised."""
     if not isinstance(raw.payload, bytes):
         error = raw.payload
@@ -69,7 +69,7 @@ def decode_one(policy: DecodePolicy, raw: RawImage, read_s: float) -> DecodedIma
 class Prefetcher:
     """Reads and decodes the images of one shard after another in the background."""
 
-    def __init__(self, reader: ShardReader, policy: DecodePolicy, threads: int, ahead: int):
+    def __init__(self, reader: ShardReader, policy: FileDecoder, threads: int, ahead: int):
         """Create the decoding threads; nothing is read yet.
 
         Args:
@@ -128,7 +128,7 @@ class _Stream:
     def __init__(
         self,
         reader: ShardReader,
-        policy: DecodePolicy,
+        policy: FileDecoder,
         shard: Shard,
         pool: ThreadPoolExecutor,
         ahead: int,
@@ -158,7 +158,7 @@ class _Stream:
             future.cancel()
         wait(self._started)
 
-    def _produce(self, reader: ShardReader, policy: DecodePolicy, pool: ThreadPoolExecutor) -> None:
+    def _produce(self, reader: ShardReader, policy: FileDecoder, pool: ThreadPoolExecutor) -> None:
         try:
             started = time.perf_counter()
             for raw in reader.read(self.shard, policy.max_bytes):

@@ -4,9 +4,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
-from samseg.engine.protocol import Attempt
+from samseg.engine.protocol import Attempt, Slot
 from samseg.errors import ImageError
 from samseg.readers.decode import DecodePolicy
+from samseg.readers.decode.process import IsolatedDecoder
 from samseg.stages.embed.prefetch import DecodedImage, Prefetcher, ShardReader, decode_one
 from samseg.types import RawImage, Shard
 
@@ -17,17 +18,18 @@ Decoding = tuple[int, Callable[[], DecodedImage]]
 class ShardImages:
     """Reads and decodes the images of one shard after another, in the background if allowed."""
 
-    def __init__(self, reader: ShardReader, policy: DecodePolicy, threads: int):
+    def __init__(self, reader: ShardReader, policy: DecodePolicy, slot: Slot):
         """Prepare; nothing is read yet.
 
         Args:
             reader: reads the images.
             policy: decodes them.
-            threads: decoding threads, and images of a shard that wait decoded.
+            slot: its threads decode, and as many images of a shard wait decoded.
         """
         self._reader = reader
-        self._policy = policy
-        self._prefetcher = Prefetcher(reader, policy, threads=threads, ahead=threads)
+        limit_s, threads = slot.decode_limit_s, slot.threads
+        self._policy = policy if limit_s is None else IsolatedDecoder(policy, limit_s)
+        self._prefetcher = Prefetcher(reader, self._policy, threads=threads, ahead=threads)
 
     def read(self, shard: Shard, attempt: Attempt[Shard]) -> Iterator[Decoding]:
         """Yield the images of `shard`, as an attempt asks for them.

@@ -145,7 +145,7 @@ class EmbedWork:
             self._segmenter.warm_up()
         self._embedders = [Embedder.load(e, slot.device) for e in spec.embeddings]
         reader = RemainingReader(spec.reader, self._output)
-        self._images = ShardImages(reader, spec.decode, slot.threads)
+        self._images = ShardImages(reader, spec.decode, slot)
 
     def __call__(
         self, task: Task[Shard], attempt: Attempt[Shard]

@@ -111,7 +111,8 @@ def _wrong_with(decoded: DecodedImage, masks: Masks, sha256: str | None) -> str 
     if sha256 is not None and decoded.sha256 is not None and decoded.sha256 != sha256:
         return "changed"
     if isinstance(decoded.image, ImageError):
-        return "missing" if decoded.image.status == "unreadable" else decoded.image.status
+        status = decoded.image.status
+        return {"unreadable": "missing", "timeout": "crashed"}.get(status, status)
     h, w = decoded.image.pixels.shape[:2]
     return None if (h, w) == tuple(masks.size) else "changed"
 

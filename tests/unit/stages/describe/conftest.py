@@ -17,6 +17,7 @@ from samseg.output import Output
 from samseg.pooling import Coverage
 from samseg.readers import Folder
 from samseg.readers.decode import DecodePolicy
+from samseg.readers.decode.process import IsolatedDecoder
 from samseg.sam.settings import MaskSettings, ModelSpec
 from samseg.stages.describe.stage import DescribeSpec, describe
 from samseg.stages.embed.stage import EmbedSpec, embed, pending
@@ -85,13 +86,13 @@ def calls(monkeypatch):
         )  # fmt: skip
 
     monkeypatch.setattr(EfficientNetLite0Embedding, "load", load)
-    decode = DecodePolicy.decode
+    decode = IsolatedDecoder.decode
 
     def counted(self, payload):
         seen.decoded.append(payload)
         return decode(self, payload)
 
-    monkeypatch.setattr(DecodePolicy, "decode", counted)
+    monkeypatch.setattr(IsolatedDecoder, "decode", counted)
     return seen
 
 
