@@ -75,8 +75,10 @@ def remedy(key: str, folder: str) -> str:
         return f"{copy}, or delete it and run `samseg cluster`"
     if kind == "codebook":
         codebook = key.rpartition("/")[0]
+        version = int(codebook.rpartition("/v")[2])
         return (
-            f"{copy}, or delete {codebook} and run `samseg cluster`: it continues from the "
-            "codebook before, and may use ids of classes again that were new in this one"
+            f"{copy}, or delete {codebook} and the classes/*/next.json of version {version}, and "
+            "run `samseg cluster`: it continues from the codebook before, and may use ids of "
+            "classes again that were new in this one"
         )
     return copy

@@ -172,7 +172,9 @@ class Output:
         """Return the n-th plan; columns that its version of samseg lacked are null."""
         key = self.plan_key(n)
         if columns is None:
-            return completed(self.read(key))
+            table = self.read(key)
+            with self.decoding(key):
+                return completed(table)
         with self._present(key), self.storage.stream(key) as stream, self.decoding(key):
             stored = {"shard_id", *columns} & {*pq.read_schema(stream).names}
             stream.seek(0)

@@ -10,6 +10,8 @@ from samseg.types import Shard, Source
 
 RETRIES = b"samseg.retries"
 """Key in the metadata of a plan: number of its rows with `retry_of`. Earlier versions lack it."""
+_LATER = ("retry_of", "members")
+"""Columns that the first versions lacked."""
 _COLUMNS = ("key", "uri", "etag", "bytes", "retry_of", "members")
 
 
@@ -36,11 +38,19 @@ def plan_of(shards: Iterable[Shard], images_per_source: int | None) -> pa.Table:
 
 
 def completed(plan: pa.Table, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return a plan with all columns, or some; those that its version lacked are null."""
-    for field in schema.PLAN:
-        if field.name not in plan.column_names:
+    """Return a plan with all columns, or some; those that its version lacked are null.
+
+    Raises:
+        KeyError: it lacks a column that plans of every version have.
+    """
+    for name in _LATER:
+        if name not in plan.column_names:
+            field = schema.PLAN.field(name)
             plan = plan.append_column(field, pa.nulls(plan.num_rows, field.type))
-    return plan.select(schema.PLAN.names if columns is None else list(columns))
+    wanted = schema.PLAN.names if columns is None else list(columns)
+    if lacking := [name for name in wanted if name not in plan.column_names]:
+        raise KeyError(", ".join(lacking))
+    return plan.select(wanted)
 
 
 def shards_of(plans: Iterable[pa.Table]) -> Iterator[Shard]:

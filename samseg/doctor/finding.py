@@ -32,3 +32,9 @@ class Finding:
 def damaged(folder: str, key: str, problem: str) -> Finding:
     """Return the finding of a damaged or missing object of a folder, with its remedy."""
     return Finding(key, problem, remedy(key, redact(folder)), kind_of(key) in _REPAIRABLE)
+
+
+def damaged_copy(folder: str, key: str, problem: str) -> Finding:
+    """Return the finding of an object of which the folder has a copy."""
+    repair = f"run `samseg doctor {redact(folder)} --repair`, which sets it aside"
+    return Finding(key, problem, f"{repair}; the next night writes it again", repairable=True)

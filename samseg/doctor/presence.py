@@ -1,12 +1,12 @@
 """Checks the names and sizes of all objects against the plans: one LIST, plans and manifests."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import pyarrow.compute as pc
 
 from samseg.doctor.contents import problem_of
-from samseg.doctor.finding import Finding, damaged
+from samseg.doctor.finding import Finding, damaged, damaged_copy
 from samseg.object_names import KINDS, ids, kind_of
 from samseg.output import Output
 
@@ -45,11 +45,21 @@ def presence(output: Output) -> Presence:
             problems[key] = problem
     planned = _planned(output, known.keys() - problems.keys())
     problems |= dict(_missing(output, known, problems))
-    found = [damaged(output.uri, key, problem) for key, problem in problems.items()]
+    copied = _copied_manifests(output, known.keys() - problems.keys())
+    found = [
+        (damaged_copy if key in copied else damaged)(output.uri, key, problem)
+        for key, problem in problems.items()
+    ]
     if not any(kind_of(f.key) == "plan" for f in found):
         found += _unplanned(known, planned)
     foreign = tuple(sorted(listed.keys() - known.keys()))
     return Presence(known, foreign, planned, tuple(sorted(found, key=lambda f: f.key)))
+
+
+def _copied_manifests(output: Output, keys: Iterable[str]) -> set[str]:
+    """Return the manifests of codebooks of which the codebook before has a copy."""
+    copies = (output.read_json(key) for key in keys if key.endswith("/next.json"))
+    return {output.codebook_key(copy["version"], "codebook.json") for copy in copies}
 
 
 def _may_be_empty(key: str) -> bool:

@@ -1,5 +1,6 @@
 import pytest
 
+from samseg import schema
 from samseg.errors import RecipeError, StorageError
 from samseg.output import Output
 from samseg.types import Shard, Source
@@ -55,6 +56,14 @@ def test_two_drivers_cannot_append_the_same_plan_number(output, tmp_path):
     assert output.add_plan(output.next_plan(), [shard("a")], 1)
     assert not late.add_plan(number, [shard("b")], 1)
     assert late.next_plan() == 1
+
+
+def test_a_plan_without_a_column_is_damaged(output):
+    table = schema.PLAN.empty_table().drop_columns(["shard_id", "members"])
+    output.storage.put_new("plan/000000.parquet", schema.encode(table))
+    for columns in (None, ["shard_id", "retry_of"]):
+        with pytest.raises(StorageError, match=r"plan/000000\.parquet is damaged .*'shard_id'"):
+            output.plan(0, columns)
 
 
 def test_a_shard_given_up_and_committed_later_is_not_quarantined(output):

@@ -1,6 +1,7 @@
 """`samseg doctor` on damaged folders, before and after `--repair`."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ from .conftest import config_of, label
 from .test_damaged import JUNK, READERS, empty, half, one_byte
 
 LOST = [pattern for pattern in READERS if pattern.startswith(("recipe", "plan", "classes"))]
-"""What no later run can write again; assignments can."""
-LOST = [*(p for p in LOST if "assignments" not in p), "embeddings/lite/recipe.json"]
+"""What no later run can write again; assignments can, and a manifest that has a copy."""
+LOST = [p for p in LOST if "assignments" not in p and "codebook.json" not in p]
+LOST += ["embeddings/lite/recipe.json"]
 
 WRITTEN_AGAIN = (
     *("images", "embeddings/lite/part", "nights"),
@@ -108,6 +110,20 @@ def test_each_damage_is_named_and_mended_or_not(copied, doctor, pattern, damage)
         assert after == before
     if not key.startswith("nights"):
         assert status_of(Output(str(folder / "output"))).complete
+
+
+@pytest.mark.parametrize("lost", ["classes.parquet", "transform.npz"])
+def test_classes_can_be_fitted_again_as_the_remedy_says(copied, doctor, lost):
+    folder = copied()
+    classes = folder / "output" / "classes"
+    (classes / "v000001" / lost).write_bytes(b"x")
+    (found,) = doctor(folder, "--deep")["findings"]
+    assert "delete classes/v000001 and the classes/*/next.json of version 1" in found["remedy"]
+    shutil.rmtree(classes / "v000001")
+    (classes / "v000000" / "next.json").unlink()
+    next_night(folder)
+    assert doctor(folder, "--deep")["findings"] == []
+    assert status_of(Output(str(folder / "output"))).complete
 
 
 def test_labels_of_images_without_masks_are_no_damage(copied, doctor):
