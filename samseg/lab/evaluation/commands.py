@@ -179,7 +179,6 @@ def classes(
     ] = False,
 ) -> int:
     """Compare classes found without labels with the labels: embeddings, fits, whole folders."""
-    import yaml
     from rich.console import Console
 
     from samseg import config as configs
@@ -187,12 +186,10 @@ def classes(
     from samseg.lab.evaluation.classes.evaluate import evaluate, evaluate_output
     from samseg.lab.evaluation.classes.record import ClassProtocol
     from samseg.lab.evaluation.classes.rows import Compared
+    from samseg.strict_yaml import read_yaml
 
     def settings(text: str) -> Any:
-        try:
-            found = yaml.safe_load(text)
-        except yaml.YAMLError as e:
-            raise ConfigError(f"{text!r} is not valid YAML: {e}") from e
+        found = read_yaml(text, repr(text))
         return {"kind": found} if isinstance(found, str) else found
 
     tree: dict[str, Any] = {"embeddings": [settings(e) for e in embedding or ()]}
