@@ -77,7 +77,7 @@ def masks(
     if markdown:
         typer.echo(report.markdown(record))
         return 0
-    Console(stderr=True).print(*report.tables(record), sep="\n")
+    Console(stderr=True, markup=False).print(*report.tables(record), sep="\n")
     best = {m.model: {s.name: s.best for s in m.sets} for m in record.models}
     terminal.result({"samseg": "eval masks", "exit": 0, "one_click_best": best})
     return 0
@@ -111,7 +111,7 @@ def thresholds(
     if json_file is not None:
         rows = [s.model_dump() for s in scores]
         json_file.write_text(json.dumps(rows, indent=2), encoding="utf-8")
-    Console(stderr=True).print(thresholds_table(scores))
+    Console(stderr=True, markup=False).print(thresholds_table(scores))
     best = recommended(scores)
     names = ("pred_iou_thresh", "stability_score_thresh")
     chosen = {name: getattr(best, name) for name in names}
@@ -223,7 +223,7 @@ def classes(
     if markdown:
         typer.echo(report.markdown(record))
         return 0
-    Console(stderr=True).print(*report.tables(record), sep="\n")
+    Console(stderr=True, markup=False).print(*report.tables(record), sep="\n")
     ami = {s.name: {row.name: row.free.ami for row in s.rows} for s in record.sets}
     terminal.result({"samseg": "eval classes", "exit": 0, "ami": ami})
     return 0
