@@ -137,8 +137,8 @@ class TimmEmbedding(EmbeddingSpec):
         except UnpicklingError:  # its message advises to execute what the file contains
             raise CheckpointError(
                 f"embedding {self.name}: {self.model} cannot be made with "
-                f"{self.weights or 'the weights that timm fetches for it'}: the file is damaged, or "
-                "holds more than tensors; save the state dict alone"
+                f"{self.weights or 'the weights that timm fetches for it'}: the file is "
+                "damaged, or holds more than tensors; save the state dict alone"
             ) from None
         except (RuntimeError, OSError, ValueError, LookupError) as e:
             source = self.weights or "the weights that timm fetches for it"
