@@ -6,9 +6,8 @@ done with failed images or shards given up, 2 a mistake in the config or the com
 could not continue.
 """
 
-import json
+import io
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -18,10 +17,11 @@ import samseg
 from samseg.commands import night, start, tables, training
 from samseg.commands.options import LAB, LABEL, NIGHTLY, RESULTS, examples
 from samseg.doctor.command import doctor
-from samseg.errors import SamsegError
+from samseg.errors import SamsegError, one_line
 from samseg.exit_codes import ExitCodes
 from samseg.lab.evaluation.commands import evaluations
 from samseg.picture.commands import segment
+from samseg.terminal import Terminal, traceback_of
 
 app = typer.Typer(
     cls=ExitCodes,
@@ -141,13 +141,16 @@ app.add_typer(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names may have characters that it cannot encode
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(args=None if argv is None else list(argv), prog_name="samseg")
-    except Exception:  # a bug: show the traceback, and do not exit with the code of a success
-        traceback.print_exc()
-        if not sys.stdout.isatty():
-            failed = {"samseg": None, "exit": SamsegError.exit_code, "error": "defect"}
-            typer.echo(json.dumps(failed))
+    except SystemExit:
+        raise
+    except BaseException as e:  # a bug, or a panic of a library: not the code of a success
+        sys.stderr.write(traceback_of(e))
+        Terminal().ended(None, SamsegError.exit_code, "defect", one_line(e))
         sys.exit(SamsegError.exit_code)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import ValidationError, field_validator
 
 from samseg import schema
 from samseg.clustering.settings import ClusterSettings
@@ -22,6 +22,7 @@ from samseg.engine import EngineSpec, RayPool
 from samseg.errors import ConfigError
 from samseg.exporters import Exporter
 from samseg.features import EfficientNetLite0Embedding, NamedEmbedding
+from samseg.location import Location
 from samseg.mistakes import explained
 from samseg.pooling import Coverage, Pooling
 from samseg.readers import Reader
@@ -30,6 +31,7 @@ from samseg.sam.settings import MaskSettings, ModelSpec
 from samseg.shipped import found_or_shipped
 from samseg.shorthands import overridden, written_out
 from samseg.spec import Spec
+from samseg.strict_yaml import read_yaml
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
 
@@ -51,7 +53,7 @@ class Config(Spec):
         engine: where the work runs.
     """
 
-    output: str = Field(min_length=1)
+    output: Location
     reader: Reader
     decode: DecodePolicy = DecodePolicy()
     model: ModelSpec = ModelSpec()
@@ -72,6 +74,15 @@ class Config(Spec):
         if twice:
             raise ValueError(f"two embeddings are named {twice[0]!r}; give each its own `name`")
         return embeddings
+
+    @field_validator("exports")
+    @classmethod
+    def _one_of_each_kind(cls, exports: tuple[Exporter, ...]) -> tuple[Exporter, ...]:
+        kinds = [e.kind for e in exports]
+        twice = sorted({kind for kind in kinds if kinds.count(kind) > 1})
+        if twice:
+            raise ValueError(f"two exports are of the kind {twice[0]!r}; keep one of them")
+        return exports
 
     def to_yaml(self) -> str:
         """Return the resolved config as YAML, all defaults included."""
@@ -100,7 +111,7 @@ def recipe_of(config: Config, weights_sha256: str, masks: MaskSettings) -> dict[
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """Read the config of a night and apply `section.key=value` overrides (values are YAML).
+    """Read the config of a night and apply `section.key=value` overrides.
 
     Raises:
         ConfigError: the file cannot be read or contains mistakes; all of them are listed.
@@ -116,15 +127,16 @@ def load_as(model: type[AnySpec], path: str | Path, overrides: Sequence[str] = (
     """
     try:
         text = found_or_shipped(Path(path)).read_text(encoding="utf-8")
+    except ValueError as e:
+        raise ConfigError(
+            f"cannot read the config {path}: it is not UTF-8 text ({e}); save it as UTF-8"
+        ) from e
     except OSError as e:
         raise ConfigError(
             f"cannot read the config {path}: {e.strerror}; check the path, or write a config with "
             "`samseg init`"
         ) from e
-    try:
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError as e:
-        raise ConfigError(f"{path} is not valid YAML: {e}") from e
+    tree = read_yaml(text, str(path))
     if not isinstance(tree, dict):
         raise ConfigError(f"{path} contains {type(tree).__name__}, wanted `key: value` lines")
     return parse_as(model, tree, overrides, source=str(path))
@@ -143,7 +155,7 @@ def parse_as(
     Raises:
         ConfigError: they contain mistakes; all of them are listed.
     """
-    tree = written_out(overridden(tree, overrides), model)
+    tree = written_out(overridden(tree, overrides, model), model)
     try:
         return model.model_validate(tree)
     except ValidationError as e:

@@ -20,11 +20,9 @@ command line when the error ends a night.
     `-- ImageError               one image cannot be labelled; becomes a row of `images`
 """
 
-import re
 from typing import ClassVar
 
-_QUERY = re.compile(r"(\w+://[^\s?'\"]+)\?[^\s'\"]+")
-_USERINFO = re.compile(r"(\w+://)[^\s/@'\"]+@")
+from samseg.redaction import redact as redact
 
 
 class SamsegError(Exception):
@@ -102,11 +100,6 @@ class ImageError(SamsegError):
 
     def __str__(self) -> str:
         return self.message
-
-
-def redact(text: str) -> str:
-    """Remove user names, passwords and query strings (presigned URLs) from URLs in `text`."""
-    return _USERINFO.sub(r"\1", _QUERY.sub(r"\1", text))
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:

@@ -11,6 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from samseg.redaction import redact
+
 _CONSEQUENCE = "default_factory_not_called"
 """Pydantic's error for a default that depends on another key, where that one is mistaken."""
 
@@ -29,7 +31,7 @@ def explained(error: ValidationError, model: type[BaseModel], source: str) -> st
     errors = [e for e in error.errors(include_url=False) if e["type"] != _CONSEQUENCE]
     mistakes = [_explain(dict(e), model) for e in errors]
     count = f"{len(mistakes)} mistakes" if len(mistakes) > 1 else "1 mistake"
-    return "\n  ".join([f"{source}: {count}", *mistakes])
+    return redact("\n  ".join([f"{source}: {count}", *mistakes]))
 
 
 def sections_in(annotation: Any) -> list[type[BaseModel]]:

@@ -35,7 +35,7 @@ def recorded(output: Output, summary: Summary, config: Config) -> Iterator[None]
     finally:
         error = sys.exception()
         if not ended and error is not None and not isinstance(error, ConfigError):
-            if not isinstance(error, Exception):
+            if isinstance(error, KeyboardInterrupt):
                 error = interruption()
             summary.exit = getattr(error, "exit_code", SamsegError.exit_code)
             summary.reasons.append(one_line(error))

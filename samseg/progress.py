@@ -1,12 +1,15 @@
 """Progress display: a bar on a terminal, lines in a job log.
 
 Stages report through callbacks, and a `Progress` shows them. All output goes to standard error;
-standard output is reserved for results and the last, machine-readable line.
+standard output is reserved for results and the last, machine-readable line. What is shown may hold
+untrusted names, so it is plain text: no markup, no control characters.
 """
 
 import sys
 import time
 from typing import Protocol
+
+from samseg.printable import printable, printable_line
 
 _LINE_EVERY_S = 15.0
 
@@ -56,16 +59,16 @@ class Lines:
         eta = f", {duration((self._total - done) / rate)} left" if self._total and rate else ""
         self.note(
             f"{self._stage}: {done}{of} {self._unit} ({rate:.2f}/s{eta})"
-            + (f"; {detail}" if detail else "")
+            + (f"; {printable_line(detail)}" if detail else "")
         )
 
     def finish(self, summary: str) -> None:
         """See `Progress.finish`."""
-        self.note(f"{self._stage}: {summary}")
+        self.note(printable_line(f"{self._stage}: {summary}"))
 
     def note(self, text: str) -> None:
         """See `Progress.note`."""
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{printable(text)}\n")
         sys.stderr.flush()
 
 
@@ -79,10 +82,10 @@ class Bar:
 
         self._console = Console(stderr=True)
         self._bar = rich_progress.Progress(
-            rich_progress.TextColumn("{task.description:<8}"),
+            rich_progress.TextColumn("{task.description:<8}", markup=False),
             rich_progress.BarColumn(bar_width=None),
             rich_progress.MofNCompleteColumn(),
-            rich_progress.TextColumn("{task.fields[detail]}"),
+            rich_progress.TextColumn("{task.fields[detail]}", markup=False),
             rich_progress.TimeElapsedColumn(),
             rich_progress.TextColumn("left"),
             rich_progress.TimeRemainingColumn(),
@@ -102,17 +105,20 @@ class Bar:
 
     def update(self, done: int, detail: str = "") -> None:
         """See `Progress.update`."""
-        self._bar.update(self._task, completed=done, detail=detail or self._unit)
+        self._bar.update(self._task, completed=done, detail=printable_line(detail or self._unit))
 
     def finish(self, summary: str) -> None:
         """See `Progress.finish`."""
+        from rich.text import Text
+
         self._bar.update(self._task, visible=False)
         self._bar.stop()
-        self._console.print(f"[green]✓[/] [bold]{self._stage:<8}[/] {summary}", highlight=False)
+        done = Text.assemble(("✓", "green"), " ", (f"{self._stage:<8}", "bold"), " ")
+        self._console.print(done + Text(printable_line(summary)))
 
     def note(self, text: str) -> None:
         """See `Progress.note`."""
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
 
 
 class Silent:

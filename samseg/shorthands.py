@@ -8,25 +8,37 @@ masks:                      `null`, also of a section whose keys are comments: a
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel
 
 from samseg.errors import ConfigError
 from samseg.mistakes import kind_of, sections_in
+from samseg.strict_yaml import read_yaml
 
 _DEFAULT_KINDS = {"reader": "folder", "engine": "ray"}
 """Kinds of sections that leave `kind` out, by key. Others have none: `cluster.fit.min_size=3` must
 not turn the strategy of an existing folder into another one."""
 
 
-def overridden(tree: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Return a copy of a config with `section.key=value` overrides; values are YAML.
+def overridden(
+    tree: dict[str, Any], overrides: Sequence[str], model: type[BaseModel]
+) -> dict[str, Any]:
+    """Return a copy of a config with `section.key=value` overrides.
+
+    The value of a setting that holds text is taken as typed, so that `reader.uri=/data/Roll #3`
+    needs no quotes of YAML; `null` unsets it. All other values are YAML.
+
+    Args:
+        tree: the config.
+        overrides: applied in their order.
+        model: what the config should be.
 
     Raises:
-        ConfigError: an override has another form.
+        ConfigError: an override has another form, or replaces what an earlier one has set.
     """
+    earlier: list[list[str]] = []
     for text in overrides:
         dotted, equals, value = text.partition("=")
         keys = dotted.strip().split(".")
@@ -35,11 +47,17 @@ def overridden(tree: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]
                 f"override {text!r} is not of the form section.key=value, "
                 "for example model.checkpoint=vit_h"
             )
-        try:
-            leaf = yaml.safe_load(value)
-        except yaml.YAMLError as e:
-            raise ConfigError(f"override {text!r}: the value is not valid YAML") from e
-        tree = _with_leaf(tree, keys, leaf)
+        for other in earlier:
+            if other[: len(keys)] == keys:
+                raise ConfigError(
+                    f"override {text!r} replaces {'.'.join(other)}, which is given before it; "
+                    "give each key once, and a section before its keys"
+                )
+        earlier.append(keys)
+        if value != "null" and _is_text([model], keys):
+            tree = _with_leaf(tree, keys, value)
+        else:
+            tree = _with_leaf(tree, keys, read_yaml(value, f"the value of override {text!r}"))
     return tree
 
 
@@ -72,6 +90,25 @@ def _value_written_out(value: Any, models: Sequence[type[BaseModel]], key: str) 
         value = {"kind": _DEFAULT_KINDS[key], **value}
     found = kinds.get(_hashable(value.get("kind"))) if kinds else models[0]
     return value if found is None else written_out(value, found)
+
+
+def _is_text(models: Sequence[type[BaseModel]], keys: Sequence[str]) -> bool:
+    """Return whether the setting at a path holds text in every section that has it."""
+    found = [m.model_fields[keys[0]].annotation for m in models if keys[0] in m.model_fields]
+    if len(keys) > 1:
+        return _is_text([m for each in found for m in sections_in(each)], keys[1:])
+    return bool(found) and all(map(_holds_text, found))
+
+
+def _holds_text(annotation: Any) -> bool:
+    parts = typing.get_args(annotation)
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _holds_text(parts[0])
+    if typing.get_origin(annotation) is typing.Literal:
+        return all(isinstance(part, str) for part in parts)
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return all(part is type(None) or _holds_text(part) for part in parts)
+    return annotation in (str, Path)
 
 
 def _hashable(kind: Any) -> str | None:

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec
 import typer
 
 from samseg.errors import SamsegError, redact
+from samseg.printable import printable, printable_line
 from samseg.progress import Progress, Silent, for_terminal
 
 P = ParamSpec("P")
@@ -82,22 +83,27 @@ class Terminal:
             lines: for a person. Where a program reads standard output they go to standard error,
                 so that a job log has them too.
         """
+        text = "".join(f"{printable_line(line)}\n" for line in lines)
         if self.for_person:
-            sys.stdout.write("".join(f"{line}\n" for line in lines))
+            sys.stdout.write(text)
             return
         if not self.quiet:
-            sys.stderr.write("".join(f"{line}\n" for line in lines))
+            sys.stderr.write(text)
         typer.echo(json.dumps(record, default=str))
 
     def failed(self, command: str | None, error: SamsegError) -> None:
         """Print an error that ended a command."""
         message = redact(str(error))
         if self.verbose:
-            traceback.print_exception(error)
-        sys.stderr.write(f"samseg: {message}\n")
+            sys.stderr.write(traceback_of(error))
+        sys.stderr.write(f"samseg: {printable(message)}\n")
+        self.ended(command, error.exit_code, type(error).__name__, message)
+
+    def ended(self, command: str | None, code: int, error: str, message: str) -> None:
+        """Print the last line of a command that an error ended, for programs."""
         if not self.for_person:
-            record = {"samseg": command, "exit": error.exit_code}
-            typer.echo(json.dumps(record | {"error": type(error).__name__, "message": message}))
+            record = {"samseg": command, "exit": code, "error": error, "message": message}
+            typer.echo(json.dumps(record))
 
     @contextmanager
     def logging(self) -> Iterator[None]:
@@ -115,15 +121,20 @@ class Terminal:
             log.setLevel(before)
 
 
+def traceback_of(error: BaseException) -> str:
+    """Return the traceback of an error for a terminal, without credentials."""
+    return printable(redact("".join(traceback.format_exception(error))))
+
+
 class _Notes(logging.Handler):
     def __init__(self, terminal: Terminal):
         super().__init__()
         self._terminal = terminal
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = self.format(record) if self._terminal.verbose else record.getMessage()
+        text = redact(self.format(record) if self._terminal.verbose else record.getMessage())
         if self._terminal.quiet:
-            sys.stderr.write(f"{text}\n")
+            sys.stderr.write(f"{printable(text)}\n")
         else:
             self._terminal.progress.note(text)
 

@@ -68,12 +68,16 @@ def config_for(lake: str, output: str | None, overrides: "tuple[str, ...] | list
         overrides: as in `samseg.config.load`.
 
     Raises:
-        ConfigError: an override contains a mistake, or the lake is a file that is not a tar.
+        ConfigError: an override contains a mistake or names another lake or output folder, or the
+            lake is a file that is not a tar.
     """
     import yaml
 
     from samseg import config as configs
 
+    for key, given in (("reader.uri", lake), ("output", output)):
+        if given and any(text.partition("=")[0].strip() == key for text in overrides):
+            raise ConfigError(f"{key} is given twice: as {given!r} and as an override; keep one")
     local = "://" not in lake
     if local and Path(lake).is_file() and not lake.lower().endswith(_TARS):
         raise ConfigError(f"{lake} is a file; give the folder that contains it, or a tar of images")

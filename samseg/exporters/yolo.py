@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 import yaml
 
+from samseg.csv_cells import plain_cell
 from samseg.exporters.names import fallback_file_of, file_of
 from samseg.exporters.pairing import put_paired
 from samseg.exporters.selection import Selection
@@ -63,7 +64,8 @@ class Yolo(Selection):
             ]
             file = _put_label(image, "".join(lines).encode(), target)
             lists[self.side_of(image)].append(f"./{_IMAGES}/{file}\n")
-            addresses.writerow([f"{_IMAGES}/{file}", image.image_id, image.uri])
+            row = (f"{_IMAGES}/{file}", image.image_id, image.uri)
+            addresses.writerow(map(plain_cell, row))
             kept, left_out = kept + len(lines), left_out + len(image.masks) - len(lines)
         target.put(_of_part("images", "csv", target.part), table.getvalue().encode())
         for split, names in lists.items():

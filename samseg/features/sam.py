@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from samseg.features.network import EmbeddingName, EmbeddingSpec, FeatureNetwork
+from samseg.location import Location
 from samseg.pooling import sam_grid
 from samseg.sam.settings import ModelSpec, Precision
 from samseg.types import Features, Float32, Pixels
@@ -31,7 +32,7 @@ class SamEmbedding(EmbeddingSpec):
 
     kind: Literal["sam"] = "sam"
     name: EmbeddingName = "sam_encoder"
-    checkpoint: str = Field(default="tiny", min_length=1)
+    checkpoint: Location = "tiny"
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     precision: Precision = "float32"
 

@@ -134,7 +134,13 @@ class TimmEmbedding(EmbeddingSpec):
         overlay = {"file": str(self._file())} if self.weights is not None else {}
         try:
             model = self._sized(pretrained=True, pretrained_cfg_overlay=overlay)
-        except (RuntimeError, OSError, ValueError, LookupError, UnpicklingError) as e:
+        except UnpicklingError:  # its message advises to execute what the file contains
+            raise CheckpointError(
+                f"embedding {self.name}: {self.model} cannot be made with "
+                f"{self.weights or 'the weights that timm fetches for it'}: the file is "
+                "damaged, or holds more than tensors; save the state dict alone"
+            ) from None
+        except (RuntimeError, OSError, ValueError, LookupError) as e:
             source = self.weights or "the weights that timm fetches for it"
             raise CheckpointError(
                 f"embedding {self.name}: {self.model} cannot be made with {source}: {one_line(e)}"

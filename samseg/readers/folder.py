@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import ByteSize, Field
 
 from samseg.errors import ImageError, NotFoundError, StorageError, one_line
+from samseg.location import Location
 from samseg.readers.decode import MAX_BYTES, oversized
 from samseg.readers.evidence import opened, require_evidence
 from samseg.readers.planned import KeyFilter, Planned, survey
@@ -42,7 +43,7 @@ class Folder(Spec):
     """
 
     kind: Literal["folder"] = "folder"
-    uri: str = Field(min_length=1)
+    uri: Location
     images_per_shard: int = Field(default=256, ge=1)
     bytes_per_shard: Annotated[ByteSize, Field(ge=1)] = ByteSize(1 << 30)
     include: tuple[str, ...] = Field(default=IMAGES, min_length=1)

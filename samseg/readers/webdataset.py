@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from samseg.errors import ImageError, NotFoundError, ShardError
+from samseg.location import Location
 from samseg.readers.decode import MAX_BYTES
 from samseg.readers.evidence import opened, require_evidence
 from samseg.readers.folder import IMAGES
@@ -33,7 +34,7 @@ class WebDataset(Spec):
     """
 
     kind: Literal["webdataset"] = "webdataset"
-    uri: str = Field(min_length=1)
+    uri: Location
     include: tuple[str, ...] = Field(default=IMAGES, min_length=1)
     exclude: tuple[str, ...] = ()
 

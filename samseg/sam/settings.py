@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainSerializer, model_validator
 
+from samseg.location import Location
 from samseg.spec import Spec
 
 Architecture = Literal["vit_b", "vit_l", "vit_h", "tiny"]
@@ -144,7 +145,7 @@ class ModelSpec(Spec):
         arch: architecture; None detects it from the weights.
     """
 
-    checkpoint: str = Field(default="tiny", min_length=1)
+    checkpoint: Location = "tiny"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Precision = "float32"
     compile: bool = False

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ import yaml
 
 from samseg import cli
 from samseg import config as config_module
+from samseg.errors import ConfigError, LakeError
 
 
 def run(capsys, *arguments):
@@ -249,3 +251,96 @@ def test_failed_images_are_retried_on_request(capsys, tmp_path):
     assert (code, last["counts"]["plan"]["again"], last["failed"]) == (1, 1, 1)
     code, _, err = run(capsys, "nightly", *settings, "--retry-failed", "undecodable,ok")
     assert code == 2 and "unreadable,undecodable," in err
+
+
+class Panic(BaseException):
+    """As a library in Rust raises it: no Exception."""
+
+
+@pytest.mark.parametrize(
+    ("raised", "exits", "error"),
+    [
+        (Panic("index out of bounds \x1b[2J"), 3, "defect"),
+        (MemoryError(), 3, "defect"),
+        (RecursionError(), 3, "defect"),
+        (GeneratorExit(), 3, "defect"),
+        (SystemExit(0), 3, "defect"),
+        (SystemExit(1), 3, "defect"),
+        (ValueError("s3://AKIA:s3cr/et@bucket"), 3, "defect"),
+        (KeyboardInterrupt(), 130, "InterruptionError"),
+        (LakeError("no images"), 3, "LakeError"),
+        (ConfigError("no output"), 2, "ConfigError"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+@pytest.mark.parametrize("options", [(), ("--quiet",), ("--verbose",)], ids=str)
+def test_whatever_is_raised_ends_with_its_code_and_a_json_line(
+    capsys, monkeypatch, tmp_path, raised, exits, error, options
+):
+    def fails(*arguments):
+        raise raised
+
+    monkeypatch.setattr(config_module, "load", fails)
+    code, last, err = run(capsys, "plan", "-c", config(tmp_path), *options)
+    assert (code, last["exit"], last["error"]) == (exits, exits, error)
+    assert "\x1b" not in err and "s3cr" not in err + last["message"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["plan", "--nope"], "plan"),
+        (["nosuch"], None),
+        (["--nope"], None),
+        (["query", "--format", "xml", "select 1"], "query"),
+        (["eval", "nosuch"], "eval"),
+        (["status", "a", "s3://AKIA:s3cr/et@bucket"], "status"),
+        (["try", "lake", "--images", "many"], "try"),
+    ],
+    ids=str,
+)
+def test_a_mistaken_command_line_ends_with_a_json_line(capsys, arguments, command):
+    code, last, err = run(capsys, *arguments)
+    assert (code, last["exit"], last["samseg"]) == (2, 2, command)
+    assert last["message"] and "s3cr" not in last["message"] + err
+
+
+def test_a_panic_is_recorded_as_no_interruption(capsys, monkeypatch, tmp_path):
+    from samseg import nightly
+
+    (tmp_path / "lake").mkdir()
+    (tmp_path / "lake" / "a.jpg").write_bytes(b"x")
+
+    def fails(*arguments):
+        raise Panic("index out of bounds")
+
+    monkeypatch.setattr(nightly, "plan_stage", fails)
+    assert run(capsys, "nightly", "-c", config(tmp_path))[0] == 3
+    (status,) = (tmp_path / "out" / "nights").glob("*/status.json")
+    found = json.loads(status.read_text())
+    assert found["exit"] == 3 and found["reasons"] == ["Panic: index out of bounds"]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_any_name_is_printed_in_any_encoding(tmp_path, encoding):
+    script = [sys.executable, "-m", "samseg", "status", tmp_path / "ラベル\N{SNOWMAN}\udcff"]
+    ran = subprocess.run(
+        script, capture_output=True, env={**os.environ, "PYTHONIOENCODING": f"{encoding}:strict"}
+    )
+    assert ran.returncode == 2 and b"Traceback" not in ran.stderr
+    assert json.loads(ran.stdout.splitlines()[-1])["exit"] == 2
+
+
+def test_an_argument_that_is_no_text_is_a_mistake(tmp_path):
+    script = [sys.executable, "-m", "samseg", "label", b"\xff"]
+    ran = subprocess.run(script, capture_output=True, cwd=tmp_path)
+    assert ran.returncode == 2 and b"Traceback" not in ran.stderr
+    assert json.loads(ran.stdout.splitlines()[-1])["error"] == "ConfigError"
+
+
+@pytest.mark.parametrize("override", ["reader.uri=other", "output=other"])
+def test_a_lake_or_output_given_twice_is_a_mistake(capsys, tmp_path, override):
+    (tmp_path / "lake").mkdir()
+    arguments = ["label", str(tmp_path / "lake"), "-o", str(tmp_path / "out"), override]
+    code, last, _ = run(capsys, *arguments)
+    assert code == 2 and "is given twice" in last["message"]

@@ -1,8 +1,11 @@
 import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
 
 from samseg.config import Config, load, parse, recipe_of
 from samseg.errors import ConfigError
 from samseg.recipe import fingerprint
+from samseg.redaction import holds_credentials
 from samseg.sam.settings import MaskSettings
 
 SMALL = {"output": "out", "reader": {"kind": "folder", "uri": "lake"}}
@@ -171,3 +174,88 @@ def test_a_section_whose_keys_are_all_comments_is_left_out(tmp_path):
     path = tmp_path / "night.yaml"
     path.write_text("output: o\nreader: {uri: lake}\nmasks:\n  # points_per_side: 8\n")
     assert load(path).masks == MaskSettings()
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
+@example("/data/Roll #3")
+@example("2024")
+@example("yes")
+@example("[a]: {b} *.jpg")
+@example(" '#' ")
+@example("a=b")
+def test_text_on_the_command_line_is_taken_as_typed(text):
+    assume(text != "null" and not holds_credentials(text))
+    found = parse(SMALL, [f"reader.uri={text}", f"output={text}", f"model.checkpoint={text}"])
+    assert (found.reader.uri, found.output, found.model.checkpoint) == (text,) * 3
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["masks.points_per_side=8", "masks.points_per_side=8"],
+        ["output=a", " output =b"],
+        ["cluster.fit.eps=0.1", "cluster.fit=dbscan"],
+        ["reader.uri=a", "reader={kind: folder, uri: b}"],
+    ],
+    ids=str,
+)
+def test_an_override_that_replaces_an_earlier_one_is_a_mistake(overrides):
+    (line,) = mistakes(SMALL, *overrides)
+    assert "give each key once, and a section before its keys" in line
+
+
+def test_keys_may_follow_their_section():
+    found = parse(SMALL, ["cluster.fit=dbscan", "cluster.fit.eps=0.1", "cluster.fit.min_samples=3"])
+    assert (found.cluster.fit.eps, found.cluster.fit.min_samples) == (0.1, 3)
+
+
+def test_a_key_given_twice_is_a_mistake_wherever_it_stands(tmp_path):
+    path = tmp_path / "night.yaml"
+    path.write_text("output: o\nreader: {uri: a}\nmasks: {points_per_side: 8, points_per_side: 9}")
+    with pytest.raises(ConfigError, match="'points_per_side' is given twice"):
+        load(path)
+    assert "is given twice" in mistakes(SMALL, "exports=[{kind: coco, kind: png}]")[0]
+
+
+@pytest.mark.parametrize(
+    "exports", [["coco", "coco"], ["png", {"kind": "coco"}, {"kind": "coco", "split": "train"}]]
+)
+def test_two_exports_of_one_kind_are_a_mistake(exports):
+    assert "two exports are of the kind 'coco'" in mistakes({**SMALL, "exports": exports})[1]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "output: olé\nreader: {uri: lake}".encode("latin-1"),
+        "output: o\nreader: {uri: lake}".encode("utf-16"),
+        b"output: \xed\xb3\xbf\nreader: {uri: lake}",
+    ],
+)
+def test_a_config_in_another_encoding_is_a_mistake(tmp_path, content):
+    path = tmp_path / "night.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"is not UTF-8 text.*save it as UTF-8"):
+        load(path)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_config(tmp_path):
+    path = tmp_path / "night.yaml"
+    path.write_bytes(b"\xef\xbb\xbfoutput: o\nreader: {uri: lake}")
+    assert load(path).output == "o"
+
+
+@pytest.mark.parametrize("key", ["output", "reader.uri", "model.checkpoint"])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a\0b", "holds a NUL character"),
+        ("a\udcff", "valid string"),
+        ("s3://AKIA:se/cr'et x@bucket/photos", "holds a user, a password or a signature"),
+        ("https://host/a?X-Amz-Signature=secret", "holds a user, a password or a signature"),
+    ],
+)
+def test_text_that_is_no_location_is_a_mistake(key, text, message):
+    (_, line) = mistakes(SMALL, f"{key}={text}")
+    assert line.startswith(f"  {key}: ") and message in line
+    assert "cr'et" not in line and "Signature=" not in line

@@ -73,3 +73,47 @@ def test_options_are_added_and_errors_become_exit_codes(capsys):
         assert [line.split()[0] for line in err.splitlines() if " of a" in line] == told
         assert ("Traceback" in err) == ("verbose" in options)
         assert json.loads(out)["samseg"] == "label"
+
+
+EVIL = "we[/red]ird\x1b]0;title\x07\u202e"
+PLAIN = r"we[/red]ird\x1b]0;title\x07\u202e"
+
+
+@pytest.mark.parametrize("tty", [True, False])
+def test_names_are_printed_as_plain_text(capsys, monkeypatch, tty):
+    out = Tty()
+    if tty:
+        monkeypatch.setattr(sys, "stdout", out)
+    terminal = Terminal(verbose=True)
+    terminal.result({"key": EVIL}, [f"Failed: {EVIL}\nExit 0"])
+    terminal.failed("label", LakeError(f"no images in {EVIL}"))
+    with terminal.logging():
+        logging.getLogger("samseg.x").warning("of %s", EVIL)
+    with terminal.logging():
+        try:
+            raise ValueError(EVIL)
+        except ValueError as e:
+            logging.getLogger("samseg.x").warning("failed", exc_info=e)
+    printed, err = capsys.readouterr()
+    printed += out.text + err
+    assert not {"\x1b", "\x07", "\u202e"} & set(printed)
+    assert f"Failed: {PLAIN}\\nExit 0\n" in printed
+    assert f"no images in {PLAIN}\n" in printed and f"of {PLAIN}\n" in printed
+    assert f"ValueError: {PLAIN}\n" in printed
+
+
+def test_no_credential_is_printed(capsys):
+    secret = "s3cr/et's own"
+    url = f"s3://AKIA:{secret}@bucket/photos"
+    terminal = Terminal(verbose=True)
+    with terminal.logging():
+        try:
+            raise ValueError(url)
+        except ValueError as e:
+            logging.getLogger("samseg.x").warning("cannot open %s", url, exc_info=e)
+            error = LakeError(f"cannot list {url}")
+            error.__cause__ = e
+            terminal.failed("label", error)
+    printed, err = capsys.readouterr()
+    assert "s3cr" not in printed + err and "own" not in printed + err
+    assert err.count("Traceback") == 2

@@ -77,7 +77,7 @@ def masks(
     if markdown:
         typer.echo(report.markdown(record))
         return 0
-    Console(stderr=True).print(*report.tables(record), sep="\n")
+    Console(stderr=True, markup=False).print(*report.tables(record), sep="\n")
     best = {m.model: {s.name: s.best for s in m.sets} for m in record.models}
     terminal.result({"samseg": "eval masks", "exit": 0, "one_click_best": best})
     return 0
@@ -111,7 +111,7 @@ def thresholds(
     if json_file is not None:
         rows = [s.model_dump() for s in scores]
         json_file.write_text(json.dumps(rows, indent=2), encoding="utf-8")
-    Console(stderr=True).print(thresholds_table(scores))
+    Console(stderr=True, markup=False).print(thresholds_table(scores))
     best = recommended(scores)
     names = ("pred_iou_thresh", "stability_score_thresh")
     chosen = {name: getattr(best, name) for name in names}
@@ -179,7 +179,6 @@ def classes(
     ] = False,
 ) -> int:
     """Compare classes found without labels with the labels: embeddings, fits, whole folders."""
-    import yaml
     from rich.console import Console
 
     from samseg import config as configs
@@ -187,12 +186,10 @@ def classes(
     from samseg.lab.evaluation.classes.evaluate import evaluate, evaluate_output
     from samseg.lab.evaluation.classes.record import ClassProtocol
     from samseg.lab.evaluation.classes.rows import Compared
+    from samseg.strict_yaml import read_yaml
 
     def settings(text: str) -> Any:
-        try:
-            found = yaml.safe_load(text)
-        except yaml.YAMLError as e:
-            raise ConfigError(f"{text!r} is not valid YAML: {e}") from e
+        found = read_yaml(text, repr(text))
         return {"kind": found} if isinstance(found, str) else found
 
     tree: dict[str, Any] = {"embeddings": [settings(e) for e in embedding or ()]}
@@ -226,7 +223,7 @@ def classes(
     if markdown:
         typer.echo(report.markdown(record))
         return 0
-    Console(stderr=True).print(*report.tables(record), sep="\n")
+    Console(stderr=True, markup=False).print(*report.tables(record), sep="\n")
     ami = {s.name: {row.name: row.free.ami for row in s.rows} for s in record.sets}
     terminal.result({"samseg": "eval classes", "exit": 0, "ami": ami})
     return 0

@@ -11,7 +11,7 @@ import torch
 from segment_anything.modeling import Sam
 from torch import Tensor
 
-from samseg.errors import CheckpointError
+from samseg.errors import CheckpointError, one_line
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:
@@ -31,9 +31,13 @@ def load(path: Path) -> dict[str, Any] | None:
         return None
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as e:
+    except pickle.UnpicklingError:  # its message advises to execute what the file contains
         raise CheckpointError(
-            f"cannot resume from {path}: {str(e).splitlines()[0]}; delete it to start again"
+            f"cannot resume from {path}: it is damaged; delete it to start again"
+        ) from None
+    except (RuntimeError, EOFError, OSError) as e:
+        raise CheckpointError(
+            f"cannot resume from {path}: {one_line(e)}; delete it to start again"
         ) from e
     return state
 

@@ -1,4 +1,4 @@
-"""Download one large file to a cache: resumable, verified, safe for concurrent workers.
+"""Download one checkpoint to a cache: resumable, verified, safe for concurrent workers.
 
 The holder of a lock downloads to `{file}.{version}.part`. A later run resumes an interrupted
 download from the end of that file if the source still has the same version. The complete file is
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from samseg.errors import CheckpointError, redact
 from samseg.sam.weights.digest import sha256_of
+from samseg.sam.weights.tensors import weight_format
 
 CHUNK = 1 << 23
 """Bytes per request: the most that a dropped connection loses."""
@@ -32,20 +33,20 @@ def fetch(
 
     Args:
         url: any URL that fsspec can open.
-        path: target file; kept if it exists and has the required digest.
-        sha256: the required digest; None accepts any.
+        path: target file; kept if it exists and is what is required.
+        sha256: the required digest; None accepts any checkpoint.
         progress: called with bytes downloaded and bytes in total (None if unknown).
 
     Raises:
-        CheckpointError: the download fails, or the file has another digest (it is then removed, so
-            that a retry starts from the beginning).
+        CheckpointError: the download fails, or the file is no checkpoint or has another digest (it
+            is then removed, so that a retry starts from the beginning).
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(path.with_name(path.name + ".lock")):
             if path.is_file():
                 found = sha256_of(path)
-                if sha256 in (None, found):
+                if found == sha256 or (sha256 is None and weight_format(path)):
                     return found
                 path.unlink()
             source = _RemoteFile(url)
@@ -61,6 +62,16 @@ def fetch(
                     f"{redact(url)} has sha256 {found}, wanted {sha256}; the download to {path} "
                     "was removed. Run again; if the error persists, the source or `model.sha256` "
                     "is wrong"
+                )
+            if sha256 is None and weight_format(part) is None:
+                with part.open("rb") as f:
+                    start = f.read(32)
+                part.unlink()
+                raise CheckpointError(
+                    f"{redact(url)} is not a checkpoint: it begins with {start!r}, wanted "
+                    "safetensors or a file of torch.save; the download was removed. Check that the "
+                    "URL needs no login, or download the file elsewhere and give its path as the "
+                    "checkpoint"
                 )
             part.replace(path)
             return found
@@ -86,6 +97,7 @@ def _complete(
     size = source.size
     if size is not None and _bytes_in(part) > size:
         part.unlink()
+    part.touch()  # a file of no bytes needs no request
     failures, pause = 0, _FIRST_PAUSE_S
     while (have := _bytes_in(part)) != size or size is None:
         try:

@@ -6,6 +6,7 @@ The models are `segment_anything.modeling.Sam`, so `SamPredictor` and
 
 import os
 import pickle
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -20,10 +21,19 @@ from samseg.sam.settings import Architecture
 from samseg.sam.tiny.build import build_tiny
 from samseg.sam.tiny.lite0_encoder import Lite0Encoder
 from samseg.sam.weights.registry import resolve
+from samseg.sam.weights.tensors import weight_format
 
 _VIT_WIDTHS: Mapping[int, Architecture] = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
 _TRUNK = "image_encoder.trunk.stem.conv.weight"
 _SHOWN = 3
+_WRAPPERS = ("model", "state_dict", "model_state_dict")
+"""Keys under which training runs save the state dict."""
+
+_UNREADABLE = (
+    *(pickle.UnpicklingError, RuntimeError, EOFError, OSError, LookupError, ValueError, TypeError),
+    *(AttributeError, AssertionError, ArithmeticError, ImportError, MemoryError, struct.error),
+)
+"""What PyTorch raises for files that are not its own."""
 
 
 def load_model(
@@ -61,11 +71,16 @@ def read_model(path: Path, arch: Architecture | None = None) -> Sam:
         for k in sorted(wanted.keys() & weights.keys())
         if weights[k].shape != wanted[k].shape
     ]
-    if missing or extra or shapes:
+    odd = [
+        f"{k} is {weights[k].dtype}, {weights[k].layout}"
+        for k in sorted(wanted.keys() & weights.keys())
+        if not _can_become(weights[k], wanted[k])
+    ]
+    if missing or extra or shapes or odd:
         raise CheckpointError(
             f"{path} does not match the architecture {arch}: {_some('missing', missing)}"
-            f"{_some('unknown', extra)}{_some('of the wrong shape', shapes)}give a SAM checkpoint, "
-            "or the right `model.arch`"
+            f"{_some('unknown', extra)}{_some('of the wrong shape', shapes)}"
+            f"{_some('of the wrong type', odd)}give a SAM checkpoint, or the right `model.arch`"
         )
     model.load_state_dict(weights)  # half precision on disk becomes float32 here
     return model.eval()
@@ -86,6 +101,9 @@ def _built_for(weights: Mapping[str, Tensor], arch: Architecture) -> Sam:
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Read a state dict without executing code from the file.
 
+    The format is told by the contents. A checkpoint of a training run may hold the state dict
+    under `model`, `state_dict` or `model_state_dict`, with other tensors and numbers beside it.
+
     Raises:
         CheckpointError: the file is neither safetensors nor a plain PyTorch state dict.
     """
@@ -93,20 +111,42 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
-        if path.suffix == ".safetensors":
+        written = weight_format(path)
+        if written == "safetensors":
             return load_file(path)
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as e:
+        if written is None:
+            raise _damaged(path, "it is neither safetensors nor a file of torch.save")
+    except (SafetensorError, OSError) as e:
+        raise _damaged(path, str(e).split("\n")[0]) from e
+    try:
+        with path.open("rb") as f:  # of a path, torch.load takes the format from the name
+            loaded = torch.load(f, map_location="cpu", weights_only=True)
+    except _UNREADABLE:  # its own message advises to execute what the file contains
+        raise _damaged(path, "it holds more than tensors, or does not end") from None
+    weights = _unwrapped(loaded)
+    if weights is None:
         raise CheckpointError(
-            f"cannot read weights from {path}: {str(e).splitlines()[0] if str(e) else e!r}; the "
-            "file is damaged or not a state dict; download it again"
-        ) from e
-    if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
-        raise CheckpointError(
-            f"{path} contains a {type(weights).__name__}, wanted a state dict (name -> tensor) of "
+            f"{path} contains a {type(loaded).__name__}, wanted a state dict (name -> tensor) of "
             "SAM"
         )
     return weights
+
+
+def _unwrapped(loaded: object) -> dict[str, Tensor] | None:
+    """Return the state dict in what a file holds; None if there is none."""
+    if not isinstance(loaded, dict):
+        return None
+    if all(isinstance(k, str) and isinstance(v, Tensor) for k, v in loaded.items()):
+        return loaded
+    inner = next((loaded[key] for key in _WRAPPERS if key in loaded), None)
+    return _unwrapped(inner)
+
+
+def _damaged(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"cannot read weights from {path}: {reason}; the file is damaged or not a state dict; "
+        "download it again, or save the state dict alone"
+    )
 
 
 def architecture_of(weights: Mapping[str, Tensor], path: Path) -> Architecture:
@@ -150,6 +190,12 @@ def resolve_device(wanted: Literal["auto", "cpu", "cuda"] | str) -> torch.device
             f"its CUDA version: {built}. Check nvidia-smi and the driver, or set device to cpu"
         )
     return torch.device("cuda", 0)
+
+
+def _can_become(weight: Tensor, wanted: Tensor) -> bool:
+    """Return whether a weight is a dense array in the file, of floats where floats are wanted."""
+    dense = weight.layout == torch.strided and weight.device.type == "cpu"
+    return dense and weight.is_floating_point() == wanted.is_floating_point()
 
 
 def _some(what: str, names: list[str]) -> str:

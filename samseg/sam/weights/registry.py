@@ -189,7 +189,7 @@ def _describe(path: Path, sha256: str, arch: str | None) -> Resolved:
         try:
             recommended = json.loads(header["mask_settings"])
             MaskSettings(**recommended)
-        except (ValueError, TypeError) as e:
+        except (ValueError, TypeError, RecursionError) as e:
             raise CheckpointError(
                 f"the header of {path} recommends invalid mask settings: {e}"
             ) from e

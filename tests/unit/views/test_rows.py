@@ -2,6 +2,7 @@ import csv
 import json
 
 import pyarrow as pa
+import pytest
 
 from samseg.views.rows import render
 
@@ -43,3 +44,33 @@ def test_csv_is_complete():
 def test_json_is_one_object_per_line():
     rows = [json.loads(line) for line in render(TABLE, "json").split("\n")]
     assert rows == TABLE.to_pylist()
+
+
+EVIL = "we[/red]ird\x1b]0;t\x07\u202e"
+
+
+@pytest.mark.parametrize("columns", [1, 8])
+def test_names_are_shown_as_plain_text(columns):
+    row = {f"[/red]\x1b{i}": EVIL + "x" * 20 for i in range(columns)}
+    text = render(pa.Table.from_pylist([row, row]))
+    assert not {"\x1b", "\x07", "\u202e"} & set(text)
+    assert r"[/red]\x1b0" in text and r"we[/red]ird\x1b]0;t\x07\u202e" in text
+
+
+def test_cells_of_csv_are_no_formulas():
+    keys = ["=cmd|' /C calc'!A0.jpg", "a.jpg", None, "-1", EVIL]
+    table = pa.table(
+        {
+            "=key": keys,
+            "coded": pa.array(keys).dictionary_encode(),
+            "nested": [[key] for key in keys],
+            "number": [-1.0] * 5,
+        }
+    )
+    head, *rows = csv.reader(render(table, "csv").splitlines())
+    assert head == ["'=key", "coded", "nested", "number"]
+    safe = ["'=cmd|' /C calc'!A0.jpg", "a.jpg", "", "'-1", r"we[/red]ird\x1b]0;t\x07\u202e"]
+    assert [row[0] for row in rows] == [row[1] for row in rows] == safe
+    assert [json.loads(row[2]) for row in rows] == [[key] for key in keys]
+    assert {row[3] for row in rows} == {"-1"}
+    assert [json.loads(line)["=key"] for line in render(table, "json").split("\n")] == keys

@@ -27,11 +27,14 @@ def test_saving_is_atomic(tmp_path, monkeypatch):
     assert checkpoint.load(path) == {"step": 1}
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path):
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"\x80\x02ccopy\ncopy\n."])
+def test_a_damaged_checkpoint_is_named(tmp_path, content):
     path = tmp_path / "checkpoint.pt"
-    path.write_bytes(b"no checkpoint")
-    with pytest.raises(CheckpointError, match=r"cannot resume from .*checkpoint\.pt.*delete it"):
+    path.write_bytes(content)
+    wanted = r"cannot resume from .*checkpoint\.pt.*delete it"
+    with pytest.raises(CheckpointError, match=wanted) as refused:
         checkpoint.load(path)
+    assert "weights_only" not in str(refused.value)
 
 
 def test_the_same_weights_give_the_same_file(tmp_path):

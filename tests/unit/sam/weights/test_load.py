@@ -1,10 +1,17 @@
+import io
+import json
 import re
+import struct
+import traceback
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save, save_file
 from segment_anything import SamAutomaticMaskGenerator, SamPredictor
 from segment_anything.modeling import Sam
 
@@ -107,6 +114,132 @@ class Dangerous:
         return (Path.touch, (self.path,))
 
 
+@pytest.mark.parametrize("key", ["model", "state_dict", "model_state_dict"])
+def test_the_state_dict_of_a_training_checkpoint_is_found(tmp_path, tiny, key):
+    weights = tiny.state_dict()
+    optimizer = {"state": {0: torch.ones(2)}, "param_groups": [{"lr": 0.1}]}
+    torch.save({"epoch": 3, key: weights, "optimizer": optimizer}, tmp_path / "mine.pth")
+    loaded = load_model(tmp_path / "mine.pth").state_dict()
+    assert all(torch.equal(loaded[name], weight) for name, weight in weights.items())
+
+
+@pytest.mark.parametrize(
+    ("written", "suffix"),
+    [(".safetensors", ".pth"), (".pth", ".safetensors"), ("old", ".pth"), ("old", ".safetensors")],
+)
+def test_the_format_is_told_by_the_contents(tmp_path, tiny, written, suffix):
+    path = tmp_path / f"mine{suffix}"
+    if written == ".safetensors":
+        save_file(tiny.state_dict(), path)
+    else:
+        torch.save(tiny.state_dict(), path, _use_new_zipfile_serialization=written != "old")
+    assert load_model(path).state_dict().keys() == tiny.state_dict().keys()
+
+
+IOU = "mask_decoder.iou_token.weight"
+
+
+@pytest.mark.parametrize(
+    ("odd", "words"),
+    [
+        (torch.zeros(1, 256).to_sparse(), "1 of the wrong type"),
+        (torch.zeros(1, 256, device="meta"), "1 of the wrong type"),
+        (torch.zeros(1, 256, dtype=torch.complex64), "1 of the wrong type"),
+        (torch.zeros(1, 256, dtype=torch.int64), f"1 of the wrong type ({IOU} is torch.int64"),
+        ([0.0], "contains a dict, wanted a state dict"),
+    ],
+    ids=["sparse", "meta", "complex", "whole numbers", "list"],
+)
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor")
+def test_weights_that_are_no_dense_floats_are_refused(tmp_path, tiny, odd, words):
+    torch.save({**tiny.state_dict(), IOU: odd}, tmp_path / "mine.pth")
+    with pytest.raises(CheckpointError, match=re.escape(words)):
+        load_model(tmp_path / "mine.pth")
+
+
+def headed(header: object, data: bytes = b"") -> bytes:
+    """Return a file in the layout of safetensors."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def zipped(compression: int = zipfile.ZIP_STORED, **entries: bytes) -> bytes:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", compression) as z:
+        for name, content in entries.items():
+            z.writestr(name.replace("__", "/").replace("_", "."), content)
+    return archive.getvalue()
+
+
+def encrypted(archive: bytes) -> bytes:
+    """Return a zip archive with the flag of encryption set."""
+    directory = archive.index(b"PK\1\2")
+    marked = bytearray(archive)
+    marked[6] |= 1
+    marked[directory + 8] |= 1
+    return bytes(marked)
+
+
+ENTRY = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+ODD = {
+    "empty": b"",
+    "one byte": b"x",
+    "page": b"<!DOCTYPE html><title>Sign in</title>",
+    "header is a list": headed([1, 2]),
+    "header of numbers": headed({"a": 5}),
+    "header nested deeply": headed(b'{"a":' + b"[" * 200_000),
+    "header is not UTF-8": headed(b'{"a\xff": 1}'),
+    "metadata is a number": headed({"__metadata__": 5}),
+    "no offsets": headed({"a": {"dtype": "F32", "shape": [1]}}),
+    "offsets of text": headed({"a": {**ENTRY, "data_offsets": "xx"}}),
+    "negative offsets": headed({"a": {**ENTRY, "data_offsets": [-4, 0]}}),
+    "offsets after the end": headed({"a": ENTRY}, b"ab"),
+    "bytes after the end": headed({"a": ENTRY}, b"abcdef"),
+    "unknown type": headed({"a": {**ENTRY, "dtype": "F99"}}, b"abcd"),
+    "odd half": headed({"a": {"dtype": "F16", "shape": [1], "data_offsets": [0, 3]}}, b"abc"),
+    "photos": zipped(a_jpg=b"x"),
+    "photos in a folder": zipped(data__a_jpg=b"x"),
+    "compressed": zipped(zipfile.ZIP_DEFLATED, x__data_pkl=b"x", x__data__0=b"x" * 99),
+    "encrypted": encrypted(zipped(x__data__0=b"x", x__data_pkl=b"x")),
+    "pickle of nothing": zipped(x__data_pkl=b"", x__version=b"3"),
+}
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("content", ODD.values(), ids=ODD)
+def test_odd_files_are_refused(tmp_path, content, suffix):
+    path = tmp_path / f"mine{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"cannot read weights from .*mine"):
+        load_model(path)
+
+
+def written(**options: object) -> bytes:
+    file = io.BytesIO()
+    torch.save({"a": torch.ones(3, 4), "b": torch.zeros(2)}, file, **options)
+    return file.getvalue()
+
+
+WHOLE = [
+    written(),
+    written(_use_new_zipfile_serialization=False),
+    save({"a": torch.ones(2)}, {"mask_settings": '{"points_per_side": 3}'}),
+]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.sampled_from(WHOLE), st.data())
+def test_a_damaged_file_never_advises_to_execute_it(tmp_path, whole, data):
+    at, length = data.draw(st.integers(0, len(whole))), data.draw(st.integers(0, 40))
+    path = tmp_path / data.draw(st.sampled_from(["mine.pth", "mine.safetensors"]))
+    path.write_bytes(whole[:at] + data.draw(st.binary(max_size=20)) + whole[at + length :])
+    with pytest.raises(CheckpointError) as refused:  # undamaged, it is not of SAM
+        load_model(path)
+    shown = "".join(traceback.format_exception(refused.value))
+    assert "weights_only" not in shown.replace("weights_only=True", "") and "trust" not in shown
+
+
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_damaged_weights(tmp_path, suffix):
     path = tmp_path / f"mine{suffix}"
@@ -117,8 +250,9 @@ def test_damaged_weights(tmp_path, suffix):
 
 def test_code_in_the_file_is_not_executed(tmp_path):
     torch.save({"a": Dangerous(tmp_path / "made")}, tmp_path / "mine.pth")
-    with pytest.raises(CheckpointError, match="cannot read weights"):
+    with pytest.raises(CheckpointError, match="it holds more than tensors") as refused:
         load_model(tmp_path / "mine.pth")
+    assert "two options" not in "".join(traceback.format_exception(refused.value))
     assert not (tmp_path / "made").exists()
 
 

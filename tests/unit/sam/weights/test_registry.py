@@ -1,7 +1,9 @@
 """Finding and downloading checkpoints, with a real HTTP server that drops connections."""
 
 import hashlib
+import io
 import threading
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import fsspec
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 
 import samseg
 from samseg.errors import CheckpointError
@@ -17,8 +19,23 @@ from samseg.sam.settings import ModelSpec
 from samseg.sam.weights import download, registry
 from samseg.sam.weights.registry import identify, resolve
 
-CONTENT = bytes(range(256)) * 400  # 100 kB
+
+def checkpoint(data: bytes) -> bytes:
+    """Return a safetensors file with one tensor of bytes."""
+    return save({"a": torch.frombuffer(bytearray(data), dtype=torch.uint8)})
+
+
+CONTENT = checkpoint(bytes(range(256)) * 400)  # 100 kB
+OTHER = checkpoint(bytes(range(255, -1, -1)) * 400)
 SHA = hashlib.sha256(CONTENT).hexdigest()
+
+
+def zipped(*entries: str) -> bytes:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as z:
+        for name in entries:
+            z.writestr(name, b"x")
+    return archive.getvalue()
 
 
 class Server:
@@ -142,9 +159,9 @@ def test_partial_download_of_another_version_is_discarded(server, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         resolve(f"{server.url}/sam.pth", cache=tmp_path, progress=interrupt)
-    server.content, server.etag = CONTENT[::-1], '"two"'
+    server.content, server.etag = OTHER, '"two"'
     found = resolve(f"{server.url}/sam.pth", cache=tmp_path)
-    assert found.path.read_bytes() == CONTENT[::-1]
+    assert found.path.read_bytes() == OTHER
     assert names(tmp_path) == [found.path.name]
 
 
@@ -173,6 +190,32 @@ def test_damaged_cached_file_is_downloaded_again(server, tmp_path):
     found.path.write_bytes(b"damaged")
     assert resolve(f"{server.url}/sam.pth", sha256=SHA, cache=tmp_path).sha256 == SHA
     assert found.path.read_bytes() == CONTENT
+
+
+PAGE = b"<!DOCTYPE html><title>Sign in</title>"
+
+
+@pytest.mark.parametrize(
+    "content", [PAGE, b"", CONTENT[:-1], CONTENT[:9000], zipped("a.jpg")], ids=lambda c: str(c[:9])
+)
+def test_a_download_that_is_no_checkpoint_is_not_kept(server, tmp_path, content):
+    url = f"{server.url}/sam.pth"
+    server.content = content
+    with pytest.raises(CheckpointError, match=r"sam\.pth is not a checkpoint: it begins with b"):
+        resolve(url, cache=tmp_path)
+    assert names(tmp_path) == []
+    server.content, server.etag = CONTENT, '"two"'
+    found = resolve(url, cache=tmp_path)
+    found.path.write_bytes(content)  # as earlier versions kept it
+    assert resolve(url, cache=tmp_path) == found
+    assert found.path.read_bytes() == CONTENT
+
+
+def test_a_cached_checkpoint_is_not_downloaded_again(server, tmp_path):
+    resolve(f"{server.url}/sam.pth", cache=tmp_path)
+    server.sent.clear()
+    resolve(f"{server.url}/sam.pth", cache=tmp_path)
+    assert server.sent == []
 
 
 def test_server_without_ranges(tmp_path):
