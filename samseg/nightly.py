@@ -107,6 +107,8 @@ class Night:
         self._finish("plan", started, asdict(planned), text)
         self._note(remarks.left_out(planned.left_out))
         self._note(remarks.changed(planned.changed))
+        if lost := remarks.skipped(planned.skipped_count, planned.skipped):
+            self.summary.incomplete(lost)
         return planned
 
     def embed(self, retry_quarantined: bool = False) -> EmbedTotals:

@@ -4,7 +4,7 @@ Suitable for large lakes: one object holds thousands of images. Other members (J
 skipped. Not for tars of many gigabytes: a tar is one shard, and a worker that dies loses its shard.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -13,6 +13,7 @@ from samseg.errors import ImageError, NotFoundError, ShardError
 from samseg.readers.decode import MAX_BYTES
 from samseg.readers.evidence import opened, require_evidence
 from samseg.readers.folder import IMAGES
+from samseg.readers.known import Known
 from samseg.readers.planned import KeyFilter, Planned, survey
 from samseg.readers.tar import SizedStream, members
 from samseg.spec import Spec
@@ -44,11 +45,11 @@ class WebDataset(Spec):
         """URI of the folder that keys are relative to."""
         return self._root_and_patterns()[0]
 
-    def plan(self, known: Mapping[str, str]) -> Planned:
+    def plan(self, known: Known) -> Planned:
         """List the tars; each new tar is one shard.
 
         Args:
-            known: etag by key, for the tars of earlier plans.
+            known: the tars of earlier plans.
 
         Raises:
             LakeError: the folder cannot be listed, or holds no tars.

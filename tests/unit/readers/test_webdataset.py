@@ -3,6 +3,7 @@
 import io
 import tarfile
 
+import fsspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from samseg.errors import ImageError, LakeError, OutageError, ShardError, Storag
 from samseg.readers.lookup import fetch, fetch_many
 from samseg.readers.tar import SizedStream, members
 from samseg.readers.webdataset import WebDataset
-from samseg.storage import FsspecStorage, open_uri
+from samseg.storage import LocalStorage, Opener
 from samseg.types import Shard, Source
 
 
@@ -108,7 +109,7 @@ def test_duplicate_and_undecodable_names_become_unique_utf8(tmp_path):
 def test_the_uri_opens_with_fsspec(tmp_path):
     reader, (shard,) = planned(tmp_path, t=tar_of([*IMAGES, ("./ü x#%20.jpg", b"9")]))
     for e in reader.read(shard):
-        with open_uri(e.uri) as f:
+        with fsspec.open(e.uri) as f:
             assert f.read() == e.payload
 
 
@@ -198,7 +199,7 @@ def test_a_dropped_connection_is_a_storage_error(tmp_path, monkeypatch):
     (tmp_path / "t.tar").write_bytes(WHOLE)
     shard = Shard.of([Source("t.tar", f"{tmp_path}/t.tar", "1", len(WHOLE))], None)
     cut = lambda storage, key: io.BytesIO(WHOLE[:2000])  # noqa: E731
-    monkeypatch.setattr(FsspecStorage, "stream", cut)
+    monkeypatch.setattr(LocalStorage, "stream", cut)
     with pytest.raises(StorageError, match=f"ended after 2000 of {len(WHOLE)} bytes"):
         list(WebDataset(uri=str(tmp_path)).read(shard))
 
@@ -259,11 +260,13 @@ def test_fetch_many_opens_each_tar_once(tmp_path, monkeypatch):
     wanted[f"{tmp_path}/loose.jpg"] = b"loose"
     opened = []
 
-    def counting(uri):
-        opened.append(uri)
-        return open_uri(uri)
+    opens = Opener.open
 
-    monkeypatch.setattr("samseg.readers.lookup.open_uri", counting)
+    def counting(self, uri):
+        opened.append(uri)
+        return opens(self, uri)
+
+    monkeypatch.setattr(Opener, "open", counting)
     uris = sorted(wanted, reverse=True)
     got = list(fetch_many([*uris, *uris]))
     assert dict(got) == wanted and len(got) == len(wanted)
