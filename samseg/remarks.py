@@ -39,8 +39,8 @@ def skipped(count: int, first: Mapping[str, str]) -> str | None:
     named = "; ".join(f"{key!r}: {reason}" for key, reason in first.items())
     more = f"; and {count - len(first)} more" if count > len(first) else ""
     return (
-        f"{count} objects or folders of the lake cannot be read and are not planned ({named}{more})."
-        " Mend them, or leave them out with `reader.exclude`."
+        f"{count} objects or folders of the lake cannot be read, so they are not planned "
+        f"({named}{more}). Mend them, or leave them out with `reader.exclude`."
     )
 
 

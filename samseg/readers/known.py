@@ -1,4 +1,4 @@
-"""What earlier plans hold, as Arrow columns: a million objects take 100 MB, and no Python objects."""
+"""What earlier plans hold, as Arrow columns."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias

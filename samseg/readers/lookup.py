@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from samseg.errors import ImageError, SamsegError, one_line
-from samseg.readers.tar import members
+from samseg.readers.tar import images
 from samseg.storage import Opener
 
 _NO_LIMIT = 1 << 62
@@ -63,14 +63,13 @@ def _from_tar(
     missing = set(names)
     reason = "no such image in the tar"
     try:
-        with opener.open(tar) as stream:
-            wanted = names | {_DUPLICATE.sub("", name) for name in names}
-            for name, payload in members(stream, wanted.__contains__, _NO_LIMIT):
-                if name in missing:
-                    missing.remove(name)
-                    yield f"tar://{name}::{tar}", payload
-                if not missing:
-                    return
+        wanted = names | {_DUPLICATE.sub("", name) for name in names}
+        for name, payload in images(lambda: opener.open(tar), wanted.__contains__, _NO_LIMIT):
+            if name in missing:
+                missing.remove(name)
+                yield f"tar://{name}::{tar}", payload
+            if not missing:
+                return
     except (OSError, ValueError, ImportError, SamsegError) as e:
         reason = one_line(e)
     for name in sorted(missing):

@@ -1,4 +1,4 @@
-"""Read-only storage over any fsspec filesystem, for lakes of other kinds than folders and clouds."""
+"""Read-only storage over any fsspec filesystem, for lakes that are no folder and in no cloud."""
 
 from collections.abc import Callable, Iterator
 from functools import partial

@@ -1,9 +1,10 @@
-# ruff: noqa: PTH  (names of files are bytes here, which `pathlib` does not take)
+# Names of files are bytes here, which pathlib does not take.
+# ruff: noqa: PTH110, PTH116, PTH118
 r"""Read-only storage over a local folder, for lakes.
 
-Keys are text. Names of files are bytes, so a byte that is not UTF-8 is written `\xNN`, and a
-backslash that would read as such an escape `\x5c`; reading a key reverses this. All other names, with
-`#`, `%` or `[`, are their own keys.
+Keys are text. File names are bytes, so a byte that is not UTF-8 is written `\xNN`, and a
+backslash that would read as such an escape `\x5c`; reading a key reverses this. All other
+names, with `#`, `%` or `[`, are their own keys.
 """
 
 import errno

@@ -1,4 +1,5 @@
-# ruff: noqa: PTH  (names of files are bytes here, which `pathlib` does not take)
+# Names of files are bytes here, which pathlib does not take.
+# ruff: noqa: PTH103, PTH118, PTH119, PTH123
 """Local lakes: links, names that are no text, and what cannot be listed."""
 
 import os
