@@ -4,6 +4,7 @@ Suitable for large lakes: one object holds thousands of images. Other members (J
 skipped. Not for tars of many gigabytes: a tar is one shard, and a worker that dies loses its shard.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -133,10 +134,15 @@ class WebDataset(Spec):
         if "*" in self.uri:
             root, _, last = self.uri.partition("*")
             root, _, start = root.rpartition("/")
-            return root or ".", (f"{start}*{last}",)
+            return root or ".", (_literal(f"{start}*{last}"),)
         if self.uri.lower().endswith(_SUFFIXES):
-            return root or ".", (last,)
+            return root or ".", (_literal(last),)
         return self.uri, TARS
+
+
+def _literal(pattern: str) -> str:
+    """Return the `fnmatch` pattern in which only `*` is special."""
+    return re.sub(r"[\[?]", r"[\g<0>]", pattern)
 
 
 @contextmanager

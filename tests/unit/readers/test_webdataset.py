@@ -250,6 +250,14 @@ def test_a_folder_one_tar_or_a_pattern(tmp_path, uri, expected):
     assert all(len(list(reader.read(s))) == 1 for s in shards)
 
 
+@pytest.mark.parametrize("uri", ["{tmp}/a[1]?.tar", "{tmp}/a[1]*.tar"])
+def test_only_a_star_is_a_pattern(tmp_path, uri):
+    for name in ("a[1]?.tar", "a1x.tar"):
+        (tmp_path / name).write_bytes(tar_of(IMAGES[:1]))
+    (shard,) = WebDataset(uri=uri.format(tmp=tmp_path)).plan({}).shards
+    assert [s.key for s in shard.sources] == ["a[1]?.tar"]
+
+
 def test_a_folder_without_tars_is_reported(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"1")
     with pytest.raises(LakeError, match=r"no tars below .*\*\.tar.*found 1 other objects"):
