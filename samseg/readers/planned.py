@@ -22,7 +22,7 @@ _EXTENSIONS = 4
 
 _LONGEST_EXTENSION = 10
 
-_ROWS = 200_000
+_ROWS = 50_000
 """Listed objects that are compared at a time."""
 
 
