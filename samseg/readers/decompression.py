@@ -10,6 +10,8 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
+from samseg.errors import SamsegError
+
 _MAGIC_BYTES = 6
 _MAX_RATIO = 200
 _ALWAYS_ALLOWED = 1 << 30
@@ -29,14 +31,14 @@ _DAMAGE = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, pa.ArrowEx
 
 def decompressed(stream: Any) -> BinaryIO:
     """Return what reads the contents of a stream, compressed or not, sequentially."""
-    source = _Source(stream)
+    source = _Compressed(stream)
     for magic, opened in _FORMATS.items():
         if source.start.startswith(magic):
             return cast(BinaryIO, _Contents(source, opened(source)))
     return cast(BinaryIO, source)
 
 
-class _Source:
+class _Compressed:
     """A compressed stream that keeps what reading it raised."""
 
     closed = False
@@ -50,7 +52,7 @@ class _Source:
             return b""
         try:
             chunk = self._waiting or self._stream.read(n if n > 0 else 1 << 18)
-        except BaseException as e:
+        except (OSError, SamsegError) as e:
             self.error = e
             raise
         chunk, self._waiting = (chunk[:n], chunk[n:]) if 0 < n < len(chunk) else (chunk, b"")
@@ -76,7 +78,7 @@ class _Source:
 class _Contents:
     """The contents of a compressed stream: damage and expansion without bound are `ReadError`."""
 
-    def __init__(self, source: _Source, contents: Any):
+    def __init__(self, source: _Compressed, contents: Any):
         self._source, self._contents, self._bytes = source, contents, 0
 
     def read(self, n: int) -> bytes:

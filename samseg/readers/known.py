@@ -15,7 +15,7 @@ _ROWS = 200_000
 """Known objects that are compared at a time."""
 
 
-class Compared(NamedTuple):
+class NewAndKnown(NamedTuple):
     """Listed objects that are new, and known ones of another version; `known` counts these too."""
 
     new: pa.Table
@@ -33,7 +33,7 @@ class KnownObjects:
             known = pa.table([*columns], names=["key", "etag"])
         self._keys, self._etags = known["key"], known["etag"]
 
-    def compare(self, listed: pa.Table) -> Compared:
+    def compare(self, listed: pa.Table) -> NewAndKnown:
         """Return what is new or changed among listed objects.
 
         The listed keys are hashed, and the known ones pass by, so that memory does not grow with
@@ -50,4 +50,4 @@ class KnownObjects:
         known = listed.filter(old)
         etags = self._etags.take(pa.array(latest[latest >= 0]))
         changed = known.filter(pc.fill_null(pc.not_equal(known["etag"], etags), True))
-        return Compared(listed.filter(pc.invert(old)), changed, known.num_rows)
+        return NewAndKnown(listed.filter(pc.invert(old)), changed, known.num_rows)

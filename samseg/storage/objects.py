@@ -23,6 +23,7 @@ from samseg.storage.batches import LISTED, Skipped, batch_of, ignore
 from samseg.storage.clients import store_of
 from samseg.storage.local import create
 from samseg.storage.raw_keys import is_addressable, raw_keys
+from samseg.storage.raw_reader import RawReader
 from samseg.storage.retries import Retries
 from samseg.storage.uri import normal
 from samseg.types import Source
@@ -179,7 +180,7 @@ class ObjectStorage:
         def opened() -> Any:
             return obstore.open_reader(self._client, key, buffer_size=_BUFFER_BYTES)
 
-        reader = _RawReader(opened, lambda request: self._ask("read", key, request))
+        reader = RawReader(opened, lambda request: self._ask("read", key, request))
         return cast(BinaryIO, io.BufferedReader(reader, _BUFFER_BYTES))
 
     def put_new(self, key: str, payload: bytes) -> bool:
@@ -248,44 +249,6 @@ class ObjectStorage:
     def uri_of(self, key: str) -> str:
         """See `Storage.uri_of`."""
         return f"{self.uri}/{key}" if key else self.uri
-
-
-class _RawReader(io.RawIOBase):
-    """Adapter of obstore's reader to the `io` interface that tarfile expects.
-
-    A read that breaks is repeated at its position, by a reader opened anew.
-    """
-
-    def __init__(self, opened: Callable[[], Any], ask: Callable[[Callable[[], Any]], Any]):
-        self._opened, self._ask = opened, ask
-        self._reader = ask(opened)
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        at, broken = self.tell(), False
-
-        def read() -> memoryview:
-            nonlocal broken
-            if broken:
-                self._reader = self._opened()
-                self._reader.seek(at)
-            broken = True
-            return memoryview(self._reader.read(len(buffer)))
-
-        chunk = self._ask(read)
-        buffer[: len(chunk)] = chunk
-        return len(chunk)
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return int(self._reader.seek(offset, whence))
-
-    def tell(self) -> int:
-        return int(self._reader.tell())
 
 
 def _listed(page: pa.RecordBatch) -> pa.RecordBatch:
