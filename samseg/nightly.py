@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from samseg import remarks
@@ -95,18 +96,17 @@ class Night:
         """
         started = self._start("plan", None, "objects")
         self._check()
+        capacity = partial(self.config.engine.capacity, self.config.model.device)
         planned = plan_stage(
-            self.output,
-            self.config.reader,
-            lambda: self.config.engine.capacity(self.config.model.device),
-            self.lake.claim,
-            retry_failed,
+            self.output, self.config.reader, capacity, self.lake.claim, retry_failed
         )
+        again = f", {planned.again} planned again" * bool(planned.again)
         text = f"{planned.sources} new objects in {planned.shards} shards, {planned.known} known"
-        text += f", {planned.again} planned again" if planned.again else ""
-        self._finish("plan", started, asdict(planned), text)
-        self._note(remarks.left_out(planned.left_out))
-        self._note(remarks.changed(planned.changed))
+        self._finish("plan", started, asdict(planned), text + again)
+        for remark in (remarks.left_out(planned.left_out), remarks.changed(planned.changed)):
+            self._note(remark)
+        if skipped := remarks.skipped(planned.skipped_count, planned.skipped):
+            self.summary.incomplete(skipped)
         return planned
 
     def embed(self, retry_quarantined: bool = False) -> EmbedTotals:

@@ -27,6 +27,23 @@ def left_out(counts: Mapping[str, int]) -> str | None:
     return f"{by_extension(counts)} left out; `reader.include` lists the types that are read"
 
 
+def skipped(count: int, first: Mapping[str, str]) -> str | None:
+    """Name what cannot be listed or addressed in the lake.
+
+    Args:
+        count: of objects and folders.
+        first: the reasons for some of them.
+    """
+    if not count:
+        return None
+    named = "; ".join(f"{key!r}: {reason}" for key, reason in first.items())
+    more = f"; and {count - len(first)} more" if count > len(first) else ""
+    return (
+        f"{count} objects or folders of the lake cannot be read, so they are not planned "
+        f"({named}{more}). Mend them, or leave them out with `reader.exclude`."
+    )
+
+
 def changed(objects: int) -> str | None:
     """Return what to say of objects that differ from their planned version."""
     if not objects:

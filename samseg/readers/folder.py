@@ -5,7 +5,7 @@ images), pack the images into tars and use `WebDataset`.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Annotated, ClassVar, Literal
 
@@ -15,6 +15,7 @@ from samseg.errors import ImageError, NotFoundError, StorageError, one_line
 from samseg.location import Location
 from samseg.readers.decode import MAX_BYTES, oversized
 from samseg.readers.evidence import opened, require_evidence
+from samseg.readers.known import Known
 from samseg.readers.planned import KeyFilter, Planned, survey
 from samseg.spec import Spec
 from samseg.storage import Storage, open_lake
@@ -56,13 +57,13 @@ class Folder(Spec):
         """URI of the folder that keys are relative to."""
         return self.uri
 
-    def plan(self, known: Mapping[str, str]) -> Planned:
+    def plan(self, known: Known) -> Planned:
         """List the folder and group the objects that are not known, in key order, into shards.
 
         New objects never join the shards of earlier plans, so existing shards never change.
 
         Args:
-            known: etag by key, for the objects of earlier plans.
+            known: the objects of earlier plans.
 
         Raises:
             LakeError: the folder cannot be listed, or holds no images.

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable, Iterator
 
 from samseg.errors import ImageError, SamsegError, one_line
-from samseg.readers.tar import members
-from samseg.storage import open_uri
+from samseg.readers.tar import images
+from samseg.storage import Opener
 
 _NO_LIMIT = 1 << 62
 _DUPLICATE = re.compile(r"~\d+$")
@@ -38,36 +38,38 @@ def fetch_many(uris: Iterable[str]) -> Iterator[tuple[str, bytes | ImageError]]:
         Each distinct URI with its bytes, or with the reason why it can no longer be read.
     """
     tars: dict[str, set[str]] = {}
+    opener = Opener()
     for uri in dict.fromkeys(uris):
         member, chained, tar = uri.removeprefix("tar://").rpartition("::")
         if uri.startswith("tar://") and chained:
             tars.setdefault(tar, set()).add(member)
         else:
-            yield uri, _read(uri)
+            yield uri, _read(opener, uri)
     for tar, names in tars.items():
-        yield from _from_tar(tar, names)
+        yield from _from_tar(opener, tar, names)
 
 
-def _read(uri: str) -> bytes | ImageError:
+def _read(opener: Opener, uri: str) -> bytes | ImageError:
     try:
-        with open_uri(uri) as f:
+        with opener.open(uri) as f:
             return bytes(f.read())
     except (OSError, ValueError, ImportError, SamsegError) as e:
         return ImageError("unreadable", one_line(e))
 
 
-def _from_tar(tar: str, names: set[str]) -> Iterator[tuple[str, bytes | ImageError]]:
+def _from_tar(
+    opener: Opener, tar: str, names: set[str]
+) -> Iterator[tuple[str, bytes | ImageError]]:
     missing = set(names)
     reason = "no such image in the tar"
     try:
-        with open_uri(tar) as stream:
-            wanted = names | {_DUPLICATE.sub("", name) for name in names}
-            for name, payload in members(stream, wanted.__contains__, _NO_LIMIT):
-                if name in missing:
-                    missing.remove(name)
-                    yield f"tar://{name}::{tar}", payload
-                if not missing:
-                    return
+        wanted = names | {_DUPLICATE.sub("", name) for name in names}
+        for name, payload in images(lambda: opener.open(tar), wanted.__contains__, _NO_LIMIT):
+            if name in missing:
+                missing.remove(name)
+                yield f"tar://{name}::{tar}", payload
+            if not missing:
+                return
     except (OSError, ValueError, ImportError, SamsegError) as e:
         reason = one_line(e)
     for name in sorted(missing):

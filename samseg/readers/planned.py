@@ -5,12 +5,15 @@ Each reader decides which objects are sources and how sources are grouped into s
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from fnmatch import translate
 from pathlib import PurePosixPath
 
+import pyarrow as pa
+
 from samseg.errors import LakeError, StorageError, redact
+from samseg.readers.known import Known, KnownObjects
 from samseg.storage import Storage
 from samseg.types import Shard, Source
 
@@ -18,6 +21,9 @@ _EXTENSIONS = 4
 """Extensions that are listed; the others are counted together."""
 
 _LONGEST_EXTENSION = 10
+
+_ROWS = 50_000
+"""Listed objects that are compared at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,7 @@ class Planned:
         left_out: number of these by extension (`.dng`, "" for none), the most frequent first;
             without hidden and excluded ones.
         replaced: the changed sources as they are now.
+        skipped: what cannot be listed or addressed (folders with a `/` at the end), with reasons.
     """
 
     shards: tuple[Shard, ...]
@@ -41,6 +48,7 @@ class Planned:
     ignored: int
     left_out: Mapping[str, int]
     replaced: tuple[Source, ...] = ()
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,64 +60,100 @@ class Survey:
     replaced: list[Source]
     ignored: int
     left_out: Mapping[str, int]
+    skipped: Mapping[str, str]
 
     def planned(self, shards: Iterable[Shard]) -> Planned:
         """Return the plan that divides the new sources into `shards`."""
-        replaced = tuple(self.replaced)
         return Planned(
-            tuple(shards), self.known, len(replaced), self.ignored, self.left_out, replaced
+            shards=tuple(shards),
+            known=self.known,
+            changed=len(self.replaced),
+            ignored=self.ignored,
+            left_out=self.left_out,
+            replaced=tuple(self.replaced),
+            skipped=self.skipped,
         )
 
 
-def survey(
-    storage: Storage,
-    wanted: "KeyFilter",
-    known: Mapping[str, str],
-    what: str,
-) -> Survey:
-    """List a lake once.
+def survey(storage: Storage, wanted: "KeyFilter", known: Known, what: str) -> Survey:
+    """List a lake once, and leave out what is known, many objects at a time.
 
     The listing is streamed, but new sources are sorted in memory: about 0.5 kB each, in addition
-    to the caller's `known`. Ten million new objects take 5 GB; plan a larger lake folder by
-    folder, each into its own output.
+    to `known`. Ten million new objects take 5 GB; plan a larger lake folder by folder, each into
+    its own output.
 
     Args:
         storage: the lake.
         wanted: the keys that are sources.
-        known: etag by key, for the sources of earlier plans.
+        known: the sources of earlier plans.
         what: plural noun for a source (`images`, `tars`), for the error about an empty lake.
 
     Raises:
         LakeError: the lake cannot be listed, or holds no sources.
     """
-    new: list[Source] = []
+    new: dict[str, Source] = {}
     replaced: list[Source] = []
     seen = ignored = 0
     left_out: Counter[str] = Counter()
+    skipped: dict[str, str] = {}
+
+    def skip(key: str, reason: str) -> None:
+        if wanted.may_lie_in(key) if key.endswith("/") else wanted(key):
+            skipped[key] = reason
+
+    earlier = KnownObjects(known)
     try:
-        for source in storage.list():
-            if not wanted(source.key):
-                ignored += 1
-                if wanted.of_other_type(source.key):
-                    left_out[_extension(source.key)] += 1
-            elif source.key in known:
-                seen += 1
-                if source.etag != known[source.key]:
-                    replaced.append(source)
-            else:
-                new.append(source)
+        for listed in _in_large_batches(storage.batches(skipped=skip)):
+            found = earlier.compare(listed)
+            seen += found.known
+            replaced += _sources(storage, found.changed)
+            for source in _sources(storage, found.new):
+                if not wanted(source.key):
+                    ignored += 1
+                    if wanted.of_other_type(source.key):
+                        left_out[_extension(source.key)] += 1
+                elif source.key in new:
+                    skip(source.key, "several objects of the store have this path")
+                else:
+                    new[source.key] = source
     except StorageError as e:
         raise LakeError(
             f"{e}; check `reader.uri`, and the credentials and region in the environment"
         ) from e
     if not new and not seen:
+        named = f"; {_named(skipped)}" if skipped else ""
         raise LakeError(
             f"no {what} below {redact(storage.uri)}: expected {' '.join(wanted.include)}, found "
-            f"{ignored} other objects{_listed(left_out)}; check `reader.uri`"
+            f"{ignored} other objects{_listed(left_out)}{named}; check `reader.uri`"
             + ("; reader.kind=webdataset reads tars" if left_out[".tar"] else "")
         )
-    new.sort(key=lambda source: source.key)
-    return Survey(new, seen, replaced, ignored, dict(left_out.most_common()))
+    in_order = [new[key] for key in sorted(new)]
+    return Survey(in_order, seen, replaced, ignored, dict(left_out.most_common()), skipped)
+
+
+def _in_large_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Join small batches: the known keys are hashed once for each."""
+    some: list[pa.RecordBatch] = []
+    for batch in batches:
+        some.append(batch)
+        if sum(b.num_rows for b in some) >= _ROWS:
+            yield pa.Table.from_batches(some)
+            some = []
+    if some:
+        yield pa.Table.from_batches(some)
+
+
+def _sources(storage: Storage, listed: pa.Table) -> Iterator[Source]:
+    columns = (listed[name].to_pylist() for name in ("key", "etag", "bytes"))
+    for key, etag, size in zip(*columns, strict=True):
+        yield Source(key, storage.uri_of(key), etag, size)
+
+
+def _named(skipped: Mapping[str, str]) -> str:
+    """Name the first of what could not be listed."""
+    key, reason = next(iter(skipped.items()))
+    more = f" and {len(skipped) - 1} more" if len(skipped) > 1 else ""
+    return f"{redact(key)!r} ({reason}){more} cannot be listed"
 
 
 def by_extension(left_out: Mapping[str, int]) -> str:
@@ -148,6 +192,10 @@ class KeyFilter:
     def of_other_type(self, key: str) -> bool:
         """Whether an object is left out only because `include` lacks its type."""
         return not self._included.match(key) and not self._left_out_on_purpose(key)
+
+    def may_lie_in(self, folder: str) -> bool:
+        """Whether the reader would read objects in this folder (with a `/` at the end)."""
+        return not self._left_out_on_purpose(folder)
 
     def _left_out_on_purpose(self, key: str) -> bool:
         return bool(self._excluded.match(key) or self._hidden.search(key))

@@ -4,7 +4,12 @@ Suitable for large lakes: one object holds thousands of images. Other members (J
 skipped. Not for tars of many gigabytes: a tar is one shard, and a worker that dies loses its shard.
 """
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import PurePosixPath
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -14,13 +19,18 @@ from samseg.location import Location
 from samseg.readers.decode import MAX_BYTES
 from samseg.readers.evidence import opened, require_evidence
 from samseg.readers.folder import IMAGES
-from samseg.readers.planned import KeyFilter, Planned, survey
-from samseg.readers.tar import SizedStream, members
+from samseg.readers.known import Known
+from samseg.readers.planned import KeyFilter, Planned, by_extension, survey
+from samseg.readers.tar import SizedStream, images
 from samseg.spec import Spec
-from samseg.storage import open_lake
+from samseg.storage import Storage, open_lake
 from samseg.types import RawImage, Shard, Source
 
-TARS = ("*.tar", "*.tar.gz", "*.tgz")
+_SUFFIXES = (
+    *(".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2"),
+    *(".tar.xz", ".txz", ".tar.zst", ".tzst"),
+)
+TARS = tuple(f"*{suffix}" for suffix in _SUFFIXES)
 """Patterns of tar file names."""
 
 
@@ -45,11 +55,11 @@ class WebDataset(Spec):
         """URI of the folder that keys are relative to."""
         return self._root_and_patterns()[0]
 
-    def plan(self, known: Mapping[str, str]) -> Planned:
+    def plan(self, known: Known) -> Planned:
         """List the tars; each new tar is one shard.
 
         Args:
-            known: etag by key, for the tars of earlier plans.
+            known: the tars of earlier plans.
 
         Raises:
             LakeError: the folder cannot be listed, or holds no tars.
@@ -86,18 +96,25 @@ class WebDataset(Spec):
             try:
                 now = storage.stat(tar.key)
                 note = tar.note_of(now.etag, now.bytes)
-                with storage.stream(tar.key) as stream:
-                    sized = SizedStream(stream, now.bytes, uri)
-                    for name, payload in members(sized, wanted, max_bytes):
-                        if left is None or name in left:
-                            member = f"tar://{name}::{uri}"
-                            yield RawImage(f"{tar.key}/{name}", member, payload, note)
-                            count += 1
-                        if left is not None:
-                            left.discard(name)
-                            if not left:
-                                break
+                seen: Counter[str] = Counter()
+
+                def counted(name: str, seen: Counter[str] = seen) -> bool:
+                    seen[PurePosixPath(name).suffix.lower()] += 1
+                    return wanted(name)
+
+                opened_tar = partial(_opened, storage, tar.key, now.bytes)
+                for name, payload in images(opened_tar, counted, max_bytes):
+                    if left is None or name in left:
+                        member = f"tar://{name}::{uri}"
+                        yield RawImage(f"{tar.key}/{name}", member, payload, note)
+                        count += 1
+                    if left is not None:
+                        left.discard(name)
+                        if not left:
+                            break
                 error = None
+                if left is None and not count:
+                    whole, error = tar.key, ImageError("undecodable", _no_images(seen))
             except NotFoundError as e:
                 others = (s for s in shard.sources if s.key != tar.key)
                 evidence = require_evidence(storage, e, others)
@@ -118,7 +135,25 @@ class WebDataset(Spec):
         if "*" in self.uri:
             root, _, last = self.uri.partition("*")
             root, _, start = root.rpartition("/")
-            return root or ".", (f"{start}*{last}",)
-        if self.uri.lower().endswith((".tar", ".tar.gz", ".tgz")):
-            return root or ".", (last,)
+            return root or ".", (_literal(f"{start}*{last}"),)
+        if self.uri.lower().endswith(_SUFFIXES):
+            return root or ".", (_literal(last),)
         return self.uri, TARS
+
+
+def _literal(pattern: str) -> str:
+    """Return the `fnmatch` pattern in which only `*` is special."""
+    return re.sub(r"[\[?]", r"[\g<0>]", pattern)
+
+
+@contextmanager
+def _opened(storage: Storage, key: str, size: int) -> Iterator[SizedStream]:
+    with storage.stream(key) as stream:
+        yield SizedStream(stream, size, storage.uri_of(key))
+
+
+def _no_images(seen: Mapping[str, int]) -> str:
+    """Say what a tar holds that holds no image."""
+    held = by_extension(dict(sorted(seen.items(), key=lambda pair: -pair[1]))) or "no files"
+    inner = "; tars inside a tar are not read: extract them" if {".tar", ".tgz"} & {*seen} else ""
+    return f"no image in the tar, which holds {held}{inner}; `reader.include` lists the types"

@@ -5,9 +5,9 @@ failed are planned again (`samseg.stages.retries`).
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from glob import escape
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from samseg.errors import ConfigError, StorageError, redact
 from samseg.output import Output
@@ -18,6 +18,7 @@ from samseg.types import Shard
 
 _MAX_ATTEMPTS = 5
 _MANY_SHARDS = 64
+_SHOWN = 5
 _SHARDS_PER_WORKER = 2  # so that nobody waits long for the last one
 
 
@@ -34,6 +35,8 @@ class PlanReport:
         ignored: objects that are not images.
         left_out: number of these by extension, as in `samseg.readers.Planned`.
         again: objects planned again, because images in them failed.
+        skipped: what cannot be listed or addressed, with the reasons; only the first of them.
+        skipped_count: number of all of these.
     """
 
     shards: int
@@ -43,6 +46,8 @@ class PlanReport:
     ignored: int
     left_out: Mapping[str, int]
     again: int = 0
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    skipped_count: int = 0
 
 
 def plan(
@@ -70,9 +75,7 @@ def plan(
     reader = _without_output(reader, output.uri)
     for _ in range(_MAX_ATTEMPTS):
         number = output.next_plan()  # before the keys: a plan added meanwhile takes this number
-        table = output.plan_table(["key", "etag"])
-        known = dict(zip(table["key"].to_pylist(), table["etag"].to_pylist(), strict=True))
-        found = reader.plan(known)
+        found = reader.plan(output.plan_table(["key", "etag"]))
         listed()
         shards = list(found.shards)
         if reader.images_per_source == 1 and 0 < len(shards) < _MANY_SHARDS:
@@ -88,6 +91,8 @@ def plan(
                 ignored=found.ignored,
                 left_out=dict(found.left_out),
                 again=sum(len(s.sources) for s in again),
+                skipped=dict(islice(found.skipped.items(), _SHOWN)),
+                skipped_count=len(found.skipped),
             )
     raise StorageError(
         f"other runs added plans to {output.uri} during each of {_MAX_ATTEMPTS} attempts; "

@@ -10,24 +10,32 @@ Credentials and endpoints come from the store's standard environment variables (
 """
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
-from urllib.parse import urlsplit
+from typing import Any, BinaryIO, Protocol, cast
 
 import fsspec
+import pyarrow as pa
 
 from samseg.errors import ConfigError, LakeError, redact
+from samseg.storage.batches import LISTED, Skipped, batch_of, ignore
 from samseg.storage.clients import configure_fsspec, transport_errors
 from samseg.storage.decoding import decoding
 from samseg.storage.files import FsspecStorage
+from samseg.storage.folders import LocalStorage, open_local
 from samseg.storage.objects import ObjectStorage
-from samseg.storage.uri import CLOUDS, normal
+from samseg.storage.uri import CLOUDS, bucket_and_key, normal, scheme_of
 from samseg.types import Source
 
 __all__ = [
+    "LISTED",
     "FsspecStorage",
+    "LocalStorage",
     "ObjectStorage",
+    "Opener",
+    "Skipped",
     "Storage",
+    "batch_of",
     "decoding",
     "filesystem",
     "normal",
@@ -43,8 +51,20 @@ class Storage(Protocol):
 
     uri: str
 
-    def list(self, prefix: str = "") -> Iterator[Source]:
-        """Yield the objects below `prefix`, possibly none, in no particular order."""
+    def list(self, prefix: str = "", skipped: Skipped = ignore) -> Iterator[Source]:
+        """Yield the objects below `prefix`, possibly none, in no particular order.
+
+        Args:
+            prefix: a folder; empty for the root.
+            skipped: told what cannot be listed or addressed.
+
+        Raises:
+            LakeError, StorageError: the listing is not whole, for any other reason.
+        """
+        ...
+
+    def batches(self, prefix: str = "", skipped: Skipped = ignore) -> Iterator[pa.RecordBatch]:
+        """Yield the objects as `list` does, as record batches of the columns `LISTED`."""
         ...
 
     def get(self, key: str) -> bytes:
@@ -84,7 +104,7 @@ def open_output(uri: str) -> ObjectStorage:
     Raises:
         ConfigError: the URL's scheme does not support conditional creation.
     """
-    scheme = urlsplit(normal(uri)).scheme
+    scheme = scheme_of(normal(uri))
     if scheme != "file" and scheme not in CLOUDS:
         raise ConfigError(
             f"output: cannot commit to {scheme}:// ({redact(uri)}), which has no atomic create; "
@@ -99,26 +119,54 @@ def open_lake(uri: str) -> Storage:
     Raises:
         LakeError: a local folder that does not exist, or a URL that fsspec cannot open.
     """
-    scheme = urlsplit(normal(uri)).scheme
+    scheme = scheme_of(normal(uri))
     if scheme in CLOUDS:
         return ObjectStorage(uri)
-    if scheme == "file" and not Path(normal(uri).removeprefix("file://")).exists():
+    if scheme != "file":
+        return FsspecStorage(uri)
+    if not Path(normal(uri).removeprefix("file://")).exists():
         raise LakeError(f"the lake {uri} does not exist; check `reader.uri` in the config")
-    return FsspecStorage(uri)
+    return LocalStorage(uri)
 
 
-def open_uri(uri: str) -> Any:
-    """Open one object by the URI stored in a table (`tar://member::uri` included).
+def open_uri(uri: str) -> AbstractContextManager[BinaryIO]:
+    """Open one object by the URI stored in a table; see `Opener`."""
+    return Opener().open(uri)
 
-    Returns:
-        An fsspec `OpenFile`, a context manager. Cloud stores go through obstore, so that no other
-        client library is needed.
-    """
-    configure_fsspec()
-    return fsspec.open(uri, "rb")
+
+class Opener:
+    """Opens objects by their URIs, through one client per store."""
+
+    def __init__(self) -> None:
+        """Connect to no store yet."""
+        self._stores: dict[str, Storage] = {}
+
+    def open(self, uri: str) -> AbstractContextManager[BinaryIO]:
+        """Open one object for reading: through the storage that its lake is read with.
+
+        Raises:
+            StorageError: it cannot be opened.
+            OSError, ValueError, ImportError: fsspec cannot open a URL of another kind.
+        """
+        uri = normal(uri)
+        scheme = scheme_of(uri)
+        if scheme != "file" and scheme not in CLOUDS:
+            configure_fsspec(uri)
+            return cast(AbstractContextManager[BinaryIO], fsspec.open(uri, "rb"))
+        if scheme == "file":
+            return open_local(uri)
+        bucket, key = bucket_and_key(uri)
+        root = f"{scheme}://{bucket}"
+        if root not in self._stores:
+            self._stores[root] = ObjectStorage(root)
+        return self._stores[root].stream(key)
 
 
 def filesystem(uri: str) -> Any:
     """Return an fsspec filesystem for `uri`; cloud stores go through obstore."""
-    configure_fsspec()
+    uri = normal(uri)
+    configure_fsspec(uri)
+    scheme = scheme_of(uri)
+    if scheme in ("s3", "gs", "az"):  # a path may hold what fsspec takes for a chain of URLs
+        return fsspec.filesystem(scheme)
     return fsspec.core.url_to_fs(uri)[0]

@@ -4,12 +4,16 @@ One request takes at most `REQUEST_S`, and none is begun later than `RETRY_FOR_S
 one, so a store that accepts connections and never answers is given up within two minutes.
 """
 
-import os
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import fsspec
 from obstore import exceptions as obstore_errors
+from obstore.store import GCSStore, S3Store, from_url
+
+from samseg.storage import aws
+from samseg.storage.uri import bucket_and_key, scheme_of
 
 CONNECT_S = 10.0
 REQUEST_S = 60.0
@@ -28,17 +32,38 @@ _BUSY = (408, 425, 429)
 """HTTP statuses below 500 that pass."""
 
 
-def client_options() -> Any:
-    """Return obstore client options: time limits, and http where `AWS_ENDPOINT_URL` uses it."""
+def client_options(is_s3: bool) -> Any:
+    """Return obstore client options: time limits, and http where S3's endpoint uses it."""
     return {
-        "allow_http": os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"),
+        "allow_http": is_s3 and aws.allows_http(),
         "connect_timeout": timedelta(seconds=CONNECT_S),
         "timeout": timedelta(seconds=REQUEST_S),
     }
 
 
-def configure_fsspec() -> None:
-    """Make obstore the fsspec client of the clouds, and limit the time that requests take.
+def store_of(uri: str) -> Any:
+    """Return the obstore client of a cloud store's root; its path is taken as it is written.
+
+    Args:
+        uri: in normal form.
+
+    Raises:
+        ConfigError: the environment's settings of the store cannot be used.
+    """
+    scheme, (bucket, prefix) = scheme_of(uri), bucket_and_key(uri)
+    options = {
+        "client_options": client_options(is_s3=scheme == "s3"),
+        "retry_config": {"max_retries": 0},
+    }
+    if scheme == "s3":
+        return S3Store(bucket, prefix=prefix or None, **options, **aws.settings())
+    if scheme == "gs":
+        return GCSStore(bucket, prefix=prefix or None, **options)
+    return from_url(f"{scheme}://{bucket}/{quote(prefix)}".rstrip("/"), **options)
+
+
+def configure_fsspec(uri: str) -> None:
+    """Make obstore the fsspec client of the clouds in `uri`, and limit the time of requests.
 
     A client that the user has registered or configured is kept.
     """
@@ -46,16 +71,20 @@ def configure_fsspec() -> None:
     from obstore.fsspec import register
 
     for protocol in ("s3", "gs", "az"):
+        if f"{protocol}://" not in uri:
+            continue
         if protocol not in fsspec.registry:
             register(protocol)
         if fsspec.registry[protocol].__module__.startswith("obstore"):
             fsspec.config.conf[protocol] = {
-                "client_options": client_options(),
+                "client_options": client_options(is_s3=protocol == "s3"),
                 "retry_config": {
                     "max_retries": len(DELAYS_S),
                     "retry_timeout": timedelta(seconds=RETRY_FOR_S),
                 },
             }
+            if protocol == "s3" and (settings := aws.settings()):
+                fsspec.config.conf[protocol]["config"] = settings
     limits = ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=REQUEST_S)
     for protocol in ("http", "https"):
         fsspec.config.conf.setdefault(protocol, {"client_kwargs": {"timeout": limits}})

@@ -1,13 +1,14 @@
-"""Read-only storage over any fsspec filesystem, for lakes that obstore cannot open."""
+"""Read-only storage over any fsspec filesystem, for lakes that are no folder and in no cloud."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, BinaryIO, TypeVar, cast
 
 import fsspec
-from fsspec.implementations.local import LocalFileSystem
+import pyarrow as pa
 
 from samseg.errors import LakeError, NotFoundError, StorageError, one_line, redact
+from samseg.storage.batches import Skipped, batched, ignore
 from samseg.storage.clients import configure_fsspec, is_missing, transport_errors
 from samseg.storage.retries import Retries
 from samseg.storage.uri import normal
@@ -22,23 +23,27 @@ class FsspecStorage:
     def __init__(self, uri: str):
         """Open the filesystem of `uri`."""
         self.uri = normal(uri)
-        configure_fsspec()
+        configure_fsspec(self.uri)
         try:
             self._fs, root = fsspec.core.url_to_fs(self.uri)
         except (ImportError, ValueError) as e:
             raise LakeError(f"cannot open the lake {redact(uri)}: {one_line(e)}") from e
         self._root = str(root).rstrip("/")
         self._errors: tuple[type[BaseException], ...] = transport_errors()
-        self._retries = Retries(remote=not self.uri.startswith("file://"))
+        self._retries = Retries(remote=True)
         self._is_web = self.uri.startswith(("http://", "https://"))
 
     def __reduce__(self) -> tuple[type, tuple[str]]:
         return type(self), (self.uri,)
 
-    def list(self, prefix: str = "") -> Iterator[Source]:
+    def batches(self, prefix: str = "", skipped: Skipped = ignore) -> Iterator[pa.RecordBatch]:
+        """See `Storage.batches`."""
+        return batched(self.list(prefix, skipped))
+
+    def list(self, prefix: str = "", skipped: Skipped = ignore) -> Iterator[Source]:
         """See `Storage.list`.
 
-        Broken links, folders without permission, and links of web pages to nothing are skipped.
+        Folders without permission are skipped; links of web pages to nothing are left out.
 
         Raises:
             LakeError: a folder cannot be listed, for any other reason.
@@ -51,6 +56,8 @@ class FsspecStorage:
                 listed = self._retries.call(partial(self._fs.ls, folder, detail=True))
             except self._errors as e:
                 if self._can_skip(folder, start, prefix, e):
+                    if isinstance(e, PermissionError):
+                        skipped(f"{self._key_of(folder)}/", "permission denied")
                     continue
                 raise LakeError(
                     f"cannot list {redact(folder)}: {one_line(e)}; check the URL and the network"
@@ -76,10 +83,8 @@ class FsspecStorage:
         return missing
 
     def _source(self, path: str, info: dict[str, Any]) -> Iterator[Source]:
-        """Yield the source of a listed file, unless it cannot be one."""
-        key = path[len(self._root) :].strip("/")
-        if not _is_text(key):
-            return
+        """Yield the source of a listed file, unless it is gone."""
+        key = self._key_of(path)
         size = info.get("size")
         if size is None:  # listings of web servers have no sizes
             try:
@@ -101,20 +106,13 @@ class FsspecStorage:
 
     def get_version(self, key: str) -> tuple[bytes, str]:
         """See `Storage.get_version`."""
-        etag = self.stat(key).etag if self._has_versions else ""
-        return self.get(key), etag
+        return self.get(key), ""  # listings and answers do not agree on version tags
 
     def stat(self, key: str) -> Source:
         """See `Storage.stat`."""
         with self.stream(key):  # explains what fails
             info = self._ask(key, partial(self._fs.info, f"{self._root}/{key}"))
-        etag = _etag(info) if self._has_versions else ""
-        return Source(key, self.uri_of(key), etag, int(info.get("size") or 0))
-
-    @property
-    def _has_versions(self) -> bool:
-        """Whether `list` and `stat` agree on version tags; of others only sizes are compared."""
-        return isinstance(self._fs, LocalFileSystem)
+        return Source(key, self.uri_of(key), "", int(info.get("size") or 0))
 
     def stream(self, key: str) -> BinaryIO:
         """See `Storage.stream`."""
@@ -136,6 +134,9 @@ class FsspecStorage:
             wrapped = isinstance(e, FileNotFoundError) and e.__cause__
             raise StorageError(f"cannot read {uri}: {one_line(wrapped or e)}") from e
 
+    def _key_of(self, path: str) -> str:
+        return path[len(self._root) :].strip("/")
+
     def uri_of(self, key: str) -> str:
         """See `Storage.uri_of`."""
         return f"{self.uri}/{key}" if key else self.uri
@@ -146,12 +147,3 @@ def _etag(info: dict[str, Any]) -> str:
         if info.get(name):
             return str(info[name]).strip('"')
     return f"{info.get('mtime', info.get('created', ''))}-{info.get('size')}"
-
-
-def _is_text(key: str) -> bool:
-    """Return whether a key is valid UTF-8 and can be stored in a table."""
-    try:
-        key.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

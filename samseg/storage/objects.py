@@ -6,17 +6,24 @@ folders are not retried.
 """
 
 import io
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
 import obstore
+import pyarrow as pa
+import pyarrow.compute as pc
 from obstore import exceptions as obstore_errors
-from obstore.store import LocalStore, from_url
+from obstore.store import LocalStore
 
 from samseg.errors import NotFoundError, StorageError, redact
-from samseg.storage.clients import client_options
+from samseg.storage.batches import LISTED, Skipped, batch_of, ignore
+from samseg.storage.clients import store_of
 from samseg.storage.local import create
+from samseg.storage.raw_keys import is_addressable, raw_keys
+from samseg.storage.raw_reader import RawReader
 from samseg.storage.retries import Retries
 from samseg.storage.uri import normal
 from samseg.types import Source
@@ -26,6 +33,8 @@ T = TypeVar("T")
 _BUFFER_BYTES = 4 << 20
 _LIST_PAGE = 1000
 """Keys in one answer of a cloud store."""
+
+_HEADS_AT_A_TIME = 16
 
 
 class ObjectStorage:
@@ -48,39 +57,92 @@ class ObjectStorage:
                 if self._local:
                     self._store = LocalStore(self.uri.removeprefix("file://"), mkdir=True)
                 else:
-                    self._store = from_url(
-                        self.uri, client_options=client_options(), retry_config={"max_retries": 0}
-                    )
+                    self._store = store_of(self.uri)
             except (obstore_errors.BaseError, OSError, ValueError) as e:
                 raise StorageError(f"cannot open {redact(self.uri)}: {_cause(e)}") from e
         return self._store
 
-    def list(self, prefix: str = "") -> Iterator[Source]:
-        """See `Storage.list`.
+    def list(self, prefix: str = "", skipped: Skipped = ignore) -> Iterator[Source]:
+        """See `Storage.list`."""
+        for batch in self.batches(prefix, skipped):
+            for row in batch.to_pylist():
+                yield Source(row["key"], self.uri_of(row["key"]), row["etag"], row["bytes"])
+
+    def batches(self, prefix: str = "", skipped: Skipped = ignore) -> Iterator[pa.RecordBatch]:
+        """See `Storage.batches`.
 
         A LIST that breaks midway goes on after the last key, because cloud stores list in the order
-        of keys.
+        of keys. An answer with a key that obstore cannot address is replaced, see `raw_keys`.
         """
-        chunks: Iterator[Any] | None = None
+        pages: Iterator[Any] | None = None
         last: str | None = None
 
-        def following() -> Any:
-            nonlocal chunks
+        def following() -> pa.RecordBatch | None:
+            nonlocal pages
             try:
-                if chunks is None:
+                if pages is None:
                     found = obstore.list(
-                        self._client, prefix=prefix or None, offset=last, chunk_size=_LIST_PAGE
+                        self._client,
+                        prefix=prefix or None,
+                        offset=last,
+                        chunk_size=_LIST_PAGE,
+                        return_arrow=True,
                     )
-                    chunks = iter(found)
-                return next(chunks, ())
+                    pages = iter(found)
+                page = next(pages, None)
+                return None if page is None else pa.record_batch(page)
             except (obstore_errors.BaseError, OSError):
-                chunks = None
+                pages = None
                 raise
 
-        while chunk := self._ask("list", prefix, following):
-            for found in chunk:
-                last = found["path"]
-                yield Source(last, self.uri_of(last), _etag(found), found["size"])
+        raw: list[str] | None = None
+        while True:
+            try:
+                page = self._ask("list", prefix, following)
+            except StorageError as e:
+                if self._local or not isinstance(e.__cause__, obstore_errors.InvalidPathError):
+                    raise
+                raw = raw or self._ask("list", prefix, lambda: raw_keys(self.uri, prefix))
+                batch, last = self._around_bad_keys(raw, last, skipped)
+                if batch.num_rows:
+                    yield batch
+                if last is None:
+                    return
+            else:
+                if page is None or not page.num_rows:
+                    return
+                last = page["path"][-1].as_py()
+                yield _listed(page)
+
+    def _around_bad_keys(
+        self, raw: Sequence[str], last: str | None, skipped: Skipped
+    ) -> tuple[pa.RecordBatch, str | None]:
+        """List what LIST refuses: the keys after `last`, to the first after those that are bad.
+
+        Returns:
+            The objects, and the key after which to go on; None if there are no more.
+        """
+        start = 0 if last is None else bisect_right(raw, last.encode(), key=str.encode)
+        good: list[str] = []
+        bad = False
+        for key in raw[start:]:
+            if not is_addressable(key):
+                bad = True
+                skipped(key, "no store client can address such a key; rename the object")
+                continue
+            good.append(key)
+            if bad:
+                break
+        with ThreadPoolExecutor(_HEADS_AT_A_TIME) as pool:
+            sources = pool.map(self._stat_or_none, good)
+        batch = batch_of([source for source in sources if source is not None])
+        return batch, good[-1] if bad and good and raw[-1] != good[-1] else None
+
+    def _stat_or_none(self, key: str) -> Source | None:
+        try:
+            return self.stat(key)
+        except NotFoundError:  # deleted meanwhile
+            return None
 
     def folders(self, prefix: str) -> set[str]:
         """Return the names of the folders directly below `prefix`, by one LIST."""
@@ -118,7 +180,7 @@ class ObjectStorage:
         def opened() -> Any:
             return obstore.open_reader(self._client, key, buffer_size=_BUFFER_BYTES)
 
-        reader = _RawReader(opened, lambda request: self._ask("read", key, request))
+        reader = RawReader(opened, lambda request: self._ask("read", key, request))
         return cast(BinaryIO, io.BufferedReader(reader, _BUFFER_BYTES))
 
     def put_new(self, key: str, payload: bytes) -> bool:
@@ -189,42 +251,14 @@ class ObjectStorage:
         return f"{self.uri}/{key}" if key else self.uri
 
 
-class _RawReader(io.RawIOBase):
-    """Adapter of obstore's reader to the `io` interface that tarfile expects.
-
-    A read that breaks is repeated at its position, by a reader opened anew.
-    """
-
-    def __init__(self, opened: Callable[[], Any], ask: Callable[[Callable[[], Any]], Any]):
-        self._opened, self._ask = opened, ask
-        self._reader = ask(opened)
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        at, broken = self.tell(), False
-
-        def read() -> memoryview:
-            nonlocal broken
-            if broken:
-                self._reader = self._opened()
-                self._reader.seek(at)
-            broken = True
-            return memoryview(self._reader.read(len(buffer)))
-
-        chunk = self._ask(read)
-        buffer[: len(chunk)] = chunk
-        return len(chunk)
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return int(self._reader.seek(offset, whence))
-
-    def tell(self) -> int:
-        return int(self._reader.tell())
+def _listed(page: pa.RecordBatch) -> pa.RecordBatch:
+    """Return a page of obstore's listing as a batch of `LISTED`."""
+    etags = page["e_tag"]
+    if etags.null_count:
+        times = pa.array([str(t.as_py()) for t in page["last_modified"]], pa.string())
+        etags = pc.coalesce(etags, times)
+    columns = [page["path"], pc.utf8_trim(etags, '"'), page["size"].cast(pa.int64())]
+    return pa.RecordBatch.from_arrays(columns, schema=LISTED)
 
 
 def _etag(found: Any) -> str:

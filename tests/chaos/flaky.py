@@ -44,6 +44,7 @@ class Bucket:
         only: the faults that occur; empty for all.
         page: number of keys in one answer to LIST.
         seen: number of requests by kind, and of faults by (kind, fault).
+        signatures: `Authorization` headers, which are not checked.
     """
 
     share: float = 0.0
@@ -53,6 +54,7 @@ class Bucket:
     objects: dict[str, bytes] = field(default_factory=dict)
     seen: Counter[Any] = field(default_factory=Counter)
     endpoint: str = ""
+    signatures: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.lock = threading.Lock()
@@ -117,6 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
         return unquote(urlsplit(self.path).path).lstrip("/")
 
     def _do(self, kind: str, answered: Any) -> None:
+        self.served.signatures.add(self.headers["Authorization"] or "")
         fault = self.served.fault(kind)
         if fault == "busy":
             return self._send(503, b"<Error><Code>SlowDown</Code></Error>")

@@ -141,3 +141,11 @@ def test_a_lost_recipe_lets_no_other_recipe_in(lake: Path) -> None:
     night(lake).plan()
     night(lake).embed()
     assert recipe.read_bytes() == written
+
+
+def test_what_the_lake_cannot_show_is_counted_and_the_night_is_incomplete(lake: Path) -> None:
+    (lake / "gone.jpg").symlink_to(lake / "nowhere")
+    made = night(lake)
+    assert made.plan().skipped_count == 1
+    assert made.summary.exit == 1
+    assert "'gone.jpg': a link to nothing" in made.summary.reasons[0]

@@ -8,6 +8,7 @@ import pytest
 from samseg.errors import ImageError, LakeError, NotFoundError, OutageError, StorageError
 from samseg.readers import folder as module
 from samseg.readers.folder import Folder
+from samseg.storage import batch_of
 from samseg.types import Shard, Source
 
 
@@ -104,8 +105,8 @@ def test_a_failed_listing_is_reported(monkeypatch):
     class Refusing:
         uri = "s3://lake"
 
-        def list(self, prefix=""):
-            yield Source("a.jpg", "s3://lake/a.jpg", "1", 1)
+        def batches(self, prefix="", skipped=None):
+            yield batch_of([Source("a.jpg", "s3://lake/a.jpg", "1", 1)])
             raise StorageError("cannot list s3://lake: 403")
 
     monkeypatch.setattr(module, "open_lake", lambda uri: Refusing())

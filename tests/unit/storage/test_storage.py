@@ -11,12 +11,22 @@ import pytest
 
 import samseg.storage.local
 from samseg.errors import ConfigError, LakeError, NotFoundError, StorageError
-from samseg.storage import FsspecStorage, ObjectStorage, open_lake, open_output, open_uri
+from samseg.storage import (
+    FsspecStorage,
+    LocalStorage,
+    ObjectStorage,
+    open_lake,
+    open_output,
+    open_uri,
+)
 
 KEYS = ["a.txt", "deep/er/b.txt", "spaces and ünï/c#1%20?.txt"]
 
 
-@pytest.fixture(params=["object", "fsspec", "memory"])
+KINDS = {"object": ObjectStorage, "folder": LocalStorage}
+
+
+@pytest.fixture(params=[*KINDS, "memory"])
 def filled(request, tmp_path):
     if request.param == "memory":
         memory = fsspec.filesystem("memory")
@@ -27,7 +37,7 @@ def filled(request, tmp_path):
         path = tmp_path / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(key)
-    return (ObjectStorage if request.param == "object" else FsspecStorage)(str(tmp_path))
+    return KINDS[request.param](str(tmp_path))
 
 
 def test_every_storage_lists_and_reads_alike(filled):

@@ -1,0 +1,37 @@
+"""Listings as Arrow: one record batch holds many objects."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+
+import pyarrow as pa
+
+from samseg.types import Source
+
+LISTED = pa.schema([("key", pa.string()), ("etag", pa.string()), ("bytes", pa.int64())])
+"""Columns of a batch; as in `samseg.types.Source`."""
+
+Skipped = Callable[[str, str], None]
+"""Told the key of what a listing must leave out (of a folder with a `/` at its end), and why."""
+
+_ROWS = 10_000
+
+
+def ignore(key: str, reason: str) -> None:
+    """Tell nobody what was left out."""
+
+
+def batched(sources: Iterable[Source]) -> Iterator[pa.RecordBatch]:
+    """Yield objects as record batches."""
+    left = iter(sources)
+    while some := [*islice(left, _ROWS)]:
+        yield batch_of(some)
+
+
+def batch_of(sources: Sequence[Source]) -> pa.RecordBatch:
+    """Return objects as one record batch."""
+    columns = (
+        pa.array([s.key for s in sources], pa.string()),
+        pa.array([s.etag for s in sources], pa.string()),
+        pa.array([s.bytes for s in sources], pa.int64()),
+    )
+    return pa.RecordBatch.from_arrays([*columns], schema=LISTED)
