@@ -27,10 +27,25 @@ _received: list[int] = []
 
 
 def install() -> None:
-    """Make SIGTERM raise `Terminated` in the main thread; a no-op elsewhere."""
+    """Make SIGTERM raise `Terminated` in the main thread, and remember SIGINT.
+
+    A no-op in other threads.
+    """
     _received.clear()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
+        signal.signal(signal.SIGINT, _interrupt)
+
+
+def check() -> None:
+    """Raise the exception of a signal again, where it was lost.
+
+    A library may catch and drop whatever is raised while it is imported or calls back.
+    """
+    if signal.SIGTERM in _received:
+        raise Terminated
+    if _received:
+        raise KeyboardInterrupt
 
 
 def interruption() -> InterruptionError:
@@ -39,9 +54,14 @@ def interruption() -> InterruptionError:
     Ray replaces an exception of a signal handler by a plain KeyboardInterrupt, so the signal is
     remembered.
     """
-    if _received:
+    if signal.SIGTERM in _received:
         return TerminationError("terminated; run the same command again to resume")
     return InterruptionError("interrupted; run the same command again to resume")
+
+
+def _interrupt(signum: int, frame: Any) -> NoReturn:
+    _received.append(signum)
+    raise KeyboardInterrupt
 
 
 def _terminate(signum: int, frame: Any) -> NoReturn:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from samseg import interruption
 from samseg.engine.failure import Done, Failure, attempt_task, build_work
 from samseg.engine.machine import cpus, cuda_devices
 from samseg.engine.protocol import (
@@ -92,6 +93,7 @@ class Local(Spec):
         result: AnyResult | None = None
         with closing(attempt_task(work, task, attempt)) as messages:
             for message in messages:
+                interruption.check()
                 if isinstance(message, Heartbeat):
                     scheduler.heartbeat(self, time.monotonic(), message.index)
                     yield message

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import ray
 from ray.exceptions import ActorUnavailableError, RayError
 
+from samseg import interruption
 from samseg.engine.actor import Worker, WorkerReady, WorkerStarted
 from samseg.engine.cluster import Cluster
 from samseg.engine.failure import Done, Failure, cause_of_death
@@ -87,6 +88,7 @@ class Pool:
         """Yield events until every task has its result; stops all workers."""
         try:
             while not self._scheduler.finished:
+                interruption.check()
                 self._scale_up()
                 yield from self._workers_if_changed()
                 self._assign()

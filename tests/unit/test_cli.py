@@ -81,6 +81,8 @@ def test_planning_reports_new_objects(capsys, tmp_path):
             **dict.fromkeys(("shards", "sources", "changed", "ignored", "again"), 0),
             "known": 3,
             "left_out": {},
+            "skipped": {},
+            "skipped_count": 0,
         },
     )
     code, last, _ = run(capsys, "status", str(tmp_path / "out"))

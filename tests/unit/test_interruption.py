@@ -6,11 +6,45 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+
+from samseg import interruption
+from samseg.engine import Local
+from samseg.engine.protocol import Heartbeat, Task
+
+
+@pytest.fixture
+def handlers():
+    """Restore the handlers of signals."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    interruption.install()  # forgets what was received
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_whose_exception_a_library_drops_ends_the_run(handlers, number):
+    def build(slot):
+        def work(task, attempt):
+            with suppress(BaseException):
+                os.kill(os.getpid(), number)
+                time.sleep(5)
+            yield Heartbeat(task.id, 0)
+            return "done"
+
+        return work
+
+    interruption.install()
+    with pytest.raises(KeyboardInterrupt):
+        list(Local().map(build, [Task("a", 1)], "cpu"))
+    wanted = {signal.SIGINT: 130, signal.SIGTERM: 143}[number]
+    assert interruption.interruption().exit_code == wanted
 
 
 @pytest.mark.parametrize(

@@ -171,5 +171,5 @@ def test_a_damaged_object_is_named_with_what_to_do(output, name, damage):
         load_codebook(output)
     message = str(caught.value)
     assert f"classes/v000001/{name} is damaged" in message
-    assert "delete classes/v000001 and run `samseg cluster`" in message
+    assert "delete classes/v000001 and the classes/*/next.json of version 1, and run" in message
     assert "\n" not in message
