@@ -4,6 +4,7 @@ Every method is a generator of plain values, the last of which is its result; it
 driver's side is `pool.py`.
 """
 
+import logging
 import os
 import time
 from collections.abc import Callable, Hashable, Iterator
@@ -15,7 +16,7 @@ import ray
 
 from samseg.engine.failure import Done, Failure, attempt_task, build_work
 from samseg.engine.protocol import AnyTask, AnyWork, Attempt, Heartbeat, Slot
-from samseg.errors import DeviceError
+from samseg.errors import DeviceError, redact
 
 _HEARTBEAT_EVERY_S = 1.0  # of attempts that may prefetch
 
@@ -45,6 +46,13 @@ class WorkerReady:
     """The work is built; the worker accepts tasks."""
 
 
+class _Redacted(logging.Formatter):
+    """Formats a record without credentials, also those in its traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
+
+
 class Worker:
     """One worker; Ray makes it an actor."""
 
@@ -54,6 +62,7 @@ class Worker:
         self, build: Callable[[Slot], AnyWork], slot: Slot
     ) -> Iterator[WorkerStarted | WorkerReady | Failure]:
         """Report the process, check the device, build the work."""
+        _log_redacted()
         context = ray.get_runtime_context()
         gpus = context.get_accelerator_ids().get("GPU", []) if slot.device == "cuda" else []
         gpu = ",".join(map(str, gpus)) if gpus else None
@@ -78,6 +87,13 @@ class Worker:
                     continue  # the next one counts what this one does
                 sent_at = now
             yield message
+
+
+def _log_redacted() -> None:
+    """Write samseg's log records to stderr, which Ray keeps in a file."""
+    log, handler = logging.getLogger("samseg"), logging.StreamHandler()
+    handler.setFormatter(_Redacted("%(levelname)s %(name)s: %(message)s"))
+    log.handlers, log.propagate = [handler], False
 
 
 def _gpu_problem() -> Failure | None:

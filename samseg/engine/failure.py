@@ -16,6 +16,8 @@ from samseg.engine.protocol import Attempt, Heartbeat, P, R, Slot, Task, Work
 from samseg.errors import CheckpointError, DeviceError, OutageError, SamsegError, one_line
 
 _log = logging.getLogger(__name__)
+_NO_DEFECT = (KeyboardInterrupt, SystemExit, GeneratorExit)
+"""What ends a process; other errors that are no `Exception` are panics of libraries in Rust."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Failure:
     kind: type[SamsegError] | None = None
 
     @classmethod
-    def of(cls, error: Exception) -> "Failure":
+    def of(cls, error: BaseException) -> "Failure":
         """Describe `error`; any error other than a `SamsegError` is retried."""
         _log.warning("%s", one_line(error), exc_info=error)
         if not isinstance(error, SamsegError):
@@ -67,7 +69,9 @@ def build_work(build: Callable[[Slot], Work[P, R]], slot: Slot) -> Work[P, R] | 
     """Call `build`; return its error as a value."""
     try:
         return build(slot)
-    except Exception as error:
+    except _NO_DEFECT:
+        raise
+    except BaseException as error:
         return Failure.of(error)
 
 
@@ -77,7 +81,9 @@ def attempt_task(
     """Run one attempt: heartbeats as they come, then exactly one `Done` or `Failure`."""
     try:
         value = yield from work(task, attempt)
-    except Exception as error:
+    except _NO_DEFECT:
+        raise
+    except BaseException as error:
         yield Failure.of(error)
     else:
         yield Done(value)

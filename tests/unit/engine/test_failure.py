@@ -64,3 +64,31 @@ def test_build_errors_are_values_too():
     failure = build_work(build, Slot("cpu", 1))
     assert isinstance(failure, Failure) and isinstance(failure.error(), CheckpointError)
     assert build_work(lambda slot: slot.threads, Slot("cpu", 3)) == 3
+
+
+class PanicError(BaseException):
+    """As libraries in Rust raise it."""
+
+
+def test_a_panic_is_a_failure():
+    def build(slot):
+        raise PanicError("index out of bounds")
+
+    def work(task, attempt):
+        yield Heartbeat(task.id, 0)
+        raise PanicError("index out of bounds")
+
+    wanted = "PanicError: index out of bounds"
+    assert build_work(build, Slot("cpu", 1)).text == wanted
+    *_, last = attempt_task(work, Task("a", 1), Attempt())
+    assert last.text == wanted and last.retry
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_what_ends_a_process_is_raised(error):
+    def work(task, attempt):
+        yield Heartbeat(task.id, 0)
+        raise error
+
+    with pytest.raises(error):
+        list(attempt_task(work, Task("a", 1), Attempt()))
