@@ -1,5 +1,6 @@
 """Read-only storage over any fsspec filesystem, for lakes that are no folder and in no cloud."""
 
+import io
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, BinaryIO, TypeVar, cast
@@ -10,6 +11,7 @@ import pyarrow as pa
 from samseg.errors import LakeError, NotFoundError, StorageError, one_line, redact
 from samseg.storage.batches import Skipped, batched, ignore
 from samseg.storage.clients import configure_fsspec, is_missing, transport_errors
+from samseg.storage.raw_reader import RawReader
 from samseg.storage.retries import Retries
 from samseg.storage.uri import normal
 from samseg.types import Source
@@ -116,7 +118,8 @@ class FsspecStorage:
 
     def stream(self, key: str) -> BinaryIO:
         """See `Storage.stream`."""
-        return cast(BinaryIO, self._ask(key, partial(self._fs.open, f"{self._root}/{key}", "rb")))
+        opened = partial(self._fs.open, f"{self._root}/{key}", "rb")
+        return cast(BinaryIO, io.BufferedReader(RawReader(opened, partial(self._ask, key))))
 
     def _ask(self, key: str, request: Callable[[], T]) -> T:
         """Send a request, and again where that can help; name the object if it fails.

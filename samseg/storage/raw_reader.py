@@ -1,4 +1,4 @@
-"""Streams over obstore, as `io` has them."""
+"""Streams over obstore and fsspec, as `io` has them."""
 
 import io
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class RawReader(io.RawIOBase):
-    """Adapter of obstore's reader to the `io` interface that tarfile expects.
+    """Adapter of the readers of obstore and fsspec to the `io` interface that tarfile expects.
 
     A read that breaks is repeated at its position, by a reader opened anew.
     """
@@ -31,7 +31,10 @@ class RawReader(io.RawIOBase):
             nonlocal broken
             if broken:
                 self._reader = self._opened()
-                self._reader.seek(at)
+                try:
+                    self._reader.seek(at)
+                except ValueError as e:  # a web server without ranges
+                    raise OSError(f"a read broke at byte {at} and cannot be repeated: {e}") from e
             broken = True
             return memoryview(self._reader.read(len(buffer)))
 
