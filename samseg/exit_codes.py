@@ -52,7 +52,7 @@ class ExitCodes(TyperGroup):
 
 
 def _ignore_output() -> NoReturn:
-    """Exit where nobody reads standard output any more."""
+    """Exit after the reader of standard output has closed it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(0)
 

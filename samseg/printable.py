@@ -1,7 +1,7 @@
 """Untrusted text on a terminal: file names, class names, messages of libraries and stores.
 
-A terminal obeys escape sequences (they move the cursor, and set the title and the clipboard), and
-marks of the writing direction make a name look like another one.
+A terminal interprets escape sequences (they move the cursor, and set the title and the clipboard),
+and bidirectional control characters make a name look like another one.
 """
 
 import unicodedata
@@ -14,7 +14,7 @@ _KEPT = frozenset("\n\t\u200c\u200d")
 
 
 def printable(text: str) -> str:
-    r"""Escape what a terminal obeys or hides, as Python does: `\x1b`, `\u202e`."""
+    r"""Escape what a terminal interprets or hides, as Python does: `\x1b`, `\u202e`."""
     return text if text.isprintable() else "".join(map(_escaped, text))
 
 

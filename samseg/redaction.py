@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus
 
 _REMOVED = "***"
 _SHORTEST = 12
-"""Characters from which on a value of the environment is taken for a secret, and not for a word."""
+"""Shortest value of an environment variable that is treated as a secret, in characters."""
 
 _URL = r"(?<![\w+.-])(?!(?:file|tar|zip|memory)://)\w[\w+.-]*://"
 """The start of a URL that can have credentials."""

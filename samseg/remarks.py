@@ -40,7 +40,7 @@ def skipped(count: int, first: Mapping[str, str]) -> str | None:
     more = f"; and {count - len(first)} more" if count > len(first) else ""
     return (
         f"{count} objects or folders of the lake cannot be read, so they are not planned "
-        f"({named}{more}). Mend them, or leave them out with `reader.exclude`."
+        f"({named}{more}). Fix them, or leave them out with `reader.exclude`."
     )
 
 

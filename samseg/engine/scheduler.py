@@ -20,8 +20,8 @@ The rules:
 - A worker has a place: its GPU, else itself. After a death or such an error a task waits for a
   place at which it has not failed yet, if there is one. If two tasks in a row raised such an error
   at a place and succeeded elsewhere, the place is at fault and gets no more work.
-- A node that leaves the cluster costs no attempt. Workers that die together were killed from
-  outside, as far as is known: that blames nothing, as often as a task has attempts.
+- A node that leaves the cluster costs no attempt. Workers that die at about the same time were
+  probably killed from outside: their tasks are retried without blame, at most `attempts` times.
 - An outage ends the run after `attempts` attempts of one task: no task is given up for it.
 - After `attempts` attempts, or with `attempts` items skipped and still dying, the task is given up.
 - A worker learns its next task early, for prefetching. Only tasks that were never started are

@@ -46,7 +46,7 @@ class Member(NamedTuple):
 
 
 class Link(NamedTuple):
-    """Stands for a member that is a link to another one."""
+    """In place of the bytes of a member that is a link to another one."""
 
     target: str
 

@@ -56,7 +56,7 @@ class Storage(Protocol):
 
         Args:
             prefix: a folder; empty for the root.
-            skipped: told what cannot be listed or addressed.
+            skipped: called for what cannot be listed or addressed.
 
         Raises:
             LakeError, StorageError: the listing is not whole, for any other reason.

@@ -11,13 +11,13 @@ LISTED = pa.schema([("key", pa.string()), ("etag", pa.string()), ("bytes", pa.in
 """Columns of a batch; as in `samseg.types.Source`."""
 
 Skipped = Callable[[str, str], None]
-"""Told the key of what a listing must leave out (of a folder with a `/` at its end), and why."""
+"""Called with the key of what a listing leaves out (a folder ends with `/`), and the reason."""
 
 _ROWS = 10_000
 
 
 def ignore(key: str, reason: str) -> None:
-    """Tell nobody what was left out."""
+    """Do nothing: the caller does not need what was left out."""
 
 
 def batched(sources: Iterable[Source]) -> Iterator[pa.RecordBatch]:

@@ -1,5 +1,4 @@
 import json
-import os
 import subprocess
 import sys
 
@@ -7,8 +6,6 @@ import pytest
 import yaml
 
 from samseg import cli
-from samseg import config as config_module
-from samseg.errors import ConfigError, LakeError
 
 
 def run(capsys, *arguments):
@@ -132,22 +129,6 @@ def test_a_lake_with_too_few_masks_has_no_classes_and_says_so(
         assert "there are no classes: no group of similar masks is large enough" in err
 
 
-def test_a_bug_exits_with_an_error_code(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(config_module, "load", lambda *a: 1 / 0)
-    code, last, err = run(capsys, "plan", "-c", config(tmp_path))
-    assert (code, last["error"]) == (3, "defect")
-    assert "ZeroDivisionError" in err
-
-
-def test_an_interrupt_explains_how_to_resume(capsys, monkeypatch, tmp_path):
-    def interrupted(*arguments):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(config_module, "load", interrupted)
-    code, _, err = run(capsys, "plan", "-c", config(tmp_path))
-    assert code == 130 and "run the same command again to resume" in err
-
-
 @pytest.mark.parametrize("stage", ["cluster", "export", "report"])
 def test_a_stage_over_an_output_without_rows_is_an_error(capsys, tmp_path, stage):
     (tmp_path / "lake").mkdir()
@@ -253,91 +234,6 @@ def test_failed_images_are_retried_on_request(capsys, tmp_path):
     assert (code, last["counts"]["plan"]["again"], last["failed"]) == (1, 1, 1)
     code, _, err = run(capsys, "nightly", *settings, "--retry-failed", "undecodable,ok")
     assert code == 2 and "unreadable,undecodable," in err
-
-
-class Panic(BaseException):
-    """As a library in Rust raises it: no Exception."""
-
-
-@pytest.mark.parametrize(
-    ("raised", "exits", "error"),
-    [
-        (Panic("index out of bounds \x1b[2J"), 3, "defect"),
-        (MemoryError(), 3, "defect"),
-        (RecursionError(), 3, "defect"),
-        (GeneratorExit(), 3, "defect"),
-        (SystemExit(0), 3, "defect"),
-        (SystemExit(1), 3, "defect"),
-        (ValueError("s3://AKIA:s3cr/et@bucket"), 3, "defect"),
-        (KeyboardInterrupt(), 130, "InterruptionError"),
-        (LakeError("no images"), 3, "LakeError"),
-        (ConfigError("no output"), 2, "ConfigError"),
-    ],
-    ids=lambda value: type(value).__name__,
-)
-@pytest.mark.parametrize("options", [(), ("--quiet",), ("--verbose",)], ids=str)
-def test_whatever_is_raised_ends_with_its_code_and_a_json_line(
-    capsys, monkeypatch, tmp_path, raised, exits, error, options
-):
-    def fails(*arguments):
-        raise raised
-
-    monkeypatch.setattr(config_module, "load", fails)
-    code, last, err = run(capsys, "plan", "-c", config(tmp_path), *options)
-    assert (code, last["exit"], last["error"]) == (exits, exits, error)
-    assert "\x1b" not in err and "s3cr" not in err + last["message"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "command"),
-    [
-        (["plan", "--nope"], "plan"),
-        (["nosuch"], None),
-        (["--nope"], None),
-        (["query", "--format", "xml", "select 1"], "query"),
-        (["eval", "nosuch"], "eval"),
-        (["status", "a", "s3://AKIA:s3cr/et@bucket"], "status"),
-        (["try", "lake", "--images", "many"], "try"),
-    ],
-    ids=str,
-)
-def test_a_mistaken_command_line_ends_with_a_json_line(capsys, arguments, command):
-    code, last, err = run(capsys, *arguments)
-    assert (code, last["exit"], last["samseg"]) == (2, 2, command)
-    assert last["message"] and "s3cr" not in last["message"] + err
-
-
-def test_a_panic_is_recorded_as_no_interruption(capsys, monkeypatch, tmp_path):
-    from samseg import nightly
-
-    (tmp_path / "lake").mkdir()
-    (tmp_path / "lake" / "a.jpg").write_bytes(b"x")
-
-    def fails(*arguments):
-        raise Panic("index out of bounds")
-
-    monkeypatch.setattr(nightly, "plan_stage", fails)
-    assert run(capsys, "nightly", "-c", config(tmp_path))[0] == 3
-    (status,) = (tmp_path / "out" / "nights").glob("*/status.json")
-    found = json.loads(status.read_text())
-    assert found["exit"] == 3 and found["reasons"] == ["Panic: index out of bounds"]
-
-
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
-def test_any_name_is_printed_in_any_encoding(tmp_path, encoding):
-    script = [sys.executable, "-m", "samseg", "status", tmp_path / "ラベル\N{SNOWMAN}\udcff"]
-    ran = subprocess.run(
-        script, capture_output=True, env={**os.environ, "PYTHONIOENCODING": f"{encoding}:strict"}
-    )
-    assert ran.returncode == 2 and b"Traceback" not in ran.stderr
-    assert json.loads(ran.stdout.splitlines()[-1])["exit"] == 2
-
-
-def test_an_argument_that_is_no_text_is_a_mistake(tmp_path):
-    script = [sys.executable, "-m", "samseg", "label", b"\xff"]
-    ran = subprocess.run(script, capture_output=True, cwd=tmp_path)
-    assert ran.returncode == 2 and b"Traceback" not in ran.stderr
-    assert json.loads(ran.stdout.splitlines()[-1])["error"] == "ConfigError"
 
 
 @pytest.mark.parametrize("override", ["reader.uri=other", "output=other"])
