@@ -10,6 +10,7 @@ command line when the error ends a night.
     |-- LakeError                the lake cannot be listed, or holds no images
     |-- StorageError             a request to the object store failed
     |   |-- NotFoundError        no object at that key
+    |   |-- DamagedError         an object does not contain what it must
     |   `-- OutageError          the lake does not answer at all; ends a night without a verdict
     |-- CheckpointError          weights missing, damaged or of an unknown architecture
     |-- DeviceError              the requested device is not available
@@ -54,6 +55,12 @@ class StorageError(SamsegError):
 
 class NotFoundError(StorageError):
     """There is no object at that key."""
+
+    retry = False
+
+
+class DamagedError(StorageError):
+    """An object does not contain what it must; reading it again does not help."""
 
     retry = False
 

@@ -30,6 +30,10 @@ class Output:
         """Open the folder at `uri`; nothing is created yet."""
         self.storage: ObjectStorage = open_output(uri)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Workers receive the URI and open the folder again."""
+        return type(self), (self.uri,)
+
     @classmethod
     def existing(cls, uri: str) -> "Output":
         """Open a folder that a night has written to.
@@ -250,8 +254,13 @@ class Output:
         """Stamps of all nights, ascending."""
         return sorted(object_names.matched(object_names.NIGHT, self.storage.folders("nights")))
 
-    def read(self, key: str, columns: list[str] | None = None) -> pa.Table:
+    def read(self, key: str, columns: list[str] | None = None, rows: int | None = None) -> pa.Table:
         """Read one Parquet object; with `columns`, only the bytes of those columns.
+
+        Args:
+            key: of the object.
+            columns: to read; all for None.
+            rows: with `columns`, read only the row groups that the first `rows` rows are in.
 
         Raises:
             StorageError: it is damaged, missing (a NotFoundError) or cannot be read.
@@ -262,7 +271,7 @@ class Output:
                 with self.decoding(key):
                     return schema.decode(payload)
             with self.storage.stream(key) as stream, self.decoding(key):
-                return schema.decode(stream, columns).select(columns)
+                return schema.decode(stream, columns, rows).select(columns)
 
     def rows(self, key: str) -> int:
         """Return the number of rows of one Parquet object; reads its end only."""

@@ -200,14 +200,28 @@ def encode(table: pa.Table, row_group: int = _ROW_GROUP) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def decode(source: bytes | BinaryIO, columns: list[str] | None = None) -> pa.Table:
+def decode(
+    source: bytes | BinaryIO, columns: list[str] | None = None, first: int | None = None
+) -> pa.Table:
     """Decode a Parquet object, or only `columns` of it (a stream is read by ranges).
+
+    With `first`, only the row groups that the first so many rows are in.
 
     Raises:
         OSError: a page does not match its checksum; or another error of a damaged object.
     """
     file = pa.BufferReader(source) if isinstance(source, bytes) else source
-    return pq.read_table(file, columns=columns, use_threads=False, page_checksum_verification=True)
+    if first is None:
+        return pq.read_table(
+            file, columns=columns, use_threads=False, page_checksum_verification=True
+        )
+    parquet = pq.ParquetFile(file, page_checksum_verification=True)
+    groups: list[int] = []
+    found = 0
+    while found < first and len(groups) < parquet.num_row_groups:
+        found += parquet.metadata.row_group(len(groups)).num_rows
+        groups.append(len(groups))
+    return parquet.read_row_groups(groups, columns=columns, use_threads=False)
 
 
 def rows(source: BinaryIO) -> int:

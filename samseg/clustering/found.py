@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from samseg.clustering.fit import Fit
 from samseg.clustering.hierarchy import Hierarchy
-from samseg.clustering.levels import Resample, cut_again, fit_in_levels
+from samseg.clustering.levels import Fitting, cut_again, fit_in_levels
 from samseg.clustering.linkage import Linkage
 from samseg.clustering.sample import FitSample
 from samseg.clustering.settings import ClusterSettings
@@ -40,24 +40,24 @@ def find(
     sample: FitSample,
     settings: ClusterSettings,
     masks: int,
-    resample: Resample | None = None,
+    whole: bool = True,
     steady: bool = True,
-) -> Found:
+) -> Fitting[Found]:
     """Fit classes to a sample.
 
     Args:
         sample: of the lake.
         settings: the strategy and its settings.
         masks: masks that the sample was chosen from.
-        resample: samples the masks of the lake that no class takes, for strategies that fit in
-            levels; None if the sample is all of the lake.
+        whole: whether the sample is all of them. If not, strategies that fit in levels ask for
+            samples of the masks that no class takes.
         steady: favour the classes that the masks have under the parent codebook, where the strategy
             can.
     """
     transform = Transform.fit(sample.embeddings, settings.center)
     strategy = settings.strategy
     if isinstance(strategy, Linkage):
-        found = fit_in_levels(strategy, sample, transform, masks, resample, steady)
+        found = yield from fit_in_levels(strategy, sample, transform, masks, whole, steady)
         cells, sizes = found.fit.cells, np.bincount(found.fit.cells.of_point + 1)[1:]
         hierarchy = Hierarchy(found.fit.tree, unit(cells.means)[0], sizes, strategy.threshold)
         return Found(found.sample, found.points, found.weights, transform, found.fit, hierarchy)
@@ -72,9 +72,9 @@ def find_again(
     transform: Transform,
     hierarchy: Hierarchy,
     masks: int,
-    resample: Resample | None = None,
-) -> Found:
+    whole: bool = True,
+) -> Fitting[Found]:
     """Find coarser or finer classes in the tree of an earlier fit; see `levels.cut_again`."""
-    found = cut_again(strategy, sample, transform, hierarchy, masks, resample)
+    found = yield from cut_again(strategy, sample, transform, hierarchy, masks, whole)
     hierarchy = replace(hierarchy, cut=strategy.threshold)
     return Found(found.sample, found.points, found.weights, transform, found.fit, hierarchy)

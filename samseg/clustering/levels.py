@@ -4,10 +4,14 @@ A class of a few masks in a million has no or hardly any member in a sample of t
 in a sample of what no other class takes. Each level adds cells for the masks that are left out,
 and one tree over the cells of all levels gives the classes, so that a remainder of a known class
 joins it again and does not become another class.
+
+A fit of a sample of the lake is a generator: it yields what must be sampled next and is sent the
+sample, so that it can run elsewhere than what reads the lake.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +21,7 @@ from samseg.clustering.fit import TreeFit
 from samseg.clustering.hierarchy import Hierarchy
 from samseg.clustering.linkage import Linkage, branches
 from samseg.clustering.nearest import nearest
-from samseg.clustering.prototypes import prototypes_of
+from samseg.clustering.prototypes import Prototypes, prototypes_of
 from samseg.clustering.sample import FitSample
 from samseg.clustering.transform import Transform
 from samseg.types import NOISE, Bool, Float32, Int64
@@ -26,11 +30,50 @@ LEVELS = 3
 MORE_CELLS = 750
 """Cells that each further level adds."""
 
-LeftOut = Callable[[Float32], Bool]
-"""Tells which of (n, d) raw embeddings no class takes, (n,) bool; none without a direction."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LeftOut:
+    """Tells which masks no class takes.
+
+    Attributes:
+        transform: from raw embeddings to points.
+        prototypes: of the classes.
+    """
+
+    transform: Transform
+    prototypes: Prototypes
+
+    def __call__(self, embeddings: Float32) -> Bool:
+        """Return which of (n, d) raw embeddings are left out, (n,) bool; none without direction."""
+        points, valid = self.transform.apply(embeddings)
+        return valid & (self.prototypes.assign(points) == NOISE)
+
 
 Resample = Callable[[LeftOut], tuple[FitSample, int]]
 """Samples the masks of the lake that are left out, and counts them."""
+
+Fitting = Generator[LeftOut, tuple[FitSample, int], T]
+"""A fit: yields what to sample, is sent what `Resample` returns, returns its result."""
+
+
+def fitted(fitting: "Fitting[T]", resample: Resample | None = None) -> T:
+    """Run a fit to its end.
+
+    Args:
+        fitting: the fit.
+        resample: samples the lake; None if the fit has all of it.
+    """
+    try:
+        left_out = next(fitting)
+        while True:
+            if resample is None:
+                raise RuntimeError("a fit of the whole lake asked for another sample")
+            left_out = fitting.send(resample(left_out))
+    except StopIteration as end:
+        result: T = end.value
+        return result
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,29 +112,22 @@ class Rest:
     whole: bool
 
     @classmethod
-    def of(
-        cls, found: Leveled, transform: Transform, each: float, resample: Resample | None
-    ) -> "Rest":
+    def of(cls, found: Leveled, transform: Transform, each: float, whole: bool) -> "Fitting[Rest]":
         """Find them.
 
         Args:
             found: the classes so far.
             transform: from raw embeddings to points.
             each: weight of one mask of the lake.
-            resample: samples the rest of the lake; None if the sample is all of it.
+            whole: whether the sample is all of the lake.
         """
         prototypes = prototypes_of(found.fit, found.points, found.sample.mask_ids, found.weights)
-
-        def left_out(embeddings: Float32) -> Bool:
-            points, valid = transform.apply(embeddings)
-            return valid & (prototypes.assign(points) == NOISE)
-
         outside = prototypes.assign(found.points) == NOISE
         rows = np.flatnonzero(found.points.any(axis=1) & outside)
-        if resample is None:
+        if whole:
             sample = found.sample.take(rows)
             return cls(rows, sample, found.points[rows], found.weights[rows], True)
-        sample, count = resample(left_out)
+        sample, count = yield LeftOut(transform, prototypes)
         weights = np.full(len(sample), each * count / max(len(sample), 1))
         points, _ = transform.apply(sample.embeddings)
         return cls(rows, sample, points, weights, len(sample) == count)
@@ -116,9 +152,9 @@ def fit_in_levels(
     sample: FitSample,
     transform: Transform,
     masks: int,
-    resample: Resample | None = None,
+    whole: bool = True,
     steady: bool = True,
-) -> Leveled:
+) -> Fitting[Leveled]:
     """Fit a sample, then what is left out, until a level adds no class.
 
     Args:
@@ -126,7 +162,7 @@ def fit_in_levels(
         sample: of the lake.
         transform: fitted to the sample.
         masks: masks that the sample was chosen from.
-        resample: samples the rest of the lake; None if the sample is all of it.
+        whole: whether the sample is all of them.
         steady: favour the classes that the masks have under the parent codebook.
     """
     each = len(sample) / max(masks, 1)
@@ -134,15 +170,15 @@ def fit_in_levels(
     has_own_cell = len(found.fit.cells) == len(sample) - found.fit.invalid
     del sample  # a level replaces it, and two of them fill a gigabyte
     for _ in range(1, LEVELS):
-        if resample is None and has_own_cell:
+        if whole and has_own_cell:
             break
-        rest = Rest.of(found, transform, each, resample)
+        rest = yield from Rest.of(found, transform, each, whole)
         if len(rest.sample) < strategy.min_size:
             break
         more = _with_more_cells(strategy, found, rest, steady)
         if more.fit.classes <= found.fit.classes:
             break
-        found, resample = more, None if rest.whole else resample
+        found, whole = more, rest.whole
     return found
 
 
@@ -172,8 +208,8 @@ def cut_again(
     transform: Transform,
     hierarchy: Hierarchy,
     masks: int,
-    resample: Resample | None = None,
-) -> Leveled:
+    whole: bool = True,
+) -> Fitting[Leveled]:
     """Cut the tree of an earlier fit at another height.
 
     A sample of the lake has few masks of rare classes, so what no class takes is sampled once more.
@@ -184,13 +220,13 @@ def cut_again(
         transform: of the earlier fit.
         hierarchy: of the earlier fit.
         masks: masks that the sample was chosen from.
-        resample: samples the rest of the lake; None if the sample is all of it.
+        whole: whether the sample is all of them.
     """
     points, _ = transform.apply(sample.embeddings)
     found = Leveled(_cut(strategy, hierarchy, points), sample, points, np.ones(len(sample)))
-    if resample is None:
+    if whole:
         return found
-    rest = Rest.of(found, transform, len(sample) / max(masks, 1), resample)
+    rest = yield from Rest.of(found, transform, len(sample) / max(masks, 1), whole)
     sample, points, weights, _ = rest.joined_to(found)
     return Leveled(_cut(strategy, hierarchy, points), sample, points, weights)
 

@@ -5,6 +5,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from samseg.engine.protocol import AnyTask
+from samseg.errors import SamsegError
 
 _BLAMED_TO_SKIP = 2
 
@@ -23,6 +24,7 @@ class TaskState:
         together: attempts that ended with the death of several workers, which blamed nothing.
         tried: places where it failed; True where by an error, False where the worker died.
         failures: one line per failed attempt.
+        kind: class of the error that ended the last one, if it was a `SamsegError`.
     """
 
     task: AnyTask
@@ -34,9 +36,11 @@ class TaskState:
     together: int = 0
     tried: dict[Hashable, bool] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    kind: type[SamsegError] | None = None
 
-    def note(self, text: str) -> None:
-        """Add a failed attempt."""
+    def note(self, text: str, kind: type[SamsegError] | None = None) -> None:
+        """Add a failed attempt, and the class of the error that ended it."""
+        self.kind = kind
         self.failures.append(f"attempt {len(self.failures) + 1}: {text}")
 
     def ended_at(self, index: int | None, attempts: int, *, put_off: bool) -> bool:

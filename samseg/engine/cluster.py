@@ -17,6 +17,8 @@ from samseg.errors import WorkersError
 
 _OBJECT_STORE_BYTES = 128 * 2**20  # only heartbeats and results pass through it
 _PROBE_S = 10.0
+_own = False
+"""Whether this process is connected to a Ray that it has started."""
 
 
 class Cluster:
@@ -41,16 +43,23 @@ def connected(address: str | None) -> Iterator[Cluster]:
     Raises:
         WorkersError: no Ray cluster answers at the address.
     """
+    global _own
     if ray.is_initialized():
-        yield Cluster(own=False)
+        yield Cluster(_own)
         return
     address = address or os.environ.get("RAY_ADDRESS") or "local"
-    own = address == "local"
     try:
-        _init(address, own)
-        yield Cluster(own)
+        _init(address, address == "local")
+        _own = address == "local"
+        yield Cluster(_own)
     finally:
+        _own = False
         ray.shutdown()
+
+
+def started_here() -> bool:
+    """Return whether this process is connected to a Ray that it has started."""
+    return _own
 
 
 def _init(address: str, own: bool) -> None:

@@ -7,7 +7,7 @@ a hang there: use `RayPool` for unattended runs.
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -54,10 +54,11 @@ class Local(Spec):
     def map(
         self,
         build: Callable[[Slot], Work[P, R]],
-        tasks: Iterable[Task[P]],
+        tasks: Iterable[Task[P] | None],
         device: Device,
+        cpus: int | None = None,
     ) -> Iterator[Workers | Heartbeat | Result[P, R]]:
-        """See `samseg.engine.protocol.Engine.map`."""
+        """See `samseg.engine.protocol.Engine.map`; there is one worker, whatever `cpus` is."""
         scheduler = Scheduler(tasks, attempts=self.attempts, backoff_s=self.backoff_s)
         if scheduler.finished:
             return
@@ -86,6 +87,14 @@ class Local(Spec):
     def capacity(self, device: Device) -> int:
         """See `samseg.engine.protocol.Engine.capacity`."""
         return 1
+
+    def for_tables(self, rows: int) -> "Local":
+        """See `samseg.engine.protocol.Engine.for_tables`."""
+        return self
+
+    def session(self) -> AbstractContextManager[None]:
+        """See `samseg.engine.protocol.Engine.session`; there is nothing to keep."""
+        return nullcontext()
 
     def _attempt(
         self, scheduler: Scheduler, work: AnyWork, task: AnyTask, attempt: Attempt[Any]

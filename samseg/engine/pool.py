@@ -24,7 +24,7 @@ from samseg.engine.cluster import Cluster
 from samseg.engine.failure import Done, Failure, cause_of_death
 from samseg.engine.protocol import AnyResult, AnyWork, Device, Heartbeat, Slot, Workers
 from samseg.engine.scheduler import Scheduler
-from samseg.engine.shares import Share, require_room, share_out
+from samseg.engine.shares import Share, require_room, share_out, without_gpus
 from samseg.engine.worker_handle import WorkerHandle
 from samseg.errors import WorkersError
 
@@ -47,6 +47,7 @@ class Pool:
         device: what each worker runs on.
         workers: how many; `auto` is as many as the nodes hold.
         cpus_per_worker: see `share_out`.
+        on_gpu_nodes: whether workers on CPUs are placed on nodes with GPUs, too.
         backoff_s: pause after the first failed start, doubled with each further one.
         silence_s: as given to the scheduler; named in the reason when a worker is stopped.
         start_failures: failed starts in a row, with no worker ready, that end the night.
@@ -61,6 +62,7 @@ class Pool:
         *,
         workers: int | Literal["auto"],
         cpus_per_worker: int | Literal["auto"],
+        on_gpu_nodes: bool = True,
         backoff_s: float,
         silence_s: float,
         start_failures: int,
@@ -71,6 +73,7 @@ class Pool:
         self._device = device
         self._wanted = workers
         self._cpus_per_worker: int | Literal["auto"] = cpus_per_worker
+        self._on_gpu_nodes = on_gpu_nodes
         self._backoff_s = backoff_s
         self._silence_s = silence_s
         self._start_failures = start_failures
@@ -104,7 +107,9 @@ class Pool:
 
     def _share_of_nodes(self) -> Share:
         """Return the share of one worker, from the nodes that are alive."""
-        share = share_out(self._nodes.values(), self._device, self._cpus_per_worker)
+        every = list(self._nodes.values())
+        nodes = every if self._on_gpu_nodes else without_gpus(every)
+        share = share_out(nodes, self._device, self._cpus_per_worker)
         fixed = self._wanted == "auto" or self._cluster.own  # no further node will join
         if fixed and not self._workers:
             require_room(share, self._nodes.values())

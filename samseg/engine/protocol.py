@@ -6,8 +6,11 @@ workers to storage only.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, Protocol, TypeVar
+
+from samseg.errors import SamsegError
 
 Device = Literal["auto", "cpu", "cuda"]
 """Device of a map; `auto` is GPUs where there are any, else CPUs."""
@@ -113,11 +116,14 @@ class Result(Generic[P, R]):
         task: the task.
         value: what the work returned; None when the task was given up.
         failures: one line per failed attempt.
+        kind: class of the error that ended the last attempt of a task that was given up, if it was
+            a `SamsegError`.
     """
 
     task: Task[P]
     value: R | None
     failures: tuple[str, ...] = ()
+    kind: type[SamsegError] | None = None
 
 
 class Work(Protocol[P, R_co]):
@@ -137,8 +143,9 @@ class Engine(Protocol):
     def map(
         self,
         build: Callable[[Slot], Work[P, R]],
-        tasks: Iterable[Task[P]],
+        tasks: Iterable[Task[P] | None],
         device: Device,
+        cpus: int | None = None,
     ) -> Iterator[Workers | Heartbeat | Result[P, R]]:
         """Yield heartbeats as they come and exactly one result per task, in any order.
 
@@ -147,9 +154,13 @@ class Engine(Protocol):
 
         Args:
             build: runs once per worker, in the worker (it loads the model); must be picklable.
-            tasks: drawn lazily, never far ahead of the work.
+            tasks: drawn lazily, never far ahead of the work. None in place of a task means that
+                there is none before another one has its result.
             device: device of all workers of this map. It is a property of the map, not of a task,
                 because `build` prepares a worker for one kind of task.
+            cpus: CPUs and threads of a worker that reads and writes tables: as many workers run as
+                the nodes have CPUs, on nodes without GPUs if there are any. None for workers that
+                hold models, whose number and CPUs are settings of the engine.
 
         Raises:
             WorkersError: workers repeatedly fail to start.
@@ -159,6 +170,17 @@ class Engine(Protocol):
 
     def capacity(self, device: Device) -> int:
         """Return the number of workers that a map would have now, 0 if that is unknown."""
+        ...
+
+    def for_tables(self, rows: int) -> "Engine":
+        """Return the engine for maps over tables of that many rows altogether.
+
+        It is another one where starting workers would take longer than the work.
+        """
+        ...
+
+    def session(self) -> AbstractContextManager[None]:
+        """Keep what a map connects to or starts for the maps after it, until the block ends."""
         ...
 
 

@@ -11,15 +11,37 @@ map.
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import Literal
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from samseg.engine.local import Local
+from samseg.engine.machine import cpus as cpus_here
 from samseg.engine.machine import this_node
-from samseg.engine.protocol import Device, Heartbeat, P, R, Result, Slot, Task, Work, Workers
+from samseg.engine.protocol import (
+    Device,
+    Engine,
+    Heartbeat,
+    P,
+    R,
+    Result,
+    Slot,
+    Task,
+    Work,
+    Workers,
+)
 from samseg.engine.shares import share_out
 from samseg.errors import WorkersError
 from samseg.spec import Spec
+
+if TYPE_CHECKING:
+    from samseg.engine.cluster import Cluster
+
+_FEW_ROWS = 500_000
+"""Rows of tables that one process works through in less time than Ray takes to start."""
+_sessions: list[ExitStack] = []
+"""What ends with each open session; a map connects to Ray in the first of them."""
 
 
 class RayPool(Spec):
@@ -53,12 +75,12 @@ class RayPool(Spec):
     def map(
         self,
         build: Callable[[Slot], Work[P, R]],
-        tasks: Iterable[Task[P]],
+        tasks: Iterable[Task[P] | None],
         device: Device,
+        cpus: int | None = None,
     ) -> Iterator[Workers | Heartbeat | Result[P, R]]:
         """See `samseg.engine.protocol.Engine.map`."""
         _set_environment()
-        from samseg.engine.cluster import connected
         from samseg.engine.pool import Pool
         from samseg.engine.scheduler import Scheduler
 
@@ -70,14 +92,15 @@ class RayPool(Spec):
         )
         if scheduler.finished:
             return
-        with connected(self.address) as cluster:
+        with self._connected() as cluster:
             pool = Pool(
                 cluster,
                 scheduler,
                 build,
                 device,
-                workers=self.workers,
-                cpus_per_worker=self.cpus_per_worker,
+                workers=self.workers if cpus is None else "auto",
+                cpus_per_worker=self.cpus_per_worker if cpus is None else cpus,
+                on_gpu_nodes=cpus is None,
                 backoff_s=self.backoff_s,
                 silence_s=self.silence_s,
                 start_failures=self.start_failures,
@@ -101,10 +124,36 @@ class RayPool(Spec):
             nodes = [this_node()]
         return share_out(nodes, device, self.cpus_per_worker).workers
 
+    def for_tables(self, rows: int) -> Engine:
+        """See `samseg.engine.protocol.Engine.for_tables`: this process, if Ray must start here."""
+        if self._on_this_machine() and (rows < _FEW_ROWS or cpus_here() == 1):
+            return Local(attempts=self.attempts, backoff_s=self.backoff_s)
+        return self
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """See `samseg.engine.protocol.Engine.session`; Ray starts with the first map."""
+        with ExitStack() as stack:
+            _sessions.append(stack)
+            try:
+                yield
+            finally:
+                _sessions.remove(stack)
+
+    def _connected(self) -> "AbstractContextManager[Cluster]":
+        from samseg.engine.cluster import connected
+
+        connection = connected(self.address)
+        return nullcontext(_sessions[0].enter_context(connection)) if _sessions else connection
+
     def _on_this_machine(self) -> bool:
+        """Return whether Ray is, or would be, one that this process starts."""
         ray = sys.modules.get("ray")
-        address = self.address or os.environ.get("RAY_ADDRESS") or "local"
-        return address == "local" and not (ray is not None and ray.is_initialized())
+        if ray is not None and ray.is_initialized():
+            from samseg.engine.cluster import started_here
+
+            return started_here()
+        return (self.address or os.environ.get("RAY_ADDRESS") or "local") == "local"
 
 
 def _set_environment() -> None:

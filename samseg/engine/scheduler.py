@@ -60,7 +60,7 @@ class Scheduler:
     """The state of one `Engine.map`.
 
     Args:
-        tasks: what to do; drawn lazily.
+        tasks: what to do; drawn lazily, None where there is no task yet.
         attempts: attempts per task, and items per task that may be skipped.
         backoff_s: pause after the first error, doubled with each further one up to a minute.
         silence_s: a busy worker that sends nothing for this long is `unresponsive`.
@@ -68,7 +68,7 @@ class Scheduler:
 
     def __init__(
         self,
-        tasks: Iterable[AnyTask],
+        tasks: Iterable[AnyTask | None],
         *,
         attempts: int,
         backoff_s: float,
@@ -166,7 +166,7 @@ class Scheduler:
         state = self._workers[worker]
         task, index = self._running(worker), state.index
         self.idle(worker)
-        task.note(failure.text)
+        task.note(failure.text, failure.kind)
         if failure.outage and task.number >= self._attempts:
             raise failure.error()
         if not failure.retry:
@@ -281,7 +281,8 @@ class Scheduler:
 
     def _close(self, task: TaskState, value: Any) -> AnyResult:
         self._open -= 1
-        return Result(task.task, value, tuple(task.failures))
+        kind = task.kind if value is None else None
+        return Result(task.task, value, tuple(task.failures), kind)
 
 
 def _pause(backoff_s: float, number: int) -> float:

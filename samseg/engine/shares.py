@@ -62,6 +62,12 @@ def share_out(
     return Share("cpu", threads, float(threads), sum(c // threads for c in cpus))
 
 
+def without_gpus(nodes: Iterable[Node]) -> list[Node]:
+    """Return the nodes with CPUs and no GPU, on which work on tables is placed; all if none is."""
+    every = list(nodes)
+    return [n for n in every if n.get("CPU", 0) >= 1 and not n.get("GPU")] or every
+
+
 def require_room(share: Share, nodes: Iterable[Node]) -> None:
     """Check that the nodes hold a worker, where no further node will join.
 

@@ -12,7 +12,11 @@ COLUMNS = ("mask_id", "image_id", "status", "embedding")
 
 
 def read_embeddings(
-    output: Output, shard_id: str, name: str, columns: Sequence[str] = COLUMNS
+    output: Output,
+    shard_id: str,
+    name: str,
+    columns: Sequence[str] = COLUMNS,
+    rows: int | None = None,
 ) -> pa.Table:
     """Read one embedding of the masks of a shard.
 
@@ -21,6 +25,7 @@ def read_embeddings(
         shard_id: a shard that has this embedding.
         name: `sam`, or a named embedding.
         columns: of `COLUMNS`.
+        rows: read the row groups that the first `rows` rows are in; all for None.
 
     Returns:
         One row per mask; `embedding` is null unless `status` is `ok`. Rows of `sam` are in the
@@ -30,9 +35,9 @@ def read_embeddings(
         NotFoundError: the shard does not have this embedding.
     """
     if name == SAM_COLUMN:
-        return output.read(output.masks_key(shard_id), list(columns))
+        return output.read(output.masks_key(shard_id), list(columns), rows)
     stored = dict.fromkeys("mask_id" if c == "image_id" else c for c in columns)
-    part = output.read(output.embeddings_key(name, shard_id), list(stored))
+    part = output.read(output.embeddings_key(name, shard_id), list(stored), rows)
     if "image_id" in columns:
         owners = pc.replace_substring_regex(part["mask_id"], pattern="-[0-9]+$", replacement="")
         part = part.append_column("image_id", owners)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 
-from samseg.errors import SamsegError, StorageError, redact
+from samseg.errors import DamagedError, SamsegError, redact
 
 _DAMAGE = (
     *(ValueError, TypeError, LookupError, OSError, EOFError, NotImplementedError),
@@ -26,7 +26,7 @@ def decoding(uri: str, remedy: str) -> Iterator[None]:
         remedy: what to do if it is damaged.
 
     Raises:
-        StorageError: it is damaged.
+        DamagedError: it is damaged.
     """
     try:
         yield
@@ -35,4 +35,4 @@ def decoding(uri: str, remedy: str) -> Iterator[None]:
     except _DAMAGE as e:
         cause = f"it lacks {e}" if isinstance(e, KeyError) else str(e).strip()
         first = (cause.splitlines() or [type(e).__name__])[0]
-        raise StorageError(f"{redact(uri)} is damaged ({redact(first)}); {remedy}") from e
+        raise DamagedError(f"{redact(uri)} is damaged ({redact(first)}); {remedy}") from e

@@ -65,10 +65,20 @@ class Embeddings:
         """Return which masks of a shard count, (n,) bool."""
         return is_current(mask_ids, self.superseded.get(shard, ()))
 
-    def rows(self, shard: str) -> pa.Table:
-        """Read `mask_id`, `image_id` and `embedding` (null without one), in the order of `ids`."""
+    @property
+    def ranked(self) -> bool:
+        """Whether the rows of a part are in the order of `samseg.types.sample_rank_of`."""
+        return self.name != SAM_COLUMN
+
+    def rows(self, shard: str, first: int | None = None) -> pa.Table:
+        """Read `mask_id`, `image_id` and `embedding` (null without one), in the order of `ids`.
+
+        Args:
+            shard: its id.
+            first: read at least the first so many rows; all for None.
+        """
         columns = ["mask_id", "image_id", "embedding"]
-        return read_embeddings(self.output, shard, self.name, columns)
+        return read_embeddings(self.output, shard, self.name, columns, first)
 
     def count(self, shard: str) -> int:
         """Return the number of masks of one part that count and have an embedding."""

@@ -7,21 +7,20 @@ that readers switch from one complete set of assignments to the next.
 
 Every object is created once and depends on committed objects alone, so the same command resumes an
 interrupted run. If the lake has grown since, a half-written codebook may be out of date; its
-version is then skipped. Masks are read one shard at a time; only the fit sample is held in memory.
+version is then skipped. All of it are maps on the engine (`sampling`, `fitting`, `assign`): workers
+read and write the tables, the driver holds the codebook and counts. The classes and their ids do
+not depend on the number of workers or the order in which they finish.
 """
 
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
-from samseg.clustering import Linkage
-from samseg.clustering.build import build
 from samseg.clustering.codebook import Codebook
-from samseg.clustering.found import find, find_again
-from samseg.clustering.levels import Resample
 from samseg.clustering.settings import ClusterSettings
+from samseg.engine.local import Local
+from samseg.engine.protocol import Engine
 from samseg.output import Output
 from samseg.stages.cluster.assign import OnProgress, assign
 from samseg.stages.cluster.codebook_store import (
@@ -29,7 +28,8 @@ from samseg.stages.cluster.codebook_store import (
     write_codebook,
 )
 from samseg.stages.cluster.embeddings import Embeddings, open_embeddings
-from samseg.stages.cluster.fit_sample import Parent, read_fit_sample
+from samseg.stages.cluster.fit_sample import Parent
+from samseg.stages.cluster.fitting import FitSpec, fit
 from samseg.stages.cluster.succession import newest_codebook, require_no_successor
 
 
@@ -117,6 +117,7 @@ def cluster(
     *,
     refit: bool = False,
     recipe_fingerprint: str,
+    engine: Engine | None = None,
     on_progress: OnProgress | None = None,
 ) -> ClusterReport:
     """Assign the masks of every committed shard, after a refit if one is due.
@@ -129,6 +130,7 @@ def cluster(
             the newest codebook's, it is refitted; `samseg.resume` fills what a config leaves open.
         refit: refit now.
         recipe_fingerprint: fingerprint of the embeddings' recipe.
+        engine: runs the maps; None for this process.
         on_progress: called with the number of masks assigned so far.
 
     Raises:
@@ -138,6 +140,7 @@ def cluster(
     """
     started = time.perf_counter()
     on_progress = on_progress or (lambda done: None)
+    engine = engine or Local()
     newest = newest_codebook(output)
     embeddings = open_embeddings(output, settings.embedding, recipe_fingerprint)
     committed = sorted(embeddings.shards())
@@ -147,13 +150,13 @@ def cluster(
     reason = _reason(newest, settings, refit, embeddings, committed if unassigned else [])
     if newest is not None and not reason:
         codebook = newest
-        counts = assign(output, codebook, embeddings, unassigned, on_progress)
+        counts = assign(codebook, embeddings, unassigned, engine, on_progress)
     else:
         embeddings.require_all()
-        codebook = _fit(embeddings, committed, settings, parent, reason)
+        codebook = fit(FitSpec(embeddings, settings, parent, reason), committed, engine)
         require_no_successor(output, newest)
         codebook = _write_at_free_version(output, codebook)
-        counts = assign(output, codebook, embeddings, committed, on_progress, assigned)
+        counts = assign(codebook, embeddings, committed, engine, on_progress, assigned)
         committed_here = commit_codebook(output, codebook)
         require_no_successor(output, codebook if committed_here else newest)
     before = {c.class_id for c in newest.active} if newest else set()
@@ -225,31 +228,6 @@ def _reason(
         if not newest.active:
             return "no classes"
     return "granularity" if fitted.granularity != settings.granularity else ""
-
-
-# --------------------------------------------------------------------------- fitting
-
-
-def _fit(
-    embeddings: Embeddings,
-    shards: list[str],
-    settings: ClusterSettings,
-    parent: Parent | None,
-    reason: str,
-) -> Codebook:
-    sample, masks = read_fit_sample(embeddings, shards, settings.reference, parent)
-    newest = parent.codebook if parent else None
-    resample: Resample | None = None
-    if masks > len(sample):
-        resample = partial(read_fit_sample, embeddings, shards, settings.reference, parent)
-    strategy = settings.strategy
-    if reason == "granularity" and isinstance(strategy, Linkage) and newest and newest.hierarchy:
-        transform, hierarchy = newest.transform, newest.hierarchy
-        found = find_again(sample, strategy, transform, hierarchy, masks, resample)
-    else:
-        found = find(sample, settings, masks, resample, steady=reason != "settings")
-    version = newest.version + 1 if newest else 1
-    return build(found, settings, newest, version, embeddings.recipe, {"masks": masks})
 
 
 def _split(codebook: Codebook) -> dict[int, tuple[int, ...]]:

@@ -4,6 +4,7 @@ from samseg.clustering import DBSCAN
 from samseg.clustering.build import build
 from samseg.clustering.codebook import Codebook
 from samseg.clustering.found import find
+from samseg.clustering.levels import fitted
 from samseg.clustering.sample import FitSample
 from samseg.clustering.settings import ClusterSettings
 
@@ -24,7 +25,7 @@ def fit_sample(classes: int = 3, each: int = 10, noise: int = 20, seed: int = 0)
 
 def codebook(settings=EPS, parent=None, version=1, **sample) -> Codebook:
     masks = fit_sample(**sample)
-    found = find(masks, settings, len(masks))
+    found = fitted(find(masks, settings, len(masks)))
     return build(found, settings, parent, version, "recipe", {"masks": 50})
 
 

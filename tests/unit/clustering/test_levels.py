@@ -51,7 +51,8 @@ def fitted(lake: Lake, size: int, resample=None):
     sample = lake.first(size)
     transform = Transform.fit(sample.embeddings)
     masks = len(lake.embeddings)
-    return fit_in_levels(STRATEGY, sample, transform, masks, resample), transform
+    fit = fit_in_levels(STRATEGY, sample, transform, masks, resample is None)
+    return levels.fitted(fit, resample), transform
 
 
 def classes_of(found, transform, embeddings) -> np.ndarray:
@@ -132,7 +133,8 @@ def test_another_cut_of_the_tree_keeps_rare_classes():
     for height, least in ((0.6, 7), (0.3, 7), (1.9, 1)):
         strategy = Linkage(threshold=height)
         sample, masks = lake.first(2000), len(lake.embeddings)
-        again = cut_again(strategy, sample, transform, hierarchy, masks, lake.rest(2000))
+        cut = cut_again(strategy, sample, transform, hierarchy, masks, whole=False)
+        again = levels.fitted(cut, lake.rest(2000))
         assert again.fit.classes >= least
         if height < 1:
             of_rare = set(classes_of(again, transform, lake.embeddings[lake.rare]))

@@ -9,6 +9,7 @@ from samseg.clustering import DBSCAN, HDBSCAN, KMeans, Linkage
 from samseg.clustering.build import build
 from samseg.clustering.codebook import Codebook
 from samseg.clustering.found import find
+from samseg.clustering.levels import fitted
 from samseg.clustering.sample import FitSample
 from samseg.clustering.settings import ClusterSettings
 
@@ -35,7 +36,7 @@ def refit(rows: np.ndarray, fit, parent: Codebook | None) -> Codebook:
     sample = FitSample(ids, ids, rows, before.astype(np.int32))
     chosen = ClusterSettings(fit=fit)
     version = parent.version + 1 if parent else 1
-    return build(find(sample, chosen, len(rows)), chosen, parent, version, "recipe", {})
+    return build(fitted(find(sample, chosen, len(rows))), chosen, parent, version, "recipe", {})
 
 
 @given(

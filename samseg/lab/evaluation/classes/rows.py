@@ -12,7 +12,7 @@ from samseg.clustering import Clustering, KMeans, Linkage, picture
 from samseg.clustering.build import build
 from samseg.clustering.codebook import Codebook
 from samseg.clustering.found import find
-from samseg.clustering.levels import LeftOut
+from samseg.clustering.levels import LeftOut, fitted
 from samseg.clustering.sample import FitSample
 from samseg.clustering.settings import ClusterSettings
 from samseg.features import EfficientNetLite0Embedding, NamedEmbedding, SamEmbedding
@@ -126,6 +126,6 @@ def fit_codebook(
         ranked = [row for row, out in zip(by_rank, left_out(vectors[by_rank]), strict=True) if out]
         return sample_of(ranked), len(ranked)
 
-    again = resample if len(rows) > clusters.reference else None
-    found = find(sample_of(by_rank), clusters, len(rows), again)
+    whole = len(rows) <= clusters.reference
+    found = fitted(find(sample_of(by_rank), clusters, len(rows), whole), resample)
     return build(found, clusters, None, 1, "", {"masks": len(rows)})

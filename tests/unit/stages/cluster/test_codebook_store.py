@@ -12,6 +12,7 @@ from samseg.clustering import DBSCAN, KMeans
 from samseg.clustering.build import build
 from samseg.clustering.codebook import Codebook
 from samseg.clustering.found import find
+from samseg.clustering.levels import fitted
 from samseg.clustering.sample import FitSample
 from samseg.clustering.settings import ClusterSettings
 from samseg.errors import CodebookError, StorageError
@@ -36,7 +37,7 @@ def fit_sample(classes: int = 3, each: int = 10, noise: int = 20, seed: int = 0)
 
 def codebook(settings=EPS, **sample) -> Codebook:
     masks = fit_sample(**sample)
-    found = find(masks, settings, len(masks))
+    found = fitted(find(masks, settings, len(masks)))
     return build(found, settings, None, 1, "recipe", {"masks": 50})
 
 
@@ -99,7 +100,7 @@ def test_embeddings_of_any_length_round_trip(output, dimension):
     masks = fit_sample()
     rows = np.tile(masks.embeddings, 2)[:, :dimension]
     masks = replace(masks, embeddings=rows)
-    found = find(masks, ClusterSettings(), len(masks))
+    found = fitted(find(masks, ClusterSettings(), len(masks)))
     written = build(found, ClusterSettings(), None, 1, "recipe", {"masks": 50})
     assert write_codebook(output, written)
     assert commit_codebook(output, written)

@@ -14,8 +14,8 @@ DEFAULT = ClusterSettings(fit=DBSCAN(eps=0.2, min_samples=4))
 TREE = ClusterSettings(fit=Linkage())
 
 
-class Killed(BaseException):
-    """Simulates SIGKILL; a BaseException, so that no handler of errors catches it."""
+class Killed(SystemExit):
+    """Simulates SIGKILL: nothing handles it."""
 
 
 class KillingStorage(ObjectStorage):

@@ -6,6 +6,7 @@ import pytest
 from samseg import schema
 from samseg.clustering import DBSCAN
 from samseg.clustering.settings import ClusterSettings
+from samseg.engine import Local
 from samseg.errors import CodebookError
 from samseg.output import Output
 from samseg.stages.cluster.assign import assign
@@ -106,10 +107,10 @@ def test_a_second_night_assigns_new_shards_only(lake, monkeypatch):
     keys_read = []
     read = Output.read
 
-    def noted(self, key, columns=None):
+    def noted(self, key, columns=None, rows=None):
         if columns != ["status"]:  # of every part, to see how the lake has grown
             keys_read.append(key)
-        return read(self, key, columns)
+        return read(self, key, columns, rows)
 
     monkeypatch.setattr(Output, "read", noted)
     report = lake.night()
@@ -284,4 +285,4 @@ def test_a_codebook_is_not_used_for_another_embedding(lake):
     codebook = load_codebook(lake)
     other = Embeddings(lake, "dino", "recipe")
     with pytest.raises(CodebookError, match="fitted to the embedding 'sam', these are 'dino'"):
-        assign(lake, codebook, other, ["a"], lambda done: None)
+        assign(codebook, other, ["a"], Local(), lambda done: None)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from samseg.clustering import DBSCAN
 from samseg.clustering.settings import ClusterSettings
 from samseg.errors import CodebookError
+from samseg.stages import table_map
 from samseg.stages.cluster import stage
 from samseg.stages.cluster.codebook_store import load_codebook
 from samseg.storage import ObjectStorage
@@ -20,7 +21,7 @@ FIXED = ClusterSettings(fit=DBSCAN(eps=0.2, min_samples=4))
 OTHER = ClusterSettings(fit=DBSCAN(eps=0.25, min_samples=4))
 
 
-class Killed(BaseException):
+class Killed(SystemExit):
     """Simulates SIGKILL."""
 
 
@@ -80,6 +81,14 @@ class InTurns(ObjectStorage):
     def folders(self, prefix):
         self._turn(prefix)
         return super().folders(prefix)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def single_threaded():
+    """Each driver takes one step at a time, so that turns determine what happens."""
+    before, table_map._AT_A_TIME = table_map._AT_A_TIME, 1
+    yield
+    table_map._AT_A_TIME = before
 
 
 @pytest.fixture(scope="module")

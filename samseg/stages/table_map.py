@@ -1,0 +1,91 @@
+"""Maps over the tables of committed shards: what the stages after `embed` share.
+
+Workers read and write the parts of whole shards. Several shards make a task, so that a lake of a
+million shards is not a million messages; the driver receives counts and small arrays only.
+"""
+
+import re
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from samseg.engine.protocol import Attempt, Engine, Heartbeat, Result, Slot, Task, Work
+from samseg.errors import StorageError
+
+R = TypeVar("R")
+
+_TASKS = 256
+"""Tasks that a map has, as long as none has more than `_SHARDS` shards."""
+_SHARDS = 64
+_AT_A_TIME = 4
+"""Shards that a worker reads and writes at a time, to wait for the store less."""
+
+
+def grouped(shards: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Divide shards into what one task does."""
+    size = max(1, min(_SHARDS, len(shards) // _TASKS))
+    for start in range(0, len(shards), size):
+        yield tuple(shards[start : start + size])
+
+
+def tasks_of(shards: Sequence[str]) -> Iterator[Task[tuple[str, ...]]]:
+    """Yield tasks of some shards each."""
+    return (Task(group[0], group) for group in grouped(shards))
+
+
+def each(
+    task_id: str,
+    shards: Sequence[str],
+    attempt: Attempt[Any],
+    of_shard: Callable[[str], R],
+) -> Generator[Heartbeat, None, list[R]]:
+    """Call a function on every shard of a task, several at a time.
+
+    Args:
+        task_id: of the task.
+        shards: its shards.
+        attempt: the attempt; one that looks for what kills workers has no second thread.
+        of_shard: returns something small; thread-safe.
+
+    Returns:
+        What it returned, in the order of `shards`.
+
+    Raises:
+        StorageError: a shard killed its workers, so that it is to be skipped.
+    """
+    if attempt.skip:
+        raise _FatalError(f"the tables of shard {shards[min(attempt.skip)]} end every worker")
+    done: list[R] = []
+    alone = attempt.exact or _AT_A_TIME == 1
+    with ThreadPoolExecutor(_AT_A_TIME) as threads:
+        ahead = [] if alone else [threads.submit(of_shard, shard) for shard in shards]
+        try:
+            for index, shard in enumerate(shards):
+                yield Heartbeat(task_id, index)
+                done.append(ahead[index].result() if ahead else of_shard(shard))
+        finally:
+            threads.shutdown(cancel_futures=True)
+    return done
+
+
+def results(
+    engine: Engine, build: Callable[[Slot], Work[Any, R]], tasks: Iterable[Task[Any] | None]
+) -> Iterator[R]:
+    """Run a map over tables and yield the results of its tasks, in any order.
+
+    Raises:
+        SamsegError: a task failed, whatever the engine tried; with the class of its error.
+        WorkersError: workers cannot start.
+    """
+    for event in engine.map(build, tasks, "cpu", cpus=1):
+        if isinstance(event, Result):
+            if event.value is None:
+                last = re.sub(r"^attempt \d+: ", "", event.failures[-1])
+                raise (event.kind or StorageError)(last)
+            yield event.value
+
+
+class _FatalError(StorageError):
+    """An error of tables that ends workers; retrying does not help."""
+
+    retry = False
