@@ -15,7 +15,7 @@ from typing import Any
 
 from samseg import remarks
 from samseg.config import Config, recipe_of
-from samseg.engine.protocol import Workers
+from samseg.engine.protocol import Engine, Workers
 from samseg.errors import ConfigError, LakeError, redact
 from samseg.exporters.types import Format
 from samseg.lake import LakeRoot
@@ -27,18 +27,18 @@ from samseg.recipe import fingerprint
 from samseg.recipes import Recipes
 from samseg.resume import resumed
 from samseg.sam.weights import registry as checkpoints
+from samseg.stages import export as exports
 from samseg.stages.cluster.stage import ClusterReport
 from samseg.stages.cluster.stage import cluster as cluster_stage
+from samseg.stages.describe import stage as describing
 from samseg.stages.describe.stage import DescribeEvent, DescribeSpec, DescribeTotals
-from samseg.stages.describe.stage import describe as describe_stage
 from samseg.stages.embed.stage import EmbedEvent, EmbedSpec, pending
 from samseg.stages.embed.stage import embed as embed_stage
 from samseg.stages.embed.totals import EmbedTotals
-from samseg.stages.export import export as export_new
-from samseg.stages.export import export_all
 from samseg.stages.plan import PlanReport
 from samseg.stages.plan import plan as plan_stage
 from samseg.stages.report.stage import report as report_stage
+from samseg.stages.tally import counted
 from samseg.summary import Summary
 from samseg.views_sql import views_sql
 
@@ -137,6 +137,7 @@ class Night:
         given_up = self.output.quarantined()
         counts = done.counts() | {"quarantined": len(given_up)}
         self._finish("embed", started, counts, str(done))
+        self._counted()
         self._note(remarks.lacking(self.output, [e.name for e in self.config.embeddings]))
         self.summary.add_failures(done.failed + done.given_up, done.failures)
         if done.failed:
@@ -169,9 +170,8 @@ class Night:
         spec = DescribeSpec(
             self.output.uri, self.config.reader, self.config.decode, self.config.embeddings
         )
-        done = describe_stage(
-            self.output, spec, self.config.engine, self.config.model.device, self._on_event()
-        )
+        engine, device = self.config.engine, self.config.model.device
+        done = describing.describe(self.output, spec, engine, device, self._on_event())
         if done.given_up:
             self.summary.incomplete(
                 f"{done.given_up} shards could not be read; `samseg describe` retries them."
@@ -193,6 +193,7 @@ class Night:
             self.config.cluster,
             refit=refit,
             recipe_fingerprint=fingerprint(self.output.recipe() or self.recipe),
+            engine=self._counted(),
             on_progress=self.progress.update,
         )
         counts = {k: v for k, v in asdict(clustered).items() if k != "curve"}
@@ -217,12 +218,10 @@ class Night:
         if not formats:
             raise ConfigError("the config names no exports; add some, for example exports=[coco]")
         started = self._start("export", None, "images")
-        stage = export_all if everything else export_new
-        written = stage(self.output, formats, self.progress.update)
-        counts: dict[str, Any] = {}
-        for w in written:
-            folder = "/".join(w.uri.rsplit("/", 2)[1:])
-            counts[folder if w.kind in counts else w.kind] = asdict(w)
+        written = (exports.export_all if everything else exports.export)(
+            self.output, formats, self._counted(), self.progress.update
+        )
+        counts = exports.counts_of(written)
         text = ", ".join(f"{w.kind}: {w.masks} masks of {w.images} images" for w in written)
         self._finish("export", started, counts, f"{text} in {self.output.uri}/exports")
 
@@ -243,6 +242,7 @@ class Night:
             lake=redact(self.config.reader.uri),
             seconds=dict(self.summary.seconds),
             left_out=by_extension(self.summary.counts.get("plan", {}).get("left_out", {})),
+            engine=self.config.engine,
             on_progress=self.progress.update,
         )
         self.summary.page = self.output.storage.uri_of(key)
@@ -283,6 +283,9 @@ class Night:
             raise LakeError(
                 f"{redact(self.output.uri)} has no labelled images yet; run `samseg embed` first"
             )
+
+    def _counted(self) -> Engine:
+        return counted(self.output, self.config.engine, self._note)
 
     def _note(self, text: str | None) -> None:
         if text:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 _ID = r"(?P<id>[0-9a-f]+)"
 _PART = rf"part-{_ID}\.parquet"
+_NUMBER = r"(?P<id>[0-9]{6,})"
 _CODEBOOK = r"classes/v(?P<version>[0-9]{6,})"
 _CODEBOOK_OBJECTS = r"(codebook\.json|next\.json|transform\.npz|(core|classes|tree|cells)\.parquet)"
 
@@ -21,7 +22,7 @@ KINDS = {
     for kind, pattern in {
         "recipe": r"(embeddings/[^/]+/)?recipe\.json",
         "lake": r"lake(\.[0-9]+)?\.json",
-        "plan": r"plan/(?P<id>[0-9]{6,})\.parquet",
+        "plan": rf"plan/{_NUMBER}\.parquet",
         "masks": rf"masks/{_PART}",
         "embeddings": rf"embeddings/(?P<name>[^/]+)/{_PART}",
         "images": rf"images/{_PART}",
@@ -29,6 +30,8 @@ KINDS = {
         "quarantine": rf"quarantine/{_ID}(\.[0-9]+)?\.json",
         "codebook": rf"{_CODEBOOK}/{_CODEBOOK_OBJECTS}",
         "assignments": rf"{_CODEBOOK}/assignments/{_PART}",
+        "ledger": rf"ledger/{_NUMBER}\.parquet",
+        "class_ledger": rf"{_CODEBOOK}/ledger/{_NUMBER}\.parquet",
         "nights": rf"nights/{NIGHT.pattern}/[^/]+",
         "exports": "exports/.+",
         "views": r"views\.sql",
@@ -67,7 +70,7 @@ def remedy(key: str, folder: str) -> str:
         return f"{repair} with its shard; the next night labels the shard again"
     if kind == "embeddings":
         return f"{repair}; `samseg describe -c CONFIG` writes it again"
-    if kind == "assignments":
+    if kind in ("assignments", "ledger", "class_ledger"):
         return f"{repair}; the next night writes it again"
     if kind == "nights":
         return f"{repair}; nothing reads it"

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from samseg import object_names, schema
 from samseg.errors import ConfigError, NotFoundError, redact
 from samseg.object_names import remedy
+from samseg.output_keys import OutputKeys
 from samseg.plan_rows import completed, plan_of, shards_of
 from samseg.recipe import check_same, check_version
 from samseg.sealed_json import sealed, unsealed
@@ -23,7 +24,7 @@ from samseg.storage import ObjectStorage, decoding, open_output
 from samseg.types import Shard
 
 
-class Output:
+class Output(OutputKeys):
     """One output folder, by URI."""
 
     def __init__(self, uri: str):
@@ -56,68 +57,10 @@ class Output:
         """Root URI without a trailing slash."""
         return self.storage.uri
 
-    recipe_key = "recipe.json"
-    views_key = "views.sql"
-
-    @staticmethod
-    def plan_key(n: int) -> str:
-        """Key of the n-th plan."""
-        return f"plan/{n:06d}.parquet"
-
-    @staticmethod
-    def masks_key(shard_id: str) -> str:
-        """Key of a shard's masks part."""
-        return f"masks/part-{shard_id}.parquet"
-
-    @staticmethod
-    def embedding_recipe_key(name: str) -> str:
-        """Key of the recipe of a named embedding."""
-        return f"embeddings/{name}/recipe.json"
-
-    @staticmethod
-    def embeddings_key(name: str, shard_id: str) -> str:
-        """Key of a shard's part of a named embedding."""
-        return f"embeddings/{name}/part-{shard_id}.parquet"
-
-    @staticmethod
-    def images_key(shard_id: str) -> str:
-        """Key of a shard's images part; its presence is the commit of the shard."""
-        return f"images/part-{shard_id}.parquet"
-
-    @staticmethod
-    def failed_key(shard_id: str) -> str:
-        """Key of the mark of a shard with failed images that are labelled again once."""
-        return f"failed/{shard_id}.json"
-
-    @staticmethod
-    def quarantine_key(shard_id: str, n: int = 0) -> str:
-        """Key of the record of a shard given up for the (n + 1)-th time."""
-        return f"quarantine/{shard_id}.json" if n == 0 else f"quarantine/{shard_id}.{n}.json"
-
-    @staticmethod
-    def codebook_key(version: int, name: str) -> str:
-        """Key of one object of a codebook."""
-        return f"classes/v{version:06d}/{name}"
-
-    @staticmethod
-    def assignments_key(version: int, shard_id: str) -> str:
-        """Key of one shard's class assignments under one codebook."""
-        return f"classes/v{version:06d}/assignments/part-{shard_id}.parquet"
-
-    @staticmethod
-    def night_key(stamp: str, name: str) -> str:
-        """Key of one object of a night's folder."""
-        return f"nights/{stamp}/{name}"
-
-    @staticmethod
-    def export_key(format: str, stamp: str, name: str) -> str:
-        """Key of one exported object."""
-        return f"exports/{format}/{stamp}/{name}"
-
     def guard(
         self,
         recipe: Mapping[str, Any],
-        key: str = recipe_key,
+        key: str = OutputKeys.recipe_key,
         completed: Callable[[dict[str, Any]], dict[str, Any]] = lambda stored: stored,
     ) -> None:
         """Create a recipe, or check that the stored one is the same.
@@ -137,7 +80,7 @@ class Output:
     def check(
         self,
         recipe: Mapping[str, Any],
-        key: str = recipe_key,
+        key: str = OutputKeys.recipe_key,
         completed: Callable[[dict[str, Any]], dict[str, Any]] = lambda stored: stored,
     ) -> None:
         """Check that the stored recipe, if there is one, is the same; see `guard`."""
@@ -249,6 +192,26 @@ class Output:
     def assigned(self, version: int) -> set[str]:
         """Return the ids of shards that have assignments under a codebook."""
         return self._ids("assignments", f"classes/v{version:06d}/assignments/")
+
+    def ledger_numbers(self, version: int | None = None) -> list[int]:
+        """Numbers of the ledgers of the folder, or of the classes of a codebook, ascending."""
+        kind = "ledger" if version is None else "class_ledger"
+        return sorted(map(int, self._ids(kind, self.ledgers(version))))
+
+    def sizes(self, kind: str, version: int | None = None) -> dict[str, int]:
+        """Return the bytes of every part of a table by shard: one LIST.
+
+        Args:
+            kind: `images`, `masks` or `assignments`.
+            version: of the codebook, for assignments.
+        """
+        folder = f"{kind}/" if version is None else f"classes/v{version:06d}/{kind}/"
+        pattern = object_names.KINDS[kind]
+        return {
+            found["id"]: source.bytes
+            for source in self.storage.list(folder)
+            if (found := pattern.fullmatch(source.key))
+        }
 
     def nights(self) -> list[str]:
         """Stamps of all nights, ascending."""

@@ -58,6 +58,15 @@ BOX = pa.struct([(side, pa.int32()) for side in ("x", "y", "w", "h")])
 POINT = pa.struct([("x", pa.float32()), ("y", pa.float32())])
 RLE = pa.struct([("size", pa.list_(pa.int32(), 2)), ("counts", pa.string())])
 EMBEDDING = pa.list_(pa.float32(), DIMENSION)
+SECONDS = ("read", "decode", "segment", "pool")
+CLASS_COUNTS = pa.struct(
+    [
+        ("class_id", pa.int32()),
+        ("masks", pa.int64()),
+        ("images", pa.int64()),
+        ("clear", pa.int64()),  # masks that are clearly of the class; null without another one
+    ]
+)
 
 PLAN = _table(
     "plan",
@@ -113,7 +122,7 @@ IMAGES = _table(
         ("error", pa.string()),
         ("note", pa.string()),  # changes made by the decode policy
         ("masks", pa.int32()),
-        ("seconds", pa.struct([(s, pa.float32()) for s in ("read", "decode", "segment", "pool")])),
+        ("seconds", pa.struct([(s, pa.float32()) for s in SECONDS])),
     ],
 )
 
@@ -135,6 +144,32 @@ ASSIGNMENTS = _table(
         ("margin", pa.float32()),  # distance to the nearest other class minus `distance`
         ("codebook", pa.int32()),
         ("cell", pa.int32()),  # leaf of the codebook's tree; null for noise. Absent without a tree
+    ],
+)
+
+LEDGER = _table(
+    "ledger",
+    [
+        ("shard_id", pa.string()),
+        ("replaces", pa.string()),  # earlier shard whose counts this row takes back; null: its own
+        ("bytes", pa.int64()),  # of the images part that was counted
+        ("mask_bytes", pa.int64()),  # of the shard's masks part; null where `replaces` is set
+        ("images", pa.int64()),  # rows of any status
+        ("masks", pa.int64()),
+        ("statuses", pa.list_(pa.struct([("status", pa.string()), ("images", pa.int64())]))),
+        ("seconds", pa.struct([(s, pa.float64()) for s in SECONDS])),
+    ],
+)
+
+CLASS_LEDGER = _table(
+    "class_ledger",
+    [
+        ("shard_id", pa.string()),
+        ("bytes", pa.int64()),  # of the assignments part that was counted
+        ("masks", pa.int64()),
+        ("noise", pa.int64()),
+        ("invalid", pa.int64()),  # masks without a usable embedding; part of `noise`
+        ("classes", pa.list_(CLASS_COUNTS)),  # noise included
     ],
 )
 

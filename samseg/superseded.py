@@ -58,10 +58,31 @@ class Replanned:
             committed: the committed shards.
         """
         found: dict[str, set[str]] = defaultdict(set)
+        for (_, older), images in self.replaced(committed).items():
+            found[older] |= images
+        return {s: frozenset(images) for s, images in found.items()}
+
+    def replaced(self, committed: set[str]) -> dict[tuple[str, str], frozenset[str]]:
+        """Find the rows that do not count, and what has them in their place.
+
+        Args:
+            committed: the committed shards.
+
+        Returns:
+            (shard, earlier shard) -> images of the earlier one that the first has again. An image
+            of an earlier shard occurs once.
+        """
+        known: dict[str, set[str]] = defaultdict(set)  # by earlier shard
+        found: dict[tuple[str, str], set[str]] = defaultdict(set)
+
+        def add(newer: str, older: str, images: set[str]) -> None:
+            if newer in committed and older in committed:
+                found[newer, older] |= images - known[older]
+                known[older] |= images
+
         for key, shards in self._shards_of_key.items():
             for older, newer in combinations(shards, 2):
-                if newer in committed:
-                    found[older].add(image_id_of(key))
+                add(newer, older, {image_id_of(key)})
         tars: dict[str, list[str]] = defaultdict(list)
         for row in self.retries:
             shard, key, members = row["shard_id"], row["key"], row["members"]
@@ -70,10 +91,10 @@ class Replanned:
             if shard in committed:
                 images = self._images(shard, key) if whole_tar else images_in(key, members)
                 for older in before if whole_tar else [row["retry_of"]]:
-                    found[older] |= images
+                    add(shard, older, images)
             if whole_tar or members is not None:
                 tars[key] = [*before, shard]
-        return {s: frozenset(found[s]) for s in found.keys() & committed if found[s]}
+        return {pair: frozenset(images) for pair, images in found.items() if images}
 
     def _images(self, shard: str, tar: str) -> set[str]:
         """Return the images of a tar read again, and the rows that stand for the tar itself."""

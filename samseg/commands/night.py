@@ -37,7 +37,8 @@ def run_night(terminal: Terminal, command: str, config: "Config", run: Callable[
     from samseg.nightly import Night
 
     night = Night(config, terminal.progress)
-    run(night)
+    with night.config.engine.session():
+        run(night)
     summary = night.summary
     terminal.result(summary.record(command), summary.lines())
     return int(summary.exit)

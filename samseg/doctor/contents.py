@@ -17,6 +17,8 @@ _COLUMNS = {
     "plan": schema.PLAN,
     "masks": schema.MASKS,
     "images": schema.IMAGES,
+    "ledger": schema.LEDGER,
+    "class_ledger": schema.CLASS_LEDGER,
     "core.parquet": schema.CORE,
     "classes.parquet": schema.CLASSES,
     "tree.parquet": schema.TREE,

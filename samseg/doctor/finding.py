@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from samseg.errors import redact
 from samseg.object_names import kind_of, remedy
 
-_REPAIRABLE = ("masks", "images", "embeddings", "assignments", "failed", "quarantine", "nights")
+_REPAIRABLE = (
+    *("masks", "images", "embeddings", "assignments", "failed", "quarantine", "nights"),
+    *("ledger", "class_ledger"),
+)
 """Kinds of objects that later runs write again, or that nothing depends on."""
 
 

@@ -16,6 +16,8 @@ from samseg.engine.protocol import Attempt, Heartbeat, P, R, Slot, Task, Work
 from samseg.errors import CheckpointError, DeviceError, OutageError, SamsegError, one_line
 
 _log = logging.getLogger(__name__)
+_LIMIT = 1000
+"""Characters of an error that says what to do next, at its end."""
 _NO_DEFECT = (KeyboardInterrupt, SystemExit, GeneratorExit)
 """What ends a process; other errors that are no `Exception` are panics of libraries in Rust."""
 
@@ -41,7 +43,7 @@ class Failure:
         if not isinstance(error, SamsegError):
             return cls(one_line(error))
         plain = type(error).__init__ is SamsegError.__init__
-        return cls(one_line(error), error.retry, type(error) if plain else None)
+        return cls(one_line(error, _LIMIT), error.retry, type(error) if plain else None)
 
     @property
     def ends_night(self) -> bool:

@@ -290,8 +290,7 @@ class Pool:
             else:
                 self._workers.remove(worker)
                 near = [t for t in self._deaths if abs(t - worker.died_at) <= _TOGETHER_S]
-                alone = len(near) == 1
-                result = self._scheduler.died(worker, worker.died_of, now, alone=alone)
+                result = self._scheduler.died(worker, worker.died_of, now, alone=len(near) == 1)
                 if result is not None:
                     yield result
 

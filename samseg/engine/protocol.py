@@ -33,7 +33,7 @@ class Slot:
         device: `cpu`, or `cuda` for the one GPU that the worker sees.
         threads: CPU threads that this worker may use.
         decode_limit_s: files are decoded in child processes, each within this time; None where the
-            worker itself may die or be stopped.
+            worker itself may die, and is stopped if it sends no heartbeat for long.
     """
 
     device: Literal["cpu", "cuda"]

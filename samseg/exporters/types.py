@@ -1,7 +1,7 @@
 """Input and result types of exporters, and the protocol that an exporter implements."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 
@@ -80,6 +80,11 @@ class Written:
     masks: int
     left_out: int
     objects: int
+
+    def with_part(self, part: "Written") -> "Written":
+        """Return the counts with those of a part of the folder added."""
+        counts = ("images", "masks", "left_out", "objects")
+        return replace(self, **{name: getattr(self, name) + getattr(part, name) for name in counts})
 
 
 class Target(Protocol):

@@ -1,17 +1,24 @@
 """The export stage: write the tables, shard by shard, in the formats of other tools.
 
-Reads tables only, no images. What is written depends on the committed tables alone, so writing it
-again yields the same bytes, and an interrupted export resumes.
+Reads tables only, no images, in maps on the engine. What is written depends on the committed tables
+alone, so writing it again yields the same bytes, and an interrupted export resumes. Of two photos
+whose objects have one name (`exporters.pairing`), the one that is written first has it.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
 
+from samseg.engine.local import Local
+from samseg.engine.protocol import Attempt, Engine, Heartbeat, Slot, Task
 from samseg.errors import StorageError
 from samseg.exporters.types import Format, LabelledImage, Written
 from samseg.output import Output
 from samseg.stages.labelled_images import LabelledImages
+from samseg.stages.table_map import alive, each, results, tasks_of
 
 _EDIT = 0
 """Number of the newest edit of the classes."""
@@ -20,6 +27,7 @@ _EDIT = 0
 def export(
     output: Output,
     exporters: Sequence[Format],
+    engine: Engine | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> list[Written]:
     """Write what each format does not have yet, with the classes of the newest codebook.
@@ -35,8 +43,8 @@ def export(
     Args:
         output: the output folder.
         exporters: the formats.
-        on_progress: called after each shard with the number of images written so far, over all
-            formats.
+        engine: runs a map over the shards per format; None for this process.
+        on_progress: called with the number of images written so far, over all formats.
 
     Returns:
         What this run wrote, one summary per exporter, in order.
@@ -46,32 +54,31 @@ def export(
         CodebookError: an assignment refers to a class that the codebook does not have.
         ConfigError: a selected class does not exist.
     """
-    labelled = LabelledImages(output)
+    labelled, engine = LabelledImages(output), engine or Local()
     written: list[Written] = []
     for exporter in exporters:
         folder = _ExportFolder(output, exporter.kind, _name(labelled, exporter))
         before = sum(w.images for w in written)
-        images = masks = left_out = objects = 0
+        total = Written(exporter.kind, folder.uri, 0, 0, 0, 0)
         _, classes = exporter.chosen((), labelled.classes)
         complete = folder.parts()
-        for shard in sorted(labelled.ready() - complete):
-            part = folder.of_part(shard)
-            done = _write(exporter, labelled, [shard], part)
-            part.put(f"parts/{shard}.json", _record(done, labelled, exporter))
-            images, masks = images + done.images, masks + done.masks
-            left_out, objects = left_out + done.left_out, objects + part.objects
-            complete.add(shard)
+        todo = sorted(labelled.ready() - complete)
+        spec = PartsSpec(labelled, exporter, folder)
+        for parts in results(engine, spec.build, tasks_of(todo)):
+            for part in parts:
+                total = total.with_part(part)
             if on_progress:
-                on_progress(before + images)
-        if complete:
-            exporter.index(classes, folder, sorted(complete))
-        written.append(Written(exporter.kind, folder.uri, images, masks, left_out, objects))
+                on_progress(before + total.images)
+        if every := sorted(complete | {*todo}):
+            exporter.index(classes, folder, every)
+        written.append(total)
     return written
 
 
 def export_all(
     output: Output,
     exporters: Sequence[Format],
+    engine: Engine | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> list[Written]:
     """Write the whole lake in every format, in as few files as the format allows.
@@ -83,18 +90,82 @@ def export_all(
     Returns:
         What the folders contain, one summary per exporter, in order.
     """
-    labelled = LabelledImages(output)
+    labelled, engine = LabelledImages(output), engine or Local()
     written: list[Written] = []
     for exporter in exporters:
         name = f"{_name(labelled, exporter)}-all-{labelled.digest}"
         folder = _ExportFolder(output, exporter.kind, name)
         done = folder.complete()
         if done is None:
-            before = sum(w.images for w in written)
-            done = _write(exporter, labelled, labelled.shards, folder, before, on_progress)
-            folder.put("export.json", _record(done, labelled, exporter))
+            spec = WholeSpec(labelled, exporter, folder)
+            (done,) = results(engine, spec.build, [Task(exporter.kind, None)])
         written.append(done)
+        if on_progress:
+            on_progress(sum(w.images for w in written))
     return written
+
+
+@dataclass(frozen=True, slots=True)
+class PartsSpec:
+    """What the workers of an export by parts receive.
+
+    Attributes:
+        labelled: the images.
+        exporter: the format.
+        folder: the destination.
+    """
+
+    labelled: LabelledImages
+    exporter: Format
+    folder: "_ExportFolder"
+
+    def build(self, slot: Slot) -> "PartsSpec":
+        """Return the work; there is nothing to load."""
+        return self
+
+    def __call__(
+        self, task: Task[Sequence[str]], attempt: Attempt[Any]
+    ) -> Generator[Heartbeat, None, list[Written]]:
+        """Write some shards, a part each."""
+        return (yield from each(task.id, task.payload, attempt, self._part))
+
+    def _part(self, shard: str) -> Written:
+        part = self.folder.of_part(shard)
+        done = _write(self.exporter, self.labelled, [shard], part)
+        part.put(f"parts/{shard}.json", _record(done, self.labelled, self.exporter))
+        return Written(done.kind, done.uri, done.images, done.masks, done.left_out, part.objects)
+
+
+@dataclass(frozen=True, slots=True)
+class WholeSpec:
+    """What the worker of a whole export receives; see `PartsSpec`."""
+
+    labelled: LabelledImages
+    exporter: Format
+    folder: "_ExportFolder"
+
+    def build(self, slot: Slot) -> Callable[..., Generator[Heartbeat, None, Written]]:
+        """Return the work; there is nothing to load."""
+        return partial(self._work, slot)
+
+    def _work(
+        self, slot: Slot, task: Task[None], attempt: Attempt[None]
+    ) -> Generator[Heartbeat, None, Written]:
+        done = yield from alive(task.id, slot, self._written)
+        self.folder.put("export.json", _record(done, self.labelled, self.exporter))
+        return done
+
+    def _written(self) -> Written:
+        return _write(self.exporter, self.labelled, self.labelled.shards, self.folder)
+
+
+def counts_of(written: Iterable[Written]) -> dict[str, Any]:
+    """Return what was written by kind, and by folder where a kind occurs again."""
+    counts: dict[str, Any] = {}
+    for w in written:
+        folder = "/".join(w.uri.rsplit("/", 2)[1:])
+        counts[folder if w.kind in counts else w.kind] = asdict(w)
+    return counts
 
 
 def _name(labelled: LabelledImages, exporter: Format) -> str:
@@ -111,15 +182,13 @@ def _write(
     labelled: LabelledImages,
     shards: Iterable[str],
     folder: "_ExportFolder",
-    before: int = 0,
-    on_progress: Callable[[int], None] | None = None,
 ) -> Written:
     """Write the images of shards; masks that are not selected count as left out."""
     seen = 0
 
     def counted() -> Iterator[LabelledImage]:
         nonlocal seen
-        for image in labelled.images(shards, before, on_progress):
+        for image in labelled.images(shards):
             seen += len(image.masks)
             yield image
 

@@ -1,7 +1,7 @@
 """The labelled images of an output folder: its tables, joined shard by shard without embeddings."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
@@ -47,18 +47,11 @@ class LabelledImages:
         """Return the committed shards whose masks have classes; without a codebook, all."""
         return self._committed if self.version is None else self._committed & self._assigned
 
-    def images(
-        self,
-        shards: Iterable[str],
-        done: int = 0,
-        on_progress: Callable[[int], None] | None = None,
-    ) -> Iterator[LabelledImage]:
+    def images(self, shards: Iterable[str]) -> Iterator[LabelledImage]:
         """Yield the segmented images of shards, one shard in memory at a time.
 
         Args:
             shards: their ids.
-            done: images counted before.
-            on_progress: called after each shard with the number of images so far.
 
         Raises:
             CodebookError: an assignment refers to a class that the codebook does not have.
@@ -77,9 +70,6 @@ class LabelledImages:
                         uri=row["uri"],
                         masks=masks.get(row["image_id"], ()),
                     )
-                    done += 1
-            if on_progress:
-                on_progress(done)
 
     def _classes(self) -> Iterator[ClassRow]:
         if self.version is None:

@@ -1,19 +1,23 @@
 """Counts of an output folder: planned, committed, failed, given up, classified.
 
 Complete means that every planned image has exactly one row in `images`, and its masks are there.
-Narrow columns of every images part and the end of every masks part are read, so the cost grows with
-the lake; do not call it in a loop. `samseg doctor --deep` reads everything.
+The counts come from the ledgers (`samseg.ledger`); shards that are in none are read. So it costs a
+LIST of the parts and the narrow columns of the plans. `samseg doctor --deep` reads everything.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from samseg.engine.local import Local
+from samseg.engine.protocol import Engine
+from samseg.ledger import ClassCounts, image_counts
 from samseg.output import Output
-from samseg.superseded import Replanned, is_current
-from samseg.types import LABELLED, NOISE, RETRIED_ONCE
+from samseg.plan_rows import RETRIES
+from samseg.stages.tally import class_counts, require_masks, require_no, tally
+from samseg.superseded import Replanned
+from samseg.types import LABELLED, RETRIED_ONCE
 
 _RETRIED = f"{', '.join(RETRIED_ONCE)} once by the next night, others by --retry-failed STATUS"
 
@@ -116,63 +120,88 @@ class Status:
         return [*rows, ("nights", str(self.nights)), ("complete", complete)]
 
 
-def status_of(output: Output) -> Status:
+@dataclass(frozen=True, slots=True)
+class _AskedFor:
+    """What the plans of a folder ask for.
+
+    Attributes:
+        shards: ids of the planned shards.
+        sources: planned objects.
+        images: images in them, None if unknown before reading.
+    """
+
+    shards: set[str]
+    sources: int
+    images: int | None
+
+
+def status_of(output: Output, engine: Engine | None = None) -> Status:
     """Count everything in `output`.
+
+    Args:
+        output: the output folder.
+        engine: counts the shards that are in no ledger; None for this process.
 
     Raises:
         StorageError: an object is damaged, or the masks of a committed shard are missing.
     """
-    plan = output.plan_table(["shard_id", "key", "images", "retry_of"])
-    found, replanned = output.committed(), Replanned(output)
-    again = replanned.superseded(found)
-    planned = set(pc.unique(plan["shard_id"]).to_pylist()) - (replanned.duplicates - found)
-    done = found & planned
-    statuses: Counter[str] = Counter()
-    masks = images = 0
-    for shard_id in done:
-        part = output.read(output.images_key(shard_id), ["image_id", "status", "masks"])
-        _require_masks(output, shard_id, pc.sum(part["masks"]).as_py() or 0)
-        part = part.filter(pa.array(is_current(part["image_id"], again.get(shard_id, ()))))
-        statuses.update(part["status"].to_pylist())
-        masks += pc.sum(part["masks"]).as_py() or 0
-        images += part.num_rows
+    engine = engine or Local()
+    sizes, replanned = output.sizes("images"), Replanned(output)
+    planned = _planned(output)
+    shards = planned.shards - (replanned.duplicates - sizes.keys())
+    done = {shard: size for shard, size in sizes.items() if shard in shards}
+    tallied = tally(output, engine, write=False, sizes=done, replanned=replanned)
+    require_no(tallied.problems)
+    require_masks(output, tallied.rows)
+    counts = image_counts(tallied.rows)
     versions = output.codebook_versions()
-    classes = assigned = noise = 0
+    classes, masks = 0, ClassCounts()
     if versions:
         table = output.read(output.codebook_key(versions[-1], "classes.parquet"), ["status"])
         classes = table["status"].to_pylist().count("active")
-        for shard_id in done & output.assigned(versions[-1]):
-            key = output.assignments_key(versions[-1], shard_id)
-            part = output.read(key, ["mask_id", "class_id"])
-            part = part.filter(pa.array(is_current(part["mask_id"], again.get(shard_id, ()))))
-            in_part = pc.sum(pc.equal(part["class_id"], NOISE)).as_py() or 0
-            noise += in_part
-            assigned += part.num_rows - in_part
-    first = plan.filter(pc.is_null(plan["retry_of"])).group_by("key").aggregate([("images", "max")])
-    unknown = first["images_max"].null_count > 0
+        masks = class_counts(output, versions[-1], engine, tallied.rows)
     return Status(
-        shards=len(planned),
+        shards=len(shards),
         committed=len(done),
-        unplanned=len(found - planned),
+        unplanned=len(sizes) - len(done),
         quarantined=len(output.quarantined()),
-        sources=first.num_rows,
-        images_planned=None if unknown else (pc.sum(first["images_max"]).as_py() or 0),
-        images=images,
-        statuses=dict(statuses),
-        masks=masks,
+        sources=planned.sources,
+        images_planned=planned.images,
+        images=counts.images,
+        statuses=dict(counts.statuses),
+        masks=counts.masks,
         codebook=versions[-1] if versions else None,
         classes=classes,
-        assigned=assigned,
-        noise=noise,
-        embeddings={name: len(done & output.embedded(name)) for name in output.embeddings()},
+        assigned=masks.masks - masks.noise,
+        noise=masks.noise,
+        embeddings={name: len(done.keys() & output.embedded(name)) for name in output.embeddings()},
         nights=len(output.nights()),
     )
 
 
-def _require_masks(output: Output, shard_id: str, wanted: int) -> None:
-    """Check that a committed shard has the masks that its images count."""
-    key = output.masks_key(shard_id)
-    found = output.rows(key)
-    with output.decoding(key):
-        if found != wanted:
-            raise ValueError(f"{found} masks, where {output.images_key(shard_id)} counts {wanted}")
+def _planned(output: Output) -> _AskedFor:
+    """Add up the plans, one in memory at a time.
+
+    Since plans count their retries, no object is in two of them but as a retry.
+    """
+    shards: set[str] = set()
+    sources, images, unknown = 0, 0, False
+    early: list[pa.Table] = []
+    for n in output.plan_numbers():
+        counted = RETRIES in output.metadata(output.plan_key(n))
+        columns = ["shard_id", "images", "retry_of", *([] if counted else ["key"])]
+        plan = output.plan(n, columns)
+        shards.update(pc.unique(plan["shard_id"]).to_pylist())
+        first = plan.filter(pc.is_null(plan["retry_of"]))
+        if counted:
+            sources += first.num_rows
+            images += pc.sum(first["images"]).as_py() or 0
+            unknown |= first["images"].null_count > 0
+        else:
+            early.append(first.select(["key", "images"]))
+    if early:
+        by_key = pa.concat_tables(early).group_by("key").aggregate([("images", "max")])
+        sources += by_key.num_rows
+        images += pc.sum(by_key["images_max"]).as_py() or 0
+        unknown |= by_key["images_max"].null_count > 0
+    return _AskedFor(shards, sources, None if unknown else images)

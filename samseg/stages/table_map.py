@@ -6,12 +6,13 @@ million shards is not a million messages; the driver receives counts and small a
 
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 from samseg.engine.protocol import Attempt, Engine, Heartbeat, Result, Slot, Task, Work
 from samseg.errors import StorageError
 
+T = TypeVar("T")
 R = TypeVar("R")
 
 _TASKS = 256
@@ -19,9 +20,10 @@ _TASKS = 256
 _SHARDS = 64
 _AT_A_TIME = 4
 """Shards that a worker reads and writes at a time, to wait for the store less."""
+_HEARTBEAT_S = 5.0
 
 
-def grouped(shards: Sequence[str]) -> Iterator[tuple[str, ...]]:
+def grouped(shards: Sequence[T]) -> Iterator[tuple[T, ...]]:
     """Divide shards into what one task does."""
     size = max(1, min(_SHARDS, len(shards) // _TASKS))
     for start in range(0, len(shards), size):
@@ -35,9 +37,9 @@ def tasks_of(shards: Sequence[str]) -> Iterator[Task[tuple[str, ...]]]:
 
 def each(
     task_id: str,
-    shards: Sequence[str],
+    shards: Sequence[T],
     attempt: Attempt[Any],
-    of_shard: Callable[[str], R],
+    of_shard: Callable[[T], R],
 ) -> Generator[Heartbeat, None, list[R]]:
     """Call a function on every shard of a task, several at a time.
 
@@ -66,6 +68,24 @@ def each(
         finally:
             threads.shutdown(cancel_futures=True)
     return done
+
+
+def alive(task_id: str, slot: Slot, function: Callable[[], R]) -> Generator[Heartbeat, None, R]:
+    """Call a function that may take minutes, with heartbeats where the engine waits for them.
+
+    Args:
+        task_id: of the task.
+        slot: of the worker.
+        function: what to call.
+    """
+    yield Heartbeat(task_id, 0)
+    if slot.decode_limit_s is not None:
+        return function()
+    with ThreadPoolExecutor(1) as thread:
+        future = thread.submit(function)
+        while not wait([future], _HEARTBEAT_S).done:
+            yield Heartbeat(task_id, 0)
+    return future.result()
 
 
 def results(

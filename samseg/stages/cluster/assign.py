@@ -1,22 +1,23 @@
 """Writes assignments: the class of each mask of a shard under one codebook. A map over shards."""
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from samseg import schema
+from samseg import ledger, schema
 from samseg.clustering.codebook import Codebook
 from samseg.engine.protocol import Attempt, Engine, Heartbeat, Slot, Task
+from samseg.ledger import Sizes
 from samseg.stages.cluster.embeddings import Embeddings
 from samseg.stages.table_map import each, results, tasks_of
 from samseg.types import NOISE, Float32
 
 OnProgress = Callable[[int], None]
 Shards = tuple[str, ...]
+Row = Mapping[str, Any]
 
 
 @dataclass(slots=True)
@@ -35,15 +36,12 @@ class AssignCounts:
     noise: int = 0
     invalid: int = 0
 
-
-@dataclass(frozen=True, slots=True)
-class _Assigned:
-    """The counts of one shard, as in `AssignCounts`."""
-
-    shard: str
-    masks: int
-    noise: int
-    invalid: int
+    def add(self, row: Row, known: Collection[str]) -> None:
+        """Add a row of the ledger; `known` are shards whose masks are not new."""
+        self.masks += row["masks"]
+        self.new += 0 if row["shard_id"] in known else row["masks"]
+        self.noise += row["noise"]
+        self.invalid += row["invalid"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +51,12 @@ class AssignSpec:
     Attributes:
         codebook: the classes.
         embeddings: those of the masks.
-        done: shards that have their assignments; they are only counted.
+        done: size of the assignments of shards that have them; they are only counted.
     """
 
     codebook: Codebook
     embeddings: Embeddings
-    done: frozenset[str] = frozenset()
+    done: Sizes
 
     def build(self, slot: Slot) -> "AssignSpec":
         """Return the work; the codebook is in memory."""
@@ -66,21 +64,20 @@ class AssignSpec:
 
     def __call__(
         self, task: Task[Shards], attempt: Attempt[Shards]
-    ) -> Generator[Heartbeat, None, list[_Assigned]]:
-        """Assign the masks of some shards."""
+    ) -> Generator[Heartbeat, None, list[Row]]:
+        """Assign the masks of some shards: rows of the ledger of classes."""
         return (yield from each(task.id, task.payload, attempt, self._assigned))
 
-    def _assigned(self, shard: str) -> _Assigned:
+    def _assigned(self, shard: str) -> Row:
         output = self.embeddings.output
         key = output.assignments_key(self.codebook.version, shard)
         if shard in self.done and len(self.codebook.prototypes):
-            table = output.read(key, ["class_id", "distance"])
-            invalid = table["distance"].null_count
-        else:
-            table, invalid = assignments(self.codebook, self.embeddings.rows(shard))
-            output.storage.put_new(key, schema.encode(table))
-        noise = pc.sum(pc.equal(table["class_id"], NOISE)).as_py() or 0
-        return _Assigned(shard, table.num_rows, noise, invalid)
+            table = output.read(key, ["mask_id", "class_id", "distance", "margin"])
+            return ledger.class_row(shard, self.done[shard], table)
+        table, invalid = assignments(self.codebook, self.embeddings.rows(shard))
+        payload = schema.encode(table)
+        output.storage.put_new(key, payload)
+        return ledger.class_row(shard, len(payload), table) | {"invalid": invalid}
 
 
 def assign(
@@ -90,8 +87,9 @@ def assign(
     engine: Engine,
     on_progress: OnProgress,
     known: Iterable[str] = (),
+    rows: Iterable[Row] = (),
 ) -> AssignCounts:
-    """Write the assignments of shards that lack them, and count those of all.
+    """Write the assignments of shards that lack them, and the ledger of all.
 
     Args:
         codebook: the classes.
@@ -100,18 +98,27 @@ def assign(
         engine: runs the map.
         on_progress: called with the number of masks so far.
         known: shards that had assignments under the parent codebook.
+        rows: further rows for the ledger, of shards that have assignments.
     """
     codebook.check(embeddings.name, embeddings.recipe)
-    counts, known = AssignCounts(), set(known)
-    done = frozenset(embeddings.output.assigned(codebook.version))
-    spec = AssignSpec(codebook, embeddings, done & set(shards))
-    for found in results(engine, spec.build, tasks_of(shards)):
-        for part in found:
-            counts.masks += part.masks
-            counts.new += 0 if part.shard in known else part.masks
-            counts.noise += part.noise
-            counts.invalid += part.invalid
+    output, version = embeddings.output, codebook.version
+    counts, known, pending = AssignCounts(), set(known), list(rows)
+    sizes = output.sizes("assignments", version)
+    done = {shard: sizes[shard] for shard in shards if shard in sizes}
+    counted = ledger.read(output, done, version).to_pylist() if done else []
+    for row in counted:
+        counts.add(row, known)
+    left = sorted(set(shards) - {row["shard_id"] for row in counted})
+    spec = AssignSpec(codebook, embeddings, done)
+    for found in results(engine, spec.build, tasks_of(left)):
+        for row in found:
+            counts.add(row, known)
+        pending += found
+        if len(pending) >= ledger.ROWS:
+            ledger.append(output, pending, version)
+            pending = []
         on_progress(counts.masks)
+    ledger.append(output, pending, version)
     return counts
 
 

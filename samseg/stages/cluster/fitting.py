@@ -21,7 +21,7 @@ from samseg.engine.protocol import Attempt, Engine, Heartbeat, Slot, Task
 from samseg.stages.cluster.embeddings import Embeddings
 from samseg.stages.cluster.fit_sample import Parent, read_fit_sample
 from samseg.stages.cluster.sampling import Chosen, choose
-from samseg.stages.table_map import results
+from samseg.stages.table_map import alive, results
 
 Samples = tuple[Chosen, ...]
 
@@ -44,15 +44,15 @@ class FitSpec:
 
     def build(self, slot: Slot) -> "FitWork":
         """Return the work; there is nothing to load."""
-        return FitWork(self)
+        return FitWork(self, slot)
 
 
 class FitWork:
     """The fit, suspended between its levels."""
 
-    def __init__(self, spec: FitSpec):
+    def __init__(self, spec: FitSpec, slot: Slot):
         """Begin nothing yet."""
-        self._spec = spec
+        self._spec, self._slot = spec, slot
         self._fitting: Fitting[Found] | None = None
         self._sent = 0  # samples that the fit has
 
@@ -67,28 +67,23 @@ class FitWork:
         samples = task.payload
         if self._fitting is None or self._sent != len(samples) - 1:
             self._fitting, self._sent = None, 0
-        for number in range(self._sent, len(samples)):
-            yield Heartbeat(task.id, number)
-            sample = read_fit_sample(self._spec.embeddings, samples[number], self._spec.parent)
+        return (yield from alive(task.id, self._slot, partial(self._continued, samples)))
+
+    def _continued(self, samples: Samples) -> LeftOut | Codebook:
+        for chosen in samples[self._sent :]:
+            sample = read_fit_sample(self._spec.embeddings, chosen, self._spec.parent)
+            self._sent += 1
             try:
-                wanted = self._continued(sample, samples[number].total)
+                if self._fitting is not None:
+                    wanted = self._fitting.send((sample, chosen.total))
+                else:
+                    self._fitting = self._begun(sample, chosen.total)
+                    del sample  # the fit may replace it, and two of them fill a gigabyte
+                    wanted = next(self._fitting)
             except StopIteration as end:
                 self._fitting = None
                 return self._codebook(end.value, samples[0].total)
-            self._sent = number + 1
         return wanted
-
-    def _continued(self, sample: FitSample, total: int) -> LeftOut:
-        """Give the fit its next sample and return what to sample after it.
-
-        Raises:
-            StopIteration: the fit has ended; with its result.
-        """
-        if self._fitting is not None:
-            return self._fitting.send((sample, total))
-        self._fitting = self._begun(sample, total)
-        del sample  # the fit may replace it, and two of them fill a gigabyte
-        return next(self._fitting)
 
     def _begun(self, sample: FitSample, masks: int) -> Fitting[Found]:
         settings, parent = self._spec.settings, self._spec.parent

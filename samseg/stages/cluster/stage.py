@@ -13,9 +13,11 @@ not depend on the number of workers or the order in which they finish.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+import pyarrow.compute as pc
 
 from samseg.clustering.codebook import Codebook
 from samseg.clustering.settings import ClusterSettings
@@ -31,6 +33,7 @@ from samseg.stages.cluster.embeddings import Embeddings, open_embeddings
 from samseg.stages.cluster.fit_sample import Parent
 from samseg.stages.cluster.fitting import FitSpec, fit
 from samseg.stages.cluster.succession import newest_codebook, require_no_successor
+from samseg.stages.tally import class_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +150,13 @@ def cluster(
     parent = _parent(output, newest, recipe_fingerprint)
     assigned = parent.assigned if parent else set()
     unassigned = [shard for shard in committed if shard not in assigned]
-    reason = _reason(newest, settings, refit, embeddings, committed if unassigned else [])
+    reason, rows = _reason(newest, settings, refit), _Rows()
+    if newest is not None and not reason:
+        rows = _counted(output, newest, committed, engine)
+        reason = _reason_of_growth(newest, settings, rows, embeddings, unassigned, committed)
     if newest is not None and not reason:
         codebook = newest
-        counts = assign(codebook, embeddings, unassigned, engine, on_progress)
+        counts = assign(codebook, embeddings, unassigned, engine, on_progress, (), rows.new)
     else:
         embeddings.require_all()
         codebook = fit(FitSpec(embeddings, settings, parent, reason), committed, engine)
@@ -203,17 +209,31 @@ def _parent(output: Output, newest: Codebook | None, sam_recipe: str) -> Parent 
     return Parent(newest, fitted_to, output.assigned(newest.version))
 
 
-def _reason(
-    newest: Codebook | None,
-    settings: ClusterSettings,
-    refit: bool,
-    embeddings: Embeddings,
-    shards: Iterable[str],
-) -> str:
-    """Return the reason for a refit as in `ClusterReport.reason`.
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What is known of the masks that have assignments.
 
-    `shards` are all committed ones, or none on a night without new ones: then nothing has grown.
+    Attributes:
+        masks: those that have an embedding.
+        new: rows that the ledger lacks.
     """
+
+    masks: int = 0
+    new: Sequence[Mapping[str, Any]] = ()
+
+
+def _counted(output: Output, newest: Codebook, committed: Sequence[str], engine: Engine) -> _Rows:
+    sizes = output.sizes("assignments", newest.version)
+    sizes = {shard: sizes[shard] for shard in committed if shard in sizes}
+    known, new = class_rows(output, newest.version, engine, sizes)
+    masks = sum(row["masks"] - row["invalid"] for row in new)
+    if known.num_rows:
+        masks += pc.sum(known["masks"]).as_py() - pc.sum(known["invalid"]).as_py()
+    return _Rows(masks, new)
+
+
+def _reason(newest: Codebook | None, settings: ClusterSettings, refit: bool) -> str:
+    """Return the reason for a refit whatever the masks are, as in `ClusterReport.reason`."""
     if newest is None:
         return "first"
     if refit:
@@ -221,12 +241,29 @@ def _reason(
     fitted = ClusterSettings.stored(newest.settings)
     if fitted.of_fit() | {"granularity": None} != settings.of_fit() | {"granularity": None}:
         return "settings"
-    masks = sum(embeddings.count(shard) for shard in shards)
+    return ""
+
+
+def _reason_of_growth(
+    newest: Codebook,
+    settings: ClusterSettings,
+    rows: _Rows,
+    embeddings: Embeddings,
+    unassigned: Sequence[str],
+    committed: Sequence[str],
+) -> str:
+    """Return the reason for a refit that the number of masks gives, or the granularity."""
+    masks = 0
+    if unassigned:  # else nothing has grown
+        known = rows.masks if newest.active else 0  # without classes no distance tells them
+        left = unassigned if newest.active else committed
+        masks = known + sum(embeddings.count(shard) for shard in left)
     if masks > newest.notes["masks"]:
         if masks >= newest.notes["masks"] * settings.refit_growth:
             return "growth"
         if not newest.active:
             return "no classes"
+    fitted = ClusterSettings.stored(newest.settings)
     return "granularity" if fitted.granularity != settings.granularity else ""
 
 

@@ -1,25 +1,33 @@
-"""Counts the masks, classes and failures of a lake for the report page, in one pass.
+"""What the report page counts, and the masks and images among which it chooses what to show.
 
-Only narrow columns are read, those of every committed shard. The same pass collects the candidates
-among which exemplars are chosen. Image ids are hashes, so the first ones in order are an unbiased
-sample.
+The counts come from the ledgers. Candidates come from a bounded number of shards: the first ones,
+and for classes that have too few masks there, some that the ledger names. Shard and image ids are
+hashes, so the first ones in order are an unbiased sample.
 """
 
 import heapq
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from samseg.engine.local import Local
+from samseg.engine.protocol import Engine
+from samseg.ledger import ClassCounts, ImageCounts, image_counts
 from samseg.output import Output
-from samseg.superseded import is_current, superseded
+from samseg.stages.tally import class_counts, require_no, tally
+from samseg.superseded import Replanned, is_current
 from samseg.types import LABELLED, NOISE
 
 SHARDS = 64
 """Maximum number of shards whose embeddings are read to choose exemplars."""
+
+_CLASSES = 128
+"""Classes that candidates are collected for, largest first; the page shows masks of fewer."""
 
 _CANDIDATES = 40
 """Candidate masks per class; those farthest apart are shown."""
@@ -27,98 +35,114 @@ _CANDIDATES = 40
 _MIN_CANDIDATES = 12
 """Candidates per class to collect from shards after the first `SHARDS`."""
 
-CLEAR = 1.5
-"""A mask is clearly of its class if the next class is at least this many times as far. In classes
-of the true segments of 100 photos, those clearly of their class have the label that most of its
-masks have in 60 % (coco_panoptic), 69 % (ccp) and 93 % (rural_streets) of the cases; the others in
-29, 48 and 94 %."""
-
 _IMAGE_CANDIDATES = 64
 _FAILURES = 50
+_READS_AT_A_TIME = 16
+
+Superseded = Mapping[str, Collection[str]]
 
 
 @dataclass(slots=True)
 class LakeCounts:
-    """Counts and candidates from one pass over the tables.
+    """Counts of the lake, and candidates.
 
     Attributes:
-        images: labelled images.
-        masks: their masks.
-        statuses: images per status, including failures.
-        seconds: worker seconds per step, over all images.
+        images: what is in `images` and `masks`.
+        classes: the masks of each class; nothing without a codebook.
         failures: (status, key, error) of the first images that failed.
-        masks_of: masks per class, including noise.
-        images_of: images with masks of a class, including noise.
-        clear_of: masks that are clearly of their class (`CLEAR`), per class; a class that is the
-            only one has no entry.
         candidates: per class, (rank within its image, mask id, shard) of masks from which exemplars
             are chosen, ascending; the medoid has rank -1 and comes first.
         examples: (rank, image id, shard, classes) of the images with the most classes and masks, a
             heap.
     """
 
-    images: int = 0
-    masks: int = 0
-    statuses: Counter[str] = field(default_factory=Counter)
-    seconds: dict[str, float] = field(default_factory=dict)
+    images: ImageCounts = field(default_factory=ImageCounts)
+    classes: ClassCounts = field(default_factory=ClassCounts)
     failures: list[tuple[str, str, str]] = field(default_factory=list)
-    masks_of: Counter[int] = field(default_factory=Counter)
-    images_of: Counter[int] = field(default_factory=Counter)
-    clear_of: Counter[int] = field(default_factory=Counter)
     candidates: dict[int, list[tuple[int, str, str]]] = field(default_factory=dict)
     examples: list[tuple[tuple[int, int], str, str, frozenset[int]]] = field(default_factory=list)
 
 
-def count(output: Output, version: int | None, medoids: Iterable[str]) -> LakeCounts:
-    """Read the narrow columns of every committed shard once.
+def count(
+    output: Output, version: int | None, medoids: Iterable[str], engine: Engine | None = None
+) -> LakeCounts:
+    """Count the lake and collect candidates.
 
     Args:
         output: the output folder.
         version: the codebook whose assignments are counted, None if there is none.
-        medoids: masks that are candidates regardless of their shard.
+        medoids: masks that are candidates if their shard is read.
+        engine: counts the shards that are in no ledger; None for this process.
+
+    Raises:
+        StorageError: a part cannot be read.
     """
-    counts = LakeCounts()
+    engine = engine or Local()
+    sizes, replanned = output.sizes("images"), Replanned(output)
+    again: Superseded = replanned.superseded(set(sizes))
+    tallied = tally(output, engine, write=False, sizes=sizes, replanned=replanned)
+    require_no(tallied.problems)
+    counts = LakeCounts(image_counts(tallied.rows))
+    assigned: set[str] = set()
+    if version is not None:
+        counts.classes = class_counts(output, version, engine, tallied.rows)
+        assigned = output.assigned(version)
+    counts.failures = _failures(output, counts.images.failed_in, again)
     medoid_ids = pa.array(sorted(medoids), pa.string())
-    assigned = set() if version is None else output.assigned(version)
-    committed = output.committed()
-    again = superseded(output, committed)
-    for position, shard in enumerate(sorted(committed)):
-        columns = ["image_id", "key", "status", "error", "masks", "seconds"]
-        images = output.read(output.images_key(shard), columns)
-        elsewhere = again.get(shard, ())
-        images = images.filter(pa.array(is_current(images["image_id"], elsewhere)))
-        _count_images(counts, images)
+    shards = sorted(tallied.rows["shard_id"].unique().to_pylist())
+    for shard in shards[:SHARDS]:
         if version is not None and shard in assigned:
-            key = output.assignments_key(version, shard)
-            limit = _CANDIDATES if position < SHARDS else _MIN_CANDIDATES
-            rows = output.read(key, ["mask_id", "class_id", "distance", "margin"])
-            rows = rows.filter(pa.array(is_current(rows["mask_id"], elsewhere)))
-            _count_classes(counts, shard, rows, medoid_ids, limit)
+            rows = _assignments(output, version, shard, again)
+            _add_candidates(counts, shard, rows, medoid_ids, _CANDIDATES)
         else:
-            for row in images.select(["image_id", "masks"]).to_pylist():
+            columns = output.read(output.images_key(shard), ["image_id", "masks"])
+            columns = columns.filter(
+                pa.array(is_current(columns["image_id"], again.get(shard, ())))
+            )
+            for row in columns.to_pylist():
                 _add_example(counts, (0, row["masks"] or 0), row["image_id"], shard, frozenset())
+    if version is not None:
+        for shard in _further(counts, shards[:SHARDS]):
+            rows = _assignments(output, version, shard, again)
+            _add_candidates(counts, shard, rows, medoid_ids, _MIN_CANDIDATES)
     return counts
 
 
-def _count_images(counts: LakeCounts, images: pa.Table) -> None:
-    statuses = images["status"].to_pylist()
-    counts.statuses.update(statuses)
-    counts.images += sum(s in LABELLED for s in statuses)
-    counts.masks += pc.sum(images["masks"]).as_py() or 0
-    for step in images.schema.field("seconds").type:
-        spent = pc.sum(pc.struct_field(images["seconds"], step.name)).as_py()
-        counts.seconds[step.name] = counts.seconds.get(step.name, 0.0) + (spent or 0.0)
-    room = _FAILURES - len(counts.failures)
-    if room > 0:
-        failed = pc.invert(pc.is_in(images["status"], value_set=pa.array(LABELLED)))
-        for row in images.filter(failed).slice(0, room).to_pylist():
-            counts.failures.append((row["status"], row["key"], row["error"] or ""))
+def _assignments(output: Output, version: int, shard: str, again: Superseded) -> pa.Table:
+    rows = output.read(output.assignments_key(version, shard), ["mask_id", "class_id"])
+    return rows.filter(pa.array(is_current(rows["mask_id"], again.get(shard, ()))))
 
 
-def _count_classes(
+def _further(counts: LakeCounts, read: Collection[str]) -> list[str]:
+    """Return shards with masks of classes that have few candidates yet, at most `SHARDS`."""
+    wanted: dict[str, None] = {}
+    for class_id, _ in counts.classes.masks_of.most_common(_CLASSES):
+        if len(counts.candidates.get(class_id, ())) < _MIN_CANDIDATES:
+            wanted |= dict.fromkeys(
+                shard for shard in counts.classes.shards_of[class_id] if shard not in read
+            )
+    return list(wanted)[:SHARDS]
+
+
+def _failures(
+    output: Output, shards: Iterable[str], again: Superseded
+) -> list[tuple[str, str, str]]:
+    """Return status, key and error of the first images that failed, in the order of shards."""
+
+    def failed(shard: str) -> list[tuple[str, str, str]]:
+        images = output.read(output.images_key(shard), ["image_id", "key", "status", "error"])
+        bad = pc.invert(pc.is_in(images["status"], value_set=pa.array(LABELLED))).to_numpy()
+        rows = images.filter(pa.array(bad & is_current(images["image_id"], again.get(shard, ()))))
+        return [(r["status"], r["key"], r["error"] or "") for r in rows.to_pylist()]
+
+    with ThreadPoolExecutor(_READS_AT_A_TIME) as threads:
+        return [row for rows in threads.map(failed, shards) for row in rows][:_FAILURES]
+
+
+def _add_candidates(
     counts: LakeCounts, shard: str, rows: pa.Table, medoids: pa.Array, limit: int
 ) -> None:
-    """Count one shard; a class with `limit` candidates takes only its medoid from this shard."""
+    """Add those of one shard; a class with `limit` candidates takes only its medoid from it."""
     mask_ids = rows["mask_id"].combine_chunks()
     image_of_mask = pc.replace_substring_regex(mask_ids, pattern="-[0-9]+$", replacement="")
     image_ids, image = np.unique(image_of_mask.to_numpy(zero_copy_only=False), return_inverse=True)
@@ -126,19 +150,13 @@ def _count_classes(
     order = np.lexsort((image, classes))
     classes, image = classes[order], image[order]
     is_medoid = pc.is_in(mask_ids, value_set=medoids).to_numpy(zero_copy_only=False)[order]
-    distance, margin = (rows[c].to_numpy()[order] for c in ("distance", "margin"))
-    clear = margin >= (CLEAR - 1) * distance
     classes_on: dict[int, set[int]] = defaultdict(set)
     for class_id in np.unique(classes).tolist():
         start, end = np.searchsorted(classes, [class_id, class_id + 1])
         its_images, masks_per_image = np.unique(image[start:end], return_counts=True)
-        counts.masks_of[class_id] += int(end - start)
-        counts.images_of[class_id] += len(its_images)
         if class_id != NOISE:
             for i in its_images:
                 classes_on[int(i)].add(class_id)
-            if not np.isnan(margin[start:end]).all():
-                counts.clear_of[class_id] += int(clear[start:end].sum())
         first = np.cumsum(masks_per_image) - masks_per_image
         rank = np.arange(end - start) - np.repeat(first, masks_per_image)
         rank[is_medoid[start:end]] = -1

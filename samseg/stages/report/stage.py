@@ -1,7 +1,7 @@
 """The report stage: writes the report page of a night from the tables and a few hundred images.
 
-Reads are bounded except for the narrow columns that are counted (see `counts`). An image that
-can no longer be fetched is shown as missing and does not fail the stage.
+Reads are bounded, but for shards that are in no ledger yet (see `counts`). An image that can no
+longer be fetched is shown as missing and does not fail the stage.
 """
 
 import shlex
@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version as version_of
 from typing import Any
 
+from samseg.engine.protocol import Engine
 from samseg.errors import redact
 from samseg.lake import address_now
+from samseg.ledger import CLEAR
 from samseg.output import Output
 from samseg.schema import SAM_COLUMN
 from samseg.stages.report import exemplars
-from samseg.stages.report.counts import CLEAR, LakeCounts, count
+from samseg.stages.report.counts import LakeCounts, count
 from samseg.stages.report.drawing import DrawnImages, Fetch, draw
 from samseg.stages.report.exemplars import ShownMask
 from samseg.types import NOISE, Image
@@ -44,6 +46,7 @@ def report(
     lake: str = "",
     seconds: Mapping[str, float] | None = None,
     left_out: str = "",
+    engine: Engine | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> str:
     """Write `nights/{stamp}/report.html` and return its key.
@@ -57,6 +60,7 @@ def report(
         lake: URI of the lake, for display.
         seconds: wall seconds of this night's stages so far, for display.
         left_out: files of the lake that are not read, for display.
+        engine: counts the shards that are in no ledger; None for this process.
         on_progress: called with the number of images fetched so far.
 
     Raises:
@@ -65,12 +69,13 @@ def report(
     version = max(output.codebook_versions(), default=None)
     classes = _classes(output, version)
     medoids = [c["medoid_mask_id"] for c in classes.values() if c["medoid_mask_id"]]
-    counts = count(output, version, medoids)
+    counts = count(output, version, medoids, engine)
+    of, masks_of = counts.images, counts.classes.masks_of
     images = exemplars.examples(counts, _SCENES)
     manifest = _manifest(output, version)
     embedding = manifest.get("embedding", SAM_COLUMN)
     by_class, by_image = exemplars.read(output, version, counts, images, embedding)
-    ranked = [i for i, _ in counts.masks_of.most_common() if i != NOISE]
+    ranked = [i for i, _ in masks_of.most_common() if i != NOISE]
     chosen = {
         class_id: exemplars.spread(by_class.get(class_id, ()), medoid, limit)
         for class_id, medoid, limit in _crop_limits(classes, ranked)
@@ -83,11 +88,11 @@ def report(
         return ClassCard(
             class_id=class_id,
             name=_name(classes, class_id),
-            masks=counts.masks_of[class_id],
-            images=counts.images_of[class_id],
+            masks=masks_of[class_id],
+            images=counts.classes.images_of[class_id],
             crops=[_crop(mask, drawn) for mask in chosen.get(class_id, ())],
             born_in=classes.get(class_id, {}).get("born_in"),
-            clear=counts.clear_of.get(class_id),
+            clear=counts.classes.clear_of.get(class_id),
         )
 
     quarantined = sorted(output.quarantined())
@@ -96,17 +101,17 @@ def report(
         lake=redact(lake or output.uri),
         output=redact(output.uri),
         stamp=stamp,
-        images=counts.images,
-        masks=counts.masks,
+        images=of.labelled,
+        masks=of.masks,
         classes=[card(i) for i in ranked],
         noise=None if version is None else card(NOISE),
         clear=CLEAR,
         scenes=[_scene(masks, drawn, classes) for masks in by_image.values()],
         failures=[*given_up, *(FailedImage(*row) for row in counts.failures)],
-        failed=sum(counts.statuses.values()) - counts.images + len(quarantined),
+        failed=of.images - of.labelled + len(quarantined),
         left_out=left_out,
         stage_seconds=dict(seconds or {}),
-        worker_seconds={step: spent for step, spent in counts.seconds.items() if spent},
+        worker_seconds={step: spent for step, spent in of.seconds.items() if spent},
         codebook=_codebook_rows(manifest, _embedding_row(output, manifest)),
         curve=manifest.get("curve") or (),
         eps=manifest.get("eps"),
@@ -266,7 +271,7 @@ def _commands(
             title = f"The ten masks most similar to the medoid of {_name(classes, ranked[0])}"
             commands.insert(1, (title, query(like)))
         commands.append(("The same tables without samseg, in DuckDB", _duckdb(path, per_class)))
-    if counts.masks:
+    if counts.images.masks:
         commands.append(
             (
                 "In Python, as an Arrow table",

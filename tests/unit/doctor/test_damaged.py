@@ -75,8 +75,10 @@ READERS = {
     "classes/v000001/tree.parquet": {"cluster", "refit", "tree"},
     "classes/v000001/cells.parquet": {"cluster", "refit"},
     "classes/v000001/transform.npz": {"cluster", "refit"},
-    "classes/v000001/assignments/part-*.parquet": {"status", "refit", "export", "report"}
-    | {"assignments", "labels"},
+    "classes/v000001/assignments/part-*.parquet": {"status", "cluster", "refit", "export"}
+    | {"report", "assignments", "labels"},
+    "ledger/*.parquet": {"status", "embed", "cluster", "refit", "export", "report"},
+    "classes/v000001/ledger/*.parquet": {"status", "cluster", "report"},
     "nights/*/status.json": set(),
 }
 """Object -> the commands that read it whole or in part."""

@@ -5,9 +5,10 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from samseg import schema
+from samseg import ledger, schema
 from samseg.clustering import DBSCAN
 from samseg.clustering.settings import ClusterSettings
 from samseg.output import Output
@@ -86,6 +87,10 @@ class KnownLake(Output):
             ids = part["mask_id"].to_pylist()
             class_of |= dict(zip(ids, part["class_id"].to_pylist(), strict=True))
         return class_of
+
+    def read_ledger(self) -> pa.Table:
+        """Return the ledger of the first codebook."""
+        return ledger.read(self, self.sizes("assignments", 1), 1)
 
     def truth(self) -> dict[str, int]:
         """Return the kind of each mask that has one (its index in the image)."""

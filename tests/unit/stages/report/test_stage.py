@@ -112,12 +112,12 @@ def test_an_existing_page_is_kept(small_output: Build) -> None:
 def test_counts_equal_a_direct_count(small_output: Build) -> None:
     made = small_output(keys=tuple(f"{i}.jpg" for i in range(9)))
     counts = counting.count(made.output, 1, [])
-    assert counts.masks_of == Counter(made.class_of.values())
+    assert counts.classes.masks_of == Counter(made.class_of.values())
     images_of: dict[int, set[str]] = {}
     for mask_id, class_id in made.class_of.items():
         images_of.setdefault(class_id, set()).add(mask_id[:20])
-    assert counts.images_of == {c: len(images) for c, images in images_of.items()}
-    assert counts.images == 9 and counts.masks == len(made.class_of)
+    assert counts.classes.images_of == {c: len(images) for c, images in images_of.items()}
+    assert counts.images.images == 9 and counts.images.masks == len(made.class_of)
     for class_id, found in counts.candidates.items():
         masks = [m for _, m, _ in found]
         assert masks and all(made.class_of[m] == class_id for m in masks)
@@ -186,8 +186,8 @@ def test_clear_masks_are_counted(
             row |= {"distance": distance[at], "margin": margin[at]}
         rewrite(made.output, key, schema.encode(schema.table_of(rows, schema.ASSIGNMENTS)))
     counts = counting.count(made.output, 1, [])
-    assert counts.masks_of[0] == 12
-    assert counts.clear_of.get(0) == clear
+    assert counts.classes.masks_of[0] == 12
+    assert counts.classes.clear_of.get(0) == clear
     page = page_of(made)
     if clear is None:
         assert "12</b> masks · <b>4</b> images</span>" in page

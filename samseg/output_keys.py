@@ -1,0 +1,73 @@
+"""The keys of the objects of an output folder. `samseg.object_names` matches them."""
+
+
+class OutputKeys:
+    """Keys, relative to the root of the folder."""
+
+    recipe_key = "recipe.json"
+    views_key = "views.sql"
+
+    @staticmethod
+    def plan_key(n: int) -> str:
+        """Key of the n-th plan."""
+        return f"plan/{n:06d}.parquet"
+
+    @staticmethod
+    def masks_key(shard_id: str) -> str:
+        """Key of a shard's masks part."""
+        return f"masks/part-{shard_id}.parquet"
+
+    @staticmethod
+    def embedding_recipe_key(name: str) -> str:
+        """Key of the recipe of a named embedding."""
+        return f"embeddings/{name}/recipe.json"
+
+    @staticmethod
+    def embeddings_key(name: str, shard_id: str) -> str:
+        """Key of a shard's part of a named embedding."""
+        return f"embeddings/{name}/part-{shard_id}.parquet"
+
+    @staticmethod
+    def images_key(shard_id: str) -> str:
+        """Key of a shard's images part; its presence is the commit of the shard."""
+        return f"images/part-{shard_id}.parquet"
+
+    @staticmethod
+    def failed_key(shard_id: str) -> str:
+        """Key of the mark of a shard with failed images that are labelled again once."""
+        return f"failed/{shard_id}.json"
+
+    @staticmethod
+    def quarantine_key(shard_id: str, n: int = 0) -> str:
+        """Key of the record of a shard given up for the (n + 1)-th time."""
+        return f"quarantine/{shard_id}.json" if n == 0 else f"quarantine/{shard_id}.{n}.json"
+
+    @staticmethod
+    def codebook_key(version: int, name: str) -> str:
+        """Key of one object of a codebook."""
+        return f"classes/v{version:06d}/{name}"
+
+    @staticmethod
+    def assignments_key(version: int, shard_id: str) -> str:
+        """Key of one shard's class assignments under one codebook."""
+        return f"classes/v{version:06d}/assignments/part-{shard_id}.parquet"
+
+    @staticmethod
+    def ledger_key(n: int, version: int | None = None) -> str:
+        """Key of the n-th ledger of the folder, or of the classes of a codebook."""
+        return f"{OutputKeys.ledgers(version)}{n:06d}.parquet"
+
+    @staticmethod
+    def ledgers(version: int | None = None) -> str:
+        """Folder of those ledgers."""
+        return "ledger/" if version is None else f"classes/v{version:06d}/ledger/"
+
+    @staticmethod
+    def night_key(stamp: str, name: str) -> str:
+        """Key of one object of a night's folder."""
+        return f"nights/{stamp}/{name}"
+
+    @staticmethod
+    def export_key(format: str, stamp: str, name: str) -> str:
+        """Key of one exported object."""
+        return f"exports/{format}/{stamp}/{name}"

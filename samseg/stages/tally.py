@@ -1,0 +1,276 @@
+"""Keeps the ledgers: counts the shards that are in none yet, in a map on the engine.
+
+Readers of the folder (`samseg status`, the report) count what is missing for themselves and write
+nothing; a night appends it.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from samseg import ledger
+from samseg.engine.protocol import Attempt, Engine, Heartbeat, Slot, Task
+from samseg.errors import DamagedError, NotFoundError, StorageError
+from samseg.ledger import ClassCounts, Sizes
+from samseg.output import Output
+from samseg.schema import SECONDS
+from samseg.stages.table_map import each, grouped, results
+from samseg.superseded import Replanned, is_current
+
+_ROWS_PER_PART = 500
+"""Rows of tables that are read in the time that opening a part takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Uncounted:
+    """What a row of the ledger is to count.
+
+    Attributes:
+        shard: a committed shard.
+        bytes: of its images part, or of that of the earlier shard.
+        replaces: an earlier shard, of which `images` are counted.
+        images: ids of images; None for all of `shard`.
+    """
+
+    shard: str
+    bytes: int
+    replaces: str | None = None
+    images: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TallySpec:
+    """What workers receive: the output folder."""
+
+    output: Output
+
+    def build(self, slot: Slot) -> "TallySpec":
+        """Return the work; there is nothing to load."""
+        return self
+
+    def __call__(
+        self, task: Task[Sequence[_Uncounted]], attempt: Attempt[Any]
+    ) -> Generator[Heartbeat, None, list[dict[str, Any] | str]]:
+        """Count some shards: rows of the ledger, or what is wrong with a part."""
+        return (yield from each(task.id, task.payload, attempt, self._row))
+
+    def _row(self, of: _Uncounted) -> dict[str, Any] | str:
+        try:
+            return self._counted(of)
+        except (DamagedError, NotFoundError) as e:
+            return str(e)
+
+    def _counted(self, of: _Uncounted) -> dict[str, Any]:
+        output = self.output
+        key = output.images_key(of.replaces or of.shard)
+        part = output.read(key, ["image_id", "status", "masks", "seconds"])
+        row: dict[str, Any] = {"shard_id": of.shard, "replaces": of.replaces, "bytes": of.bytes}
+        if of.images is not None:
+            part = part.filter(pa.array(~is_current(part["image_id"], of.images)))
+        else:
+            row["mask_bytes"] = _require_masks(output, of.shard, pc.sum(part["masks"]).as_py() or 0)
+        statuses = part["status"].value_counts().to_pylist()
+        seconds = part["seconds"].combine_chunks()
+        return row | {
+            "images": part.num_rows,
+            "masks": pc.sum(part["masks"]).as_py() or 0,
+            "statuses": [{"status": s["values"], "images": s["counts"]} for s in statuses],
+            "seconds": {s: pc.sum(pc.struct_field(seconds, s)).as_py() or 0.0 for s in SECONDS},
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tally:
+    """The ledger of an output folder, and what it does not have.
+
+    Attributes:
+        rows: of `samseg.schema.LEDGER`, for every committed shard that could be read.
+        problems: what is wrong with the others.
+    """
+
+    rows: pa.Table
+    problems: Sequence[str] = field(default=())
+
+
+def tally(
+    output: Output,
+    engine: Engine,
+    *,
+    write: bool,
+    known: bool = True,
+    sizes: Sizes | None = None,
+    replanned: Replanned | None = None,
+) -> Tally:
+    """Count every committed shard, from the ledger as far as that goes.
+
+    Args:
+        output: the output folder.
+        engine: counts the others.
+        write: append these to the ledger.
+        known: False counts everything anew and writes nothing.
+        sizes: of the images parts, if they are listed already.
+        replanned: what was planned again, if it was read already.
+    """
+    replanned = Replanned(output) if replanned is None else replanned
+    sizes = output.sizes("images") if sizes is None else sizes
+    rows = ledger.read(output, sizes if known else {})
+    missing = list(_uncounted(replanned, sizes, rows))
+    if not missing:
+        return Tally(rows)
+    tasks = (Task(group[0].shard, group) for group in grouped(missing))
+    found: list[dict[str, Any]] = []
+    problems: list[str] = []
+    engine = engine.for_tables(_ROWS_PER_PART * len(missing))
+    for part in results(engine, TallySpec(output).build, tasks):
+        for row in part:
+            problems.append(row) if isinstance(row, str) else found.append(row)
+    added = ledger.append(output, found) if write and known else ledger.table_of(found)
+    return Tally(pa.concat_tables([rows, added]), problems)
+
+
+def counted(output: Output, engine: Engine, note: Callable[[str], None]) -> Engine:
+    """Bring the ledger up to date, and return the engine for maps over the tables of the lake.
+
+    Args:
+        output: the output folder.
+        engine: the engine of the night.
+        note: told what cannot be counted.
+    """
+    tallied = tally(output, engine, write=True)
+    if tallied.problems:
+        note(f"{len(tallied.problems)} shards cannot be read: {tallied.problems[0]}")
+    return engine.for_tables(ledger.image_counts(tallied.rows).masks)
+
+
+def _uncounted(replanned: Replanned, sizes: Sizes, rows: pa.Table) -> Iterator[_Uncounted]:
+    counted = set(zip(rows["shard_id"].to_pylist(), rows["replaces"].to_pylist(), strict=True))
+    for shard in sorted(sizes):
+        if (shard, None) not in counted:
+            yield _Uncounted(shard, sizes[shard])
+    replaced = replanned.replaced(set(sizes))
+    for (shard, earlier), images in sorted(replaced.items()):
+        if (shard, earlier) not in counted:
+            yield _Uncounted(shard, sizes[earlier], earlier, images)
+
+
+def require_masks(output: Output, rows: pa.Table) -> None:
+    """Check that the masks parts of counted shards are those that were counted: one LIST.
+
+    Raises:
+        StorageError: one is missing or damaged.
+    """
+    sizes = output.sizes("masks")
+    own = rows.filter(pc.is_null(rows["replaces"])).select(["shard_id", "mask_bytes", "masks"])
+    for shard, size, masks in zip(*(own[c].to_pylist() for c in own.column_names), strict=True):
+        if sizes.get(shard) != size:
+            _require_masks(output, shard, masks)
+
+
+def _require_masks(output: Output, shard: str, wanted: int) -> int:
+    """Check that a shard has the masks that its images count, and return the size of the part."""
+    key = output.masks_key(shard)
+    found = output.rows(key)
+    with output.decoding(key):
+        if found != wanted:
+            raise ValueError(f"{found} masks, where {output.images_key(shard)} counts {wanted}")
+    return output.storage.stat(key).bytes
+
+
+def require_no(problems: Sequence[str]) -> None:
+    """Raise the first problem of a tally.
+
+    Raises:
+        StorageError: there is one.
+    """
+    if problems:
+        raise StorageError(problems[0])
+
+
+@dataclass(frozen=True, slots=True)
+class ClassTallySpec:
+    """What workers receive.
+
+    Attributes:
+        output: the output folder.
+        version: of the codebook.
+        sizes: of its assignments parts, of the shards to count.
+    """
+
+    output: Output
+    version: int
+    sizes: Sizes
+
+    def build(self, slot: Slot) -> "ClassTallySpec":
+        """Return the work; there is nothing to load."""
+        return self
+
+    def __call__(
+        self, task: Task[Sequence[str]], attempt: Attempt[Any]
+    ) -> Generator[Heartbeat, None, list[dict[str, Any]]]:
+        """Count the classes of some shards: rows of the ledger."""
+        return (yield from each(task.id, task.payload, attempt, self._row))
+
+    def _row(self, shard: str) -> dict[str, Any]:
+        key = self.output.assignments_key(self.version, shard)
+        part = self.output.read(key, ["mask_id", "class_id", "distance", "margin"])
+        return ledger.class_row(shard, self.sizes[shard], part)
+
+
+def class_rows(
+    output: Output, version: int, engine: Engine, sizes: Sizes | None = None
+) -> tuple[pa.Table, list[dict[str, Any]]]:
+    """Count the classes of every shard that has assignments under a codebook.
+
+    Args:
+        output: the output folder.
+        version: of the codebook.
+        engine: counts the shards that are in no ledger.
+        sizes: of the assignments parts, if they are listed already.
+
+    Returns:
+        The rows of the ledger, and rows that it lacks.
+    """
+    sizes = output.sizes("assignments", version) if sizes is None else sizes
+    rows = ledger.read(output, sizes, version)
+    counted = set(rows["shard_id"].to_pylist())
+    missing = {shard: sizes[shard] for shard in sorted(sizes) if shard not in counted}
+    if not missing:
+        return rows, []
+    spec = ClassTallySpec(output, version, missing)
+    engine = engine.for_tables(_ROWS_PER_PART * len(missing))
+    tasks = (Task(group[0], group) for group in grouped(list(missing)))
+    return rows, [row for part in results(engine, spec.build, tasks) for row in part]
+
+
+def class_counts(output: Output, version: int, engine: Engine, images: pa.Table) -> ClassCounts:
+    """Add up the masks of each class under a codebook; rows that do not count are left out.
+
+    Args:
+        output: the output folder.
+        version: of the codebook.
+        engine: counts the shards that are in no ledger.
+        images: rows of the ledger of images; only their shards are counted.
+    """
+    committed = set(images["shard_id"].to_pylist())
+    sizes = output.sizes("assignments", version)
+    sizes = {shard: size for shard, size in sizes.items() if shard in committed}
+    rows, more = class_rows(output, version, engine, sizes)
+    counts = ledger.class_counts(rows)
+    counts.add(more)
+    again = images.filter(pc.and_(pc.is_valid(images["replaces"]), pc.greater(images["masks"], 0)))
+    if again.num_rows:  # only folders of early versions have such images
+        _take_back(output, version, counts, set(again["replaces"].to_pylist()))
+    return counts
+
+
+def _take_back(output: Output, version: int, counts: ClassCounts, shards: set[str]) -> None:
+    assigned = output.assigned(version)
+    superseded = Replanned(output).superseded(output.committed())
+    for shard in sorted(shards & assigned & superseded.keys()):
+        key = output.assignments_key(version, shard)
+        part = output.read(key, ["mask_id", "class_id", "distance", "margin"])
+        gone = part.filter(pa.array(~is_current(part["mask_id"], superseded[shard])))
+        counts.add([ledger.class_row(shard, 0, gone)], sign=-1)
