@@ -84,13 +84,13 @@ def is_animated(image: Pillow.Image) -> bool:
 
 def missing_codec(payload: bytes) -> str | None:
     """Return the name of a file's format if Pillow was built without it."""
-    known = _known_format(payload)
+    known = known_format(payload)
     return known if known in _OPTIONAL and not features.check(_OPTIONAL[known]) else None
 
 
 def describe_unknown(payload: bytes) -> str:
     """Describe a file that Pillow does not identify, for an error message."""
-    if (known := _known_format(payload)) is not None:
+    if (known := known_format(payload)) is not None:
         return f"damaged {known}: its header cannot be read"
     if (image := unread_image(payload)) is not None:
         return f"{image}, which is not read; convert it to JPEG or PNG"
@@ -102,7 +102,8 @@ def describe_unknown(payload: bytes) -> str:
     )
 
 
-def _known_format(payload: bytes) -> str | None:
+def known_format(payload: bytes) -> str | None:
+    """Return the name of a format that is read, by the first bytes of a file."""
     if payload[:4] == b"RIFF" and payload[8:12] == b"WEBP":
         return "WebP"
     if _brands(payload) & _AVIF:

@@ -31,20 +31,20 @@ from PIL import UnidentifiedImageError
 from pydantic import ByteSize, Field
 
 from samseg.errors import ImageError, one_line
-from samseg.readers.decode import heic, libtiff, tiff
+from samseg.readers.decode import heic, jpeg_segments, libtiff, png_chunks, tiff
 from samseg.readers.decode.container import (
     DAMAGE_ERRORS,
     FORMATS,
     describe_unknown,
     is_animated,
     is_heic,
+    known_format,
     missing_codec,
     transpose_of,
     upright_transpose,
 )
 from samseg.readers.decode.headers import check_headers, too_many_pixels
 from samseg.readers.decode.pixels import correct_transparency, is_16_bit, to_array, to_rgb
-from samseg.readers.decode.png_chunks import is_png, without_metadata
 from samseg.readers.decode.samples import Range
 from samseg.readers.decode.tiff_page import TiffPage, chosen_directory, page_of, refused
 from samseg.readers.decode.tiff_segments import check_segments
@@ -116,7 +116,7 @@ class DecodePolicy(Spec):
             except UnidentifiedImageError as e:
                 raise ImageError("undecodable", describe_unknown(payload)) from e
             except DAMAGE_ERRORS as e:
-                raise ImageError("undecodable", f"damaged image: {one_line(e)}") from e
+                raise _unreadable(payload, e) from e
 
     def _read(self, payload: bytes) -> Image:
         check_headers(payload, self.max_pixels)
@@ -125,10 +125,35 @@ class DecodePolicy(Spec):
         if is_heic(payload):
             with heic.opened(payload) as image:
                 return self._load(image, payload)
+        if jpeg_segments.is_jpeg(payload):
+            return self._read_jpeg(payload)
+        if png_chunks.is_png(payload):
+            return self._read_png(payload)
+        return self._read_with_pillow(payload)
+
+    def _read_jpeg(self, payload: bytes) -> Image:
+        try:
+            try:
+                return self._read_with_pillow(payload)
+            except DAMAGE_ERRORS:  # of the header; an `ImageError` tells of the picture
+                plain = jpeg_segments.without_metadata(payload)
+                found = self._read_with_pillow(plain)
+                return replace(found, note=_joined(found.note, "metadata_dropped"))
+        except (ImageError, *DAMAGE_ERRORS) as e:
+            coding = jpeg_segments.uncommon_coding(payload)
+            if coding is None or (isinstance(e, ImageError) and e.status == "too_large"):
+                raise
+            raise ImageError(
+                "undecodable",
+                f"a JPEG {coding}, which Pillow does not decode; convert it to a JPEG of 8 bits or "
+                "PNG",
+            ) from e
+
+    def _read_png(self, payload: bytes) -> Image:
         try:
             return self._read_with_pillow(payload)
         except (ImageError, *DAMAGE_ERRORS):
-            if not is_png(payload) or len(plain := without_metadata(payload)) == len(payload):
+            if len(plain := png_chunks.without_metadata(payload)) == len(payload):
                 raise
         found = self._read_with_pillow(plain)
         return replace(found, note=_joined(found.note, "metadata_dropped"))
@@ -199,6 +224,18 @@ class DecodePolicy(Spec):
     def _check_size(self, width: int, height: int) -> None:
         if width * height > self.max_pixels:
             raise too_many_pixels(width, height, self.max_pixels)
+
+
+def _unreadable(payload: bytes, error: Exception) -> ImageError:
+    """Return the error for a file whose header Pillow does not read."""
+    message = one_line(error)
+    if "Unsupported BMP" in message:
+        form = message.partition("Unsupported BMP ")[2]
+        return ImageError(
+            "undecodable",
+            f"a BMP form that Pillow does not read: {form}; convert it to JPEG or PNG",
+        )
+    return ImageError("undecodable", f"damaged {known_format(payload) or 'image'}: {message}")
 
 
 def _damaged(format: str, width: int, height: int, error: Exception) -> ImageError:

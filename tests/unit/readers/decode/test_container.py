@@ -30,7 +30,7 @@ UNKNOWN = {
     "DICOM": (bytes(128) + b"DICM", "a DICOM image, which is not read"),
     "TGA": (_TGA, "a TGA image, which is not read"),
     "TGA of a palette": (bytes([0, 1, 9, 0, 0, 0, 1, 24]) + _TGA[8:], "a TGA image"),
-    "TGA without a size": (_TGA[:12] + bytes(2) + _TGA[14:], "not an image of a known format"),
+    "TGA without a size": (b"\0\0\x0a" + bytes(13) + b"\x18\0", "not an image of a known format"),
     "neither": (bytes(range(128, 200)), "it begins with b'\\x80\\x81"),
 }
 
