@@ -46,7 +46,7 @@ from samseg.readers.decode.container import (
 from samseg.readers.decode.headers import check_headers, too_many_pixels
 from samseg.readers.decode.pixels import correct_transparency, is_16_bit, to_array, to_rgb
 from samseg.readers.decode.samples import Range
-from samseg.readers.decode.tiff_page import TiffPage, chosen_directory, page_of, refused
+from samseg.readers.decode.tiff_page import OLD_JPEG, TiffPage, chosen_directory, page_of, refused
 from samseg.readers.decode.tiff_segments import check_segments
 from samseg.readers.decode.tiff_tags import is_tiff, starting_at
 from samseg.spec import Spec
@@ -204,6 +204,8 @@ class DecodePolicy(Spec):
         except DAMAGE_ERRORS as e:
             if libtiff.lacks_codec(e):
                 raise refused(page, f"this build of Pillow has no {page.codec}") from e
+            if page.compression == OLD_JPEG:
+                raise refused(page, f"libtiff cannot decode this {page.codec}") from e
             raise _damaged("TIFF", page.width, page.height, e) from e
         turned = "" if turn is None else "exif_rotated"
         return Image(to_array(rgb), "TIFF", _joined(*chosen, turned, *notes))

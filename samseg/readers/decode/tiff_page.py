@@ -19,11 +19,15 @@ WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
 ASSOCIATED, UNASSOCIATED = 1, 2
 """Values of the tag ExtraSamples that stand for alpha."""
 
-NONE, LZW, DEFLATE, OLD_DEFLATE, PACK_BITS, LZMA, ZSTD = 1, 5, 8, 32946, 32773, 34925, 50000
-BYTE_CODECS = (NONE, LZW, DEFLATE, OLD_DEFLATE, PACK_BITS, LZMA, ZSTD)
+NONE, LZW, DEFLATE, PACK_BITS, LZMA, ZSTD = 1, 5, 8, 32773, 34925, 50000
+DEFLATES = (DEFLATE, 32946, 50013)
+"""Numbers of deflate: Adobe's, the old one of libtiff, and PixTIFF's."""
+
+BYTE_CODECS = (NONE, LZW, *DEFLATES, PACK_BITS, LZMA, ZSTD)
 """Compressions of a stream of bytes, whatever samples these hold."""
 
-PICTURE_CODECS = (2, 3, 4, 6, 7)
+OLD_JPEG = 6
+PICTURE_CODECS = (2, 3, 4, OLD_JPEG, 7)
 """Compressions of pictures of 1 or 8 bits: three of CCITT, old and new JPEG."""
 
 _COLOURS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, CMYK: 4, YCBCR: 3}
@@ -39,19 +43,18 @@ _CODECS = {
     **{33003: "JPEG 2000", 33004: "JPEG 2000", 33005: "JPEG 2000", 34712: "JPEG 2000"},
     **{34661: "JBIG", 34676: "SGI Log", 34677: "SGI Log24", 34887: "LERC", 34892: "lossy JPEG"},
     **{34925: "LZMA", 34933: "PNG", 34934: "JPEG XR", 22610: "JPEG XR", 50000: "Zstandard"},
-    **{50001: "WebP", 50002: "JPEG XL", 52546: "JPEG XL"},
+    **{50001: "WebP", 50013: "deflate", 50002: "JPEG XL", 52546: "JPEG XL"},
 }
 _KINDS: dict[int, Literal["u", "i", "f"]] = {1: "u", 2: "i", 3: "f", 4: "u"}
 _DEPTHS = {"u": (*range(1, 17), 32, 64), "i": (8, 16, 32, 64), "f": (16, 32, 64)}
 _FULL_RANGE = [number for n in (0, 255, 128, 255, 128, 255) for number in (n, 1)]
 """ReferenceBlackWhite, in rationals, where luma and chroma span all 8 bits."""
 
-_OLD_JPEG = 6
 _MOST_CODED = 6
 """Bands of coded pictures that Pillow reads."""
 
 _REDUCED, _MASK = 1, 4
-_SUBFILE, _OLD_SUBFILE = 254, 255
+_SUBFILE, _OLD_SUBFILE, _INK_SET = 254, 255, 332
 
 
 @dataclass(frozen=True)
@@ -148,11 +151,12 @@ def page_of(directory: Directory) -> TiffPage:
     """
     width, height = _size(directory)
     compression = directory.integer(259, NONE)
-    samples = directory.integer(277, 3 if compression == _OLD_JPEG else 1)
+    samples = directory.integer(277, 3 if compression == OLD_JPEG else 1)
     depths, formats = directory.integers(258, (1,)), directory.integers(339, (1,))
     if not 0 < samples <= 65535 or 0 in (len(depths), len(formats)):
         raise ValueError(f"it has {samples} samples per pixel of {depths} bits")
-    photometric = directory.integer(262, RGB if samples >= 3 else BLACK_IS_ZERO)
+    guessed = CMYK if samples >= 4 and _INK_SET in directory else RGB
+    photometric = directory.integer(262, guessed if samples >= 3 else BLACK_IS_ZERO)
     if photometric in _UNREAD_COLOURS or photometric not in _COLOURS:
         name = _UNREAD_COLOURS.get(photometric, "an unknown kind")
         raise refused(None, f"its pixels are {name} (PhotometricInterpretation {photometric})")
@@ -207,19 +211,23 @@ def _check(page: TiffPage) -> None:
         raise refused(page, f"{page.codec} is read with at most {_MOST_CODED} bands")
     if page.samples < page.colours:
         raise ValueError(f"it has {page.samples} samples per pixel in place of {page.colours}")
-    if page.colours == 1 and page.samples > 1 + (page.alpha is not None):
+    unnamed = page.samples - page.colours - (page.alpha is not None)
+    if page.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO) and unnamed:
         raise refused(page, "its tags do not say which bands are red, green and blue")
     if page.photometric == PALETTE and (page.kind != "u" or page.bits > 16):
         raise refused(page, "a palette takes unsigned samples of at most 16 bits")
     if page.photometric == CMYK and page.kind != "u":
         raise refused(page, "CMYK is read with unsigned samples")
-    if page.photometric == CMYK and page.directory.integer(332, 1) != 1:
+    if page.photometric == CMYK and page.directory.integer(_INK_SET, 1) != 1:
         raise refused(page, "its inks are not cyan, magenta, yellow and black")
     if page.photometric == YCBCR and (page.kind != "u" or page.bits != 8):
         raise refused(page, "YCbCr is read with 8 bits")
-    if page.photometric == YCBCR and compression == NONE and not page.in_bytes:
+    bare = compression == NONE or (page.planar and compression in BYTE_CODECS)
+    if page.photometric == YCBCR and bare and not page.in_bytes:
         raise refused(
-            page, "YCbCr with fewer chroma samples or a limited range is read if compressed"
+            page,
+            "YCbCr with fewer chroma samples or a limited range is read if compressed and not "
+            "planar",
         )
     if ASSOCIATED in page.extra and not (page.kind == "u" and page.photometric in (1, RGB)):
         raise refused(page, "colours multiplied by alpha are read in unsigned grey and RGB")

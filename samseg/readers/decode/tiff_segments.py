@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from samseg.errors import ImageError
 from samseg.readers.decode import libtiff
 from samseg.readers.decode.tiff_page import (
-    DEFLATE,
+    DEFLATES,
     LZMA,
     NONE,
-    OLD_DEFLATE,
     TiffPage,
     described,
     refused,
@@ -190,13 +189,13 @@ def _decompressed(
     page: TiffPage, segments: list[bytes], grid: _Grid, rows: int
 ) -> NDArray[np.uint8]:
     """Return consecutive segments, (rows, row_bytes), writeable unless they are uncompressed."""
-    if page.compression not in (NONE, DEFLATE, OLD_DEFLATE, LZMA):
+    if page.compression not in (NONE, *DEFLATES, LZMA):
         return libtiff.decompressed(page.compression, segments, grid.row_bytes, rows, grid.rows)
     parts: list[bytes] = []
     for i, segment in enumerate(segments):
         size = min(grid.rows, rows - i * grid.rows) * grid.row_bytes
         part = segment[:size]
-        if page.compression in (DEFLATE, OLD_DEFLATE):
+        if page.compression in DEFLATES:
             part = _inflated(segment, size)
         elif page.compression == LZMA:
             unpacker = lzma.LZMADecompressor(lzma.FORMAT_XZ, _LZMA_MEMORY)

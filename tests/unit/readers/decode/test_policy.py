@@ -60,7 +60,7 @@ REFUSED = {
     "BMP, RLE of 24 bits": (
         BMP[:30] + b"\4" + BMP[31:],
         "undecodable",
-        "a BMP that Pillow does not",
+        "a BMP form that",
     ),
     "empty file": (b"", "undecodable", "empty"),
     "HTML": (b"\n <!DOCTYPE html><html>404</html>", "undecodable", "an HTML page"),

@@ -11,6 +11,7 @@ from PIL import Image as Pillow
 
 from samseg.errors import ImageError
 from samseg.readers.decode import DecodePolicy, libtiff
+from samseg.readers.decode.tiff_tags import directories
 from tests.unit.readers.decode.tiffs import grey, tiff
 
 PERCENTILE = DecodePolicy(range="percentile")
@@ -150,6 +151,32 @@ def test_both_ways_of_reading_turn_pages_upright_once(orientation, codec):
     expected = np.rot90(stored[:, ::-1] if mirrored else stored, rotations)
     np.testing.assert_allclose(image.pixels, expected, atol=8)
     assert image.note == ("" if orientation == 1 else "exif_rotated")
+
+
+def test_palettes_may_come_with_other_bands():
+    entries = [n for n in (0, 10, 20) for _ in range(256)]
+    fields = grey(2, 1, 8, 3, t277=(3, [2]), t338=(3, [0]), t320=(3, [257 * n for n in entries]))
+    image = DecodePolicy().decode(tiff((fields, bytes([7, 99, 8, 98]))))
+    assert (image.pixels[0, 0].tolist(), image.note) == ([0, 10, 20], "extra_samples_ignored")
+
+
+@pytest.mark.parametrize("number", [8, 32946, 50013])
+def test_deflate_has_three_numbers(number):
+    strip = zlib.compress(bytes([1, 2, 3]))
+    image = DecodePolicy().decode(tiff((grey(3, 1, t259=(3, [number])), strip)))
+    assert image.pixels[0, :, 0].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("tag", [0, 1, 65000])
+def test_unknown_tags_of_no_type_do_not_cost_a_fax(tag):
+    sink = io.BytesIO()
+    Pillow.new("1", (64, 9), 1).save(sink, "TIFF", compression="group4")
+    page = next(directories(sink.getvalue()))
+    start = page.integer(273, 0)
+    strip = sink.getvalue()[start : start + page.integer(279, 0)]
+    fields = grey(64, 9, 1, page.integer(262, 0), t259=(3, [4]))
+    image = DecodePolicy().decode(tiff((fields | {tag: (0, [])}, strip)))
+    assert (image.pixels == 255).all()
 
 
 DEFLATED = zlib.compress(bytes(6000))

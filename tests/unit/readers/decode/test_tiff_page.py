@@ -92,6 +92,11 @@ REFUSED = {
         "a TIFF of 3 bands of uint1 is not read: Pillow does not read these with CCITT group 4",
     ),
     "plain 4:2:0": (grey(1, 1, t277=(3, [3]), photometric=6), "YCbCr with fewer chroma samples"),
+    "planar 4:2:0": (
+        grey(1, 1, t259=(3, [5]), t277=(3, [3]), t284=(3, [2]), photometric=6),
+        "is read if compressed and not planar",
+    ),
+    "odd old JPEG": (grey(8, 8, t259=(3, [6])), "libtiff cannot decode this old JPEG"),
     "deep YCbCr": (grey(1, 1, 16, t277=(3, [3]), photometric=6), "YCbCr is read with 8 bits"),
 }  # fmt: skip
 
@@ -103,6 +108,15 @@ def test_what_is_not_read_is_refused_by_its_reason(case):
         DecodePolicy().decode(tiff((fields, bytes(64))))
     assert caught.value.status == "undecodable"
     assert caught.value.message.endswith("convert it to 8-bit RGB")
+
+
+def test_without_photometric_interpretation_inks_are_cmyk():
+    fields = grey(1, 1, t258=(3, [8] * 4), t277=(3, [4]))
+    del fields[262]
+    cmyk = DecodePolicy().decode(tiff((fields | {332: (3, [1])}, bytes([0, 255, 255, 0]))))
+    assert (cmyk.pixels.tolist(), cmyk.note) == ([[[255, 0, 0]]], "cmyk")
+    rgba = DecodePolicy().decode(tiff((fields, bytes([0, 255, 255, 255]))))
+    assert (rgba.pixels.tolist(), rgba.note) == ([[[0, 255, 255]]], "")
 
 
 CONTRADICTIONS = {
