@@ -42,9 +42,18 @@ def check_headers(payload: bytes, max_pixels: int) -> None:
                 "all pixels; save it again",
             )
         return
-    for size in (_webp_size(payload), _codestream_size(payload), _huge_item(payload)):
-        if size is not None and size[0] * size[1] > max_pixels:
-            raise too_many_pixels(*size, max_pixels)
+    size = claimed_size(payload)
+    if size is not None and size[0] * size[1] > max_pixels:
+        raise too_many_pixels(*size, max_pixels)
+
+
+def claimed_size(payload: bytes) -> tuple[int, int] | None:
+    """Return the width and height of a WebP, a JPEG 2000, or an AVIF or HEIC beyond all limits.
+
+    Raises:
+        ImageError: it is a JPEG 2000 of too many tiles.
+    """
+    return _webp_size(payload) or _codestream_size(payload) or _huge_item(payload)
 
 
 def too_many_pixels(width: int, height: int, max_pixels: int) -> ImageError:

@@ -26,6 +26,9 @@ DEFLATES = (DEFLATE, 32946, 50013)
 BYTE_CODECS = (NONE, LZW, *DEFLATES, PACK_BITS, LZMA, ZSTD)
 """Compressions of a stream of bytes, whatever samples these hold."""
 
+FILE_CODECS = (33005, 34712, 34933, 50001)
+"""Compressions whose strips or tiles are files that Pillow reads: JPEG 2000, PNG, WebP."""
+
 OLD_JPEG = 6
 PICTURE_CODECS = (2, 3, 4, OLD_JPEG, 7)
 """Compressions of pictures of 1 or 8 bits: three of CCITT, old and new JPEG."""
@@ -104,9 +107,9 @@ class TiffPage:
 
     @property
     def in_bytes(self) -> bool:
-        """Whether its segments are samples in a stream of bytes, and no coded pictures."""
+        """Whether its segments yield samples as they are, and no coded pictures."""
         if self.compression not in BYTE_CODECS or self.photometric != YCBCR:
-            return self.compression in BYTE_CODECS
+            return self.compression in BYTE_CODECS + FILE_CODECS
         full = self.directory.values(532).tolist() in ([], _FULL_RANGE)
         return full and self.directory.integers(530, (2, 2))[:2] == (1, 1)
 
@@ -201,12 +204,18 @@ def refused(page: TiffPage | None, reason: str) -> ImageError:
 def _check(page: TiffPage) -> None:
     """Raise an `ImageError` for what samseg does not read, a `ValueError` for contradictions."""
     compression = page.compression
-    if compression not in BYTE_CODECS + PICTURE_CODECS:
+    if compression not in BYTE_CODECS + FILE_CODECS + PICTURE_CODECS:
         raise refused(page, f"it is compressed with {page.codec}")
     if page.bits not in _DEPTHS[page.kind]:
         raise refused(page, "samseg reads no samples of this depth")
     if compression in PICTURE_CODECS and (page.kind != "u" or page.bits not in (1, 8)):
         raise refused(page, f"{page.codec} is read with 1 or 8 bits")
+    if compression in FILE_CODECS and (page.kind != "u" or page.bits != 8):
+        raise refused(page, f"{page.codec} is read with 8 bits")
+    if compression in FILE_CODECS and page.samples > 4 and not page.planar:
+        raise refused(page, f"{page.codec} is read with at most 4 bands")
+    if compression in FILE_CODECS and page.photometric == YCBCR:
+        raise refused(page, f"{page.codec} is not read with YCbCr")
     if not page.in_bytes and page.samples > _MOST_CODED:
         raise refused(page, f"{page.codec} is read with at most {_MOST_CODED} bands")
     if page.samples < page.colours:

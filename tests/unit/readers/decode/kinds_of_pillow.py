@@ -92,7 +92,7 @@ def of_coded_tiffs() -> Iterator[Kind]:
         ("jpeg", "webp", "png", "jpeg2000", "jpegxl"),
         (("minisblack", 1), ("miniswhite", 1), ("rgb", 3), ("ycbcr", 3), ("separated", 4)),
         ("contig", "separate"),
-        ({}, {"tile": (16, 32)}),
+        ({}, {"rowsperstrip": 20}, {"tile": (16, 32)}),
     ):
         values = smooth(channels)
         options = {"photometric": photometric, "compression": codec, **segments}
@@ -116,8 +116,20 @@ def of_coded_tiffs() -> Iterator[Kind]:
             picture = np.asarray(
                 Pillow.frombytes("YCbCr", (64, 48), values.tobytes()).convert("RGB")
             )
-        what = picture if codec == "jpeg" else UNREAD
-        yield Kind(f"{codec} {photometric} {planar}", sink.getvalue(), what, _BLUR)
+        unread = codec == "jpegxl" or (codec != "jpeg" and photometric == "ycbcr")
+        what = UNREAD if unread else picture
+        exact = codec in ("png", "jpeg2000")
+        label = f"{codec} {photometric} {planar}"
+        yield Kind(label, sink.getvalue(), what, 0 if exact else _BLUR)
+    for codec, alpha in itertools.product(("webp", "png", "jpeg2000"), (255, 120)):
+        values = np.concatenate([smooth(3), np.full((48, 64, 1), alpha, np.uint8)], axis=2)
+        sink = io.BytesIO()
+        options = {"photometric": "rgb", "extrasamples": [2], "metadata": None, "rowsperstrip": 20}
+        options |= {"compressionargs": {"level": 100}} if codec == "webp" else {}
+        tifffile.imwrite(sink, values, compression=codec, **options)
+        picture = over_white(values[..., :3], values[..., 3])
+        tolerance = _BLUR if codec == "webp" else 0
+        yield Kind(f"{codec} RGBA, alpha {alpha}", sink.getvalue(), picture, tolerance)
     for mode, quality in itertools.product(("L", "RGB", "CMYK", "YCbCr"), (95, 100)):
         image = Pillow.fromarray(smooth(3)).convert(mode)
         payload = _saved(image, "TIFF", compression="jpeg", quality=quality)

@@ -84,7 +84,7 @@ REFUSED = {
     "Lab": (grey(1, 1, t277=(3, [3]), photometric=8), "CIELab"),
     "inks": (grey(1, 1, t277=(3, [4]), photometric=5, t332=(3, [2])), "its inks are not cyan"),
     "float palette": (grey(1, 1, 32, 3, t339=(3, [3])), "a palette takes unsigned samples"),
-    "codec": (grey(1, 1, t259=(3, [34712])), "it is compressed with JPEG 2000 .Compression 34712"),
+    "codec": (grey(1, 1, t259=(3, [50002])), "it is compressed with JPEG XL .Compression 50002"),
     "strange codec": (grey(1, 1, t259=(3, [4711])), "an unknown codec .Compression 4711"),
     "JPEG of 12 bits": (grey(1, 1, 12, t259=(3, [7])), "JPEG .Compression 7. is read with 1 or 8"),
     "a fax in colour": (
