@@ -13,7 +13,7 @@ from typing import Literal
 from samseg.errors import ImageError
 from samseg.readers.decode.tiff_tags import Directory, directories
 
-WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, CIELAB = 0, 1, 2, 3, 5, 6, 8
 """Values of the tag PhotometricInterpretation that are read."""
 
 ASSOCIATED, UNASSOCIATED = 1, 2
@@ -33,9 +33,10 @@ OLD_JPEG = 6
 PICTURE_CODECS = (2, 3, 4, OLD_JPEG, 7)
 """Compressions of pictures of 1 or 8 bits: three of CCITT, old and new JPEG."""
 
-_COLOURS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, CMYK: 4, YCBCR: 3}
+_COLOURS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, CMYK: 4}
+_COLOURS |= {YCBCR: 3, CIELAB: 3}
 _UNREAD_COLOURS = {
-    **{4: "a transparency mask", 8: "CIELab", 9: "ICCLab", 10: "ITULab"},
+    **{4: "a transparency mask", 9: "ICCLab", 10: "ITULab"},
     **{32803: "a color filter array (raw sensor data)", 32844: "LogL", 32845: "LogLuv"},
     **{34892: "linear raw sensor data", 51177: "a depth map", 52527: "a semantic mask"},
 }
@@ -231,6 +232,10 @@ def _check(page: TiffPage) -> None:
         raise refused(page, "its inks are not cyan, magenta, yellow and black")
     if page.photometric == YCBCR and (page.kind != "u" or page.bits != 8):
         raise refused(page, "YCbCr is read with 8 bits")
+    if page.photometric == CIELAB and (page.kind, page.bits) not in (("u", 8), ("u", 16)):
+        raise refused(page, "CIELab is read with 8 or 16 bits")
+    if page.photometric == CIELAB and compression in PICTURE_CODECS:
+        raise refused(page, f"CIELab is not read with {page.codec}")
     bare = compression == NONE or (page.planar and compression in BYTE_CODECS)
     if page.photometric == YCBCR and bare and not page.in_bytes:
         raise refused(

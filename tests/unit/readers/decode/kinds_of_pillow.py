@@ -10,6 +10,7 @@ import tifffile
 from PIL import Image as Pillow
 
 from tests.unit.readers.decode.kinds import (
+    CLIPPED,
     HAS_ZSTD,
     SIZE,
     UNREAD,
@@ -17,6 +18,7 @@ from tests.unit.readers.decode.kinds import (
     alpha8,
     cmyk_to_rgb,
     grey,
+    lab_to_rgb,
     noise,
     over_white,
     scaled,
@@ -56,7 +58,7 @@ def _pictures():
     yield Pillow.frombytes("CMYK", SIZE[::-1], four.tobytes()), cmyk_to_rgb(four.astype(int))
     luma = Pillow.frombytes("YCbCr", SIZE[::-1], three.tobytes())
     yield luma, np.asarray(luma.convert("RGB"))
-    yield Pillow.frombytes("LAB", SIZE[::-1], three.tobytes()), UNREAD
+    yield Pillow.frombytes("LAB", SIZE[::-1], three.tobytes()), lab_to_rgb(three)
     deep = noise("u2", 1)
     yield Pillow.fromarray(deep[..., 0]), grey(scaled(deep, 0, 65535))
     for dtype in ("i4", "f4"):
@@ -80,7 +82,7 @@ def of_pillow_tiffs() -> Iterator[Kind]:
         except (OSError, ValueError, KeyError):
             continue
         picture = UNREAD if codec == "tiff_raw_16" else picture
-        tolerance = 1 if image.mode == "F" else 0
+        tolerance = {"F": 1, "LAB": CLIPPED}.get(image.mode, 0)
         if image.mode == "YCbCr" and codec is not None:
             tolerance = 2  # libtiff and Pillow round the conversion differently
         yield Kind(f"Pillow TIFF {image.mode} {codec}", payload, picture, tolerance)

@@ -81,7 +81,11 @@ REFUSED = {
     "24 bits": (grey(1, 1, 24), "a TIFF of 1 band of uint24 is not read: samseg reads no samples"),
     "complex": (grey(1, 1, 64, t339=(3, [6])), "complex, or of mixed formats .SampleFormat 6"),
     "raw": (grey(1, 1, 14, 32803), "a color filter array .raw sensor data"),
-    "Lab": (grey(1, 1, t277=(3, [3]), photometric=8), "CIELab"),
+    "ICCLab": (grey(1, 1, t277=(3, [3]), photometric=9), "its pixels are ICCLab"),
+    "deep CIELab": (grey(1, 1, 32, t277=(3, [3]), photometric=8), "CIELab is read with 8 or 16"),
+    "CIELab in JPEG": (
+        grey(1, 1, t259=(3, [7]), t277=(3, [3]), photometric=8), "CIELab is not read with JPEG"
+    ),
     "inks": (grey(1, 1, t277=(3, [4]), photometric=5, t332=(3, [2])), "its inks are not cyan"),
     "float palette": (grey(1, 1, 32, 3, t339=(3, [3])), "a palette takes unsigned samples"),
     "codec": (grey(1, 1, t259=(3, [50002])), "it is compressed with JPEG XL .Compression 50002"),
