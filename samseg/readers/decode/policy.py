@@ -31,7 +31,7 @@ from PIL import UnidentifiedImageError
 from pydantic import ByteSize, Field
 
 from samseg.errors import ImageError, one_line
-from samseg.readers.decode import heic, jpeg_segments, libtiff, png_chunks, tiff
+from samseg.readers.decode import heic, jpeg_2000, jpeg_segments, libtiff, png_chunks, tiff
 from samseg.readers.decode.container import (
     DAMAGE_ERRORS,
     FORMATS,
@@ -178,7 +178,7 @@ class DecodePolicy(Spec):
                 with Pillow.open(io.BytesIO(payload), formats=("PNG",)) as copy:
                     copy.verify()
             image.load()
-            rgb, notes = to_rgb(image, deep, self.background, self.range)
+            rgb, notes = self._to_rgb(image, deep, payload)
         except DAMAGE_ERRORS as e:
             raise _damaged(str(image.format), *image.size, e) from e
         turn = upright_transpose(image)
@@ -186,6 +186,15 @@ class DecodePolicy(Spec):
         frames = "first_frame" if is_animated(image) else ""
         turned = "" if turn is None else "exif_rotated"
         return Image(to_array(rgb), str(image.format), _joined(frames, turned, *notes))
+
+    def _to_rgb(
+        self, image: Pillow.Image, deep: bool, payload: bytes
+    ) -> tuple[Pillow.Image, tuple[str, ...]]:
+        if image.format != "JPEG2000":
+            return to_rgb(image, deep, self.background, self.range)
+        whole, notes = jpeg_2000.corrected(image, payload, self.background, self.range)
+        rgb, more = to_rgb(whole, deep, self.background, self.range)
+        return rgb, (*notes, *more)
 
     def _read_tiff(self, payload: bytes) -> Image:
         try:

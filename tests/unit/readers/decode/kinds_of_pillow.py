@@ -26,7 +26,7 @@ from tests.unit.readers.decode.kinds import (
 )
 
 UNKNOWN = "which is not read; convert it to JPEG or PNG$"
-_BLUR = 12
+BLUR = 12
 """Largest difference that lossy compression of a smooth picture leaves at its best quality."""
 
 
@@ -122,7 +122,7 @@ def of_coded_tiffs() -> Iterator[Kind]:
         what = UNREAD if unread else picture
         exact = codec in ("png", "jpeg2000")
         label = f"{codec} {photometric} {planar}"
-        yield Kind(label, sink.getvalue(), what, 0 if exact else _BLUR)
+        yield Kind(label, sink.getvalue(), what, 0 if exact else BLUR)
     for codec, alpha in itertools.product(("webp", "png", "jpeg2000"), (255, 120)):
         values = np.concatenate([smooth(3), np.full((48, 64, 1), alpha, np.uint8)], axis=2)
         sink = io.BytesIO()
@@ -130,13 +130,13 @@ def of_coded_tiffs() -> Iterator[Kind]:
         options |= {"compressionargs": {"level": 100}} if codec == "webp" else {}
         tifffile.imwrite(sink, values, compression=codec, **options)
         picture = over_white(values[..., :3], values[..., 3])
-        tolerance = _BLUR if codec == "webp" else 0
+        tolerance = BLUR if codec == "webp" else 0
         yield Kind(f"{codec} RGBA, alpha {alpha}", sink.getvalue(), picture, tolerance)
     for mode, quality in itertools.product(("L", "RGB", "CMYK", "YCbCr"), (95, 100)):
         image = Pillow.fromarray(smooth(3)).convert(mode)
         payload = _saved(image, "TIFF", compression="jpeg", quality=quality)
         expected = np.asarray(image.convert("RGB"))
-        yield Kind(f"Pillow TIFF {mode} jpeg", payload, expected, _BLUR)
+        yield Kind(f"Pillow TIFF {mode} jpeg", payload, expected, BLUR)
 
 
 _BARE, _TILED = {"no_jp2": True}, {"tile_size": (16, 16)}
@@ -188,7 +188,7 @@ def of_pillow_others() -> Iterator[Kind]:
                 payload = _saved(image, format, **options)
             except (OSError, ValueError, KeyError):
                 continue
-            yield Kind(f"Pillow {format} {mode}", payload, np.asarray(image.convert("RGB")), _BLUR)
+            yield Kind(f"Pillow {format} {mode}", payload, np.asarray(image.convert("RGB")), BLUR)
 
 
 def of_opencv() -> Iterator[Kind]:
@@ -212,7 +212,7 @@ def of_opencv() -> Iterator[Kind]:
                 continue
             label = f"OpenCV {extension} {dtype} x {channels} {options}"
             what = UNKNOWN if extension in unread else _shown(extension, values)
-            tolerance = 0 if exact else _BLUR
+            tolerance = 0 if exact else BLUR
             tolerance = 1 if values.dtype.kind == "f" else tolerance
             yield Kind(label, payload.tobytes(), what, tolerance)
 
@@ -256,7 +256,7 @@ def _shown(extension, values):
     eight = scaled(values, *span)
     if values.shape[2] == 4 and extension == ".tiff":
         eight[..., 3] = alpha8(values)
-    if values.dtype == np.uint16 and values.shape[2] > 1 and extension in (".png", ".jp2"):
+    if values.dtype == np.uint16 and values.shape[2] > 1 and extension == ".png":
         eight = (values >> 8).astype(int)  # what Pillow keeps
     if values.shape[2] == 1:
         return grey(eight)
