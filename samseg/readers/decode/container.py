@@ -7,6 +7,7 @@ import zlib
 from PIL import Image as Pillow
 from PIL import features
 
+from samseg.errors import ImageError, one_line
 from samseg.readers.decode.unread import other_file, unread_image
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000")
@@ -84,13 +85,13 @@ def is_animated(image: Pillow.Image) -> bool:
 
 def missing_codec(payload: bytes) -> str | None:
     """Return the name of a file's format if Pillow was built without it."""
-    known = known_format(payload)
+    known = _known_format(payload)
     return known if known in _OPTIONAL and not features.check(_OPTIONAL[known]) else None
 
 
 def describe_unknown(payload: bytes) -> str:
     """Describe a file that Pillow does not identify, for an error message."""
-    if (known := known_format(payload)) is not None:
+    if (known := _known_format(payload)) is not None:
         return f"damaged {known}: its header cannot be read"
     if (image := unread_image(payload)) is not None:
         return f"{image}, which is not read; convert it to JPEG or PNG"
@@ -102,8 +103,19 @@ def describe_unknown(payload: bytes) -> str:
     )
 
 
-def known_format(payload: bytes) -> str | None:
-    """Return the name of a format that is read, by the first bytes of a file."""
+def unreadable(payload: bytes, error: Exception) -> ImageError:
+    """Return the error for a file whose header Pillow does not read."""
+    message = one_line(error)
+    if "Unsupported BMP" in message:
+        form = message.partition("Unsupported BMP ")[2]
+        return ImageError(
+            "undecodable",
+            f"a BMP form that Pillow does not read: {form}; convert it to JPEG or PNG",
+        )
+    return ImageError("undecodable", f"damaged {_known_format(payload) or 'image'}: {message}")
+
+
+def _known_format(payload: bytes) -> str | None:
     if payload[:4] == b"RIFF" and payload[8:12] == b"WEBP":
         return "WebP"
     if _brands(payload) & _AVIF:

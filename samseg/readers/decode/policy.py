@@ -31,16 +31,24 @@ from PIL import UnidentifiedImageError
 from pydantic import ByteSize, Field
 
 from samseg.errors import ImageError, one_line
-from samseg.readers.decode import heic, jpeg_2000, jpeg_segments, libtiff, png_chunks, tiff
+from samseg.readers.decode import (
+    bmp_masks,
+    heic,
+    jpeg_2000,
+    jpeg_segments,
+    libtiff,
+    png_chunks,
+    tiff,
+)
 from samseg.readers.decode.container import (
     DAMAGE_ERRORS,
     FORMATS,
     describe_unknown,
     is_animated,
     is_heic,
-    known_format,
     missing_codec,
     transpose_of,
+    unreadable,
     upright_transpose,
 )
 from samseg.readers.decode.headers import check_headers, too_many_pixels
@@ -116,7 +124,7 @@ class DecodePolicy(Spec):
             except UnidentifiedImageError as e:
                 raise ImageError("undecodable", describe_unknown(payload)) from e
             except DAMAGE_ERRORS as e:
-                raise _unreadable(payload, e) from e
+                raise unreadable(payload, e) from e
 
     def _read(self, payload: bytes) -> Image:
         check_headers(payload, self.max_pixels)
@@ -129,6 +137,8 @@ class DecodePolicy(Spec):
             return self._read_jpeg(payload)
         if png_chunks.is_png(payload):
             return self._read_png(payload)
+        if (header := bmp_masks.header_of(payload)) is not None:
+            return self._read_bmp(payload, header)
         return self._read_with_pillow(payload)
 
     def _read_jpeg(self, payload: bytes) -> Image:
@@ -157,6 +167,14 @@ class DecodePolicy(Spec):
                 raise
         found = self._read_with_pillow(plain)
         return replace(found, note=_joined(found.note, "metadata_dropped"))
+
+    def _read_bmp(self, payload: bytes, header: bmp_masks.MaskedBmp) -> Image:
+        self._check_size(header.width, header.height)
+        try:
+            pixels, notes = bmp_masks.pixels_of(payload, header, self.background)
+        except ValueError as e:
+            raise _damaged("BMP", header.width, header.height, e) from e
+        return Image(pixels, "BMP", _joined(*notes))
 
     def _read_with_pillow(self, payload: bytes) -> Image:
         if (name := missing_codec(payload)) is not None:
@@ -235,18 +253,6 @@ class DecodePolicy(Spec):
     def _check_size(self, width: int, height: int) -> None:
         if width * height > self.max_pixels:
             raise too_many_pixels(width, height, self.max_pixels)
-
-
-def _unreadable(payload: bytes, error: Exception) -> ImageError:
-    """Return the error for a file whose header Pillow does not read."""
-    message = one_line(error)
-    if "Unsupported BMP" in message:
-        form = message.partition("Unsupported BMP ")[2]
-        return ImageError(
-            "undecodable",
-            f"a BMP form that Pillow does not read: {form}; convert it to JPEG or PNG",
-        )
-    return ImageError("undecodable", f"damaged {known_format(payload) or 'image'}: {message}")
 
 
 def _damaged(format: str, width: int, height: int, error: Exception) -> ImageError:
