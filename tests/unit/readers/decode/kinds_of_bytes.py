@@ -1,4 +1,4 @@
-"""Kinds that neither Pillow nor OpenCV writes: JPEG 2000 and JPEG of imagecodecs, PNG and PNM here.
+"""Kinds that neither Pillow nor OpenCV writes: some of imagecodecs, and PNG, BMP and PNM here.
 
 Every depth, number of channels and way of interlacing, subsampling or spelling.
 """
@@ -105,6 +105,57 @@ def of_jpeg() -> Iterator[Kind]:
         )
         inks = 255 - smooth(4).astype(int)  # Adobe stores them inverted
         yield Kind(f"JPEG {space}", payload, cmyk_to_rgb(inks), BLUR)
+
+
+def of_avif() -> Iterator[Kind]:
+    """Yield 8, 10 and 12 bits, grey, RGB and RGBA, and every subsampling."""
+    for bits, sampling, alpha in itertools.product(
+        (8, 10, 12), ("400", "420", "422", "444"), (False, True)
+    ):
+        colour = smooth(1) if sampling == "400" else smooth(3)
+        values = np.concatenate([colour, smooth(4)[..., 3:]], axis=2) if alpha else colour
+        high = (1 << bits) - 1
+        deep = np.rint(values / 255 * high).astype(np.uint8 if bits == 8 else np.uint16)
+        try:
+            payload = imagecodecs.avif_encode(
+                deep, level=100, bitspersample=bits, pixelformat=sampling, speed=10
+            )
+        except (ValueError, RuntimeError):
+            continue  # it does not write grey with alpha
+        yield Kind(f"AVIF {sampling}, {bits} bits, {alpha}", payload, _shown(values), BLUR)
+
+
+def of_bmp() -> Iterator[Kind]:
+    """Yield palettes of 1, 4 and 8 bits, colours of 15, 24 and 32, upwards and downwards."""
+    for bits, upwards in itertools.product((1, 4, 8, 16, 24, 32), (True, False)):
+        palette = np.random.default_rng(bits).integers(0, 256, (1 << min(bits, 8), 4))
+        if bits <= 8:
+            values = _noise(bits, 1)
+            picture = palette[values[..., 0]][..., 2::-1]
+        elif bits == 16:
+            values = _noise(15, 1)
+            picture = np.concatenate([scaled(values >> n & 31, 0, 31) for n in (10, 5, 0)], -1)
+        else:
+            values = _noise(8, bits // 8)
+            picture = values[..., 2::-1]
+        entries = palette.astype(np.uint8).tobytes() if bits <= 8 else b""
+        yield Kind(f"BMP {bits}, {upwards}", _bmp(values, bits, entries, upwards), picture, 1)
+
+
+def _bmp(values, bits, palette, upwards):
+    height, width, _ = values.shape
+    rows = []
+    for row in values[::-1] if upwards else values:
+        if bits < 8:
+            unpacked = (row.reshape(-1, 1) >> np.arange(bits)[::-1]) & 1
+            packed = np.packbits(unpacked.astype(np.uint8).ravel()).tobytes()
+        else:
+            packed = row.astype("<u2" if bits == 16 else np.uint8).tobytes()
+        rows.append(packed + bytes(-len(packed) % 4))
+    start = 54 + len(palette)
+    size = (40, width, height if upwards else -height, 1)
+    header = struct.pack("<LllHHLLllLL", *size, bits, 0, 0, 0, 0, len(palette) // 4, 0)
+    return b"BM" + struct.pack("<LHHL", 0, 0, 0, start) + header + palette + b"".join(rows)
 
 
 def _chunk(name, body):

@@ -18,6 +18,8 @@ KINDS = {
     "OpenCV": kinds_of_pillow.of_opencv,
     "imagecodecs, JPEG 2000": kinds_of_bytes.of_jpeg_2000,
     "imagecodecs, JPEG": kinds_of_bytes.of_jpeg,
+    "imagecodecs, AVIF": kinds_of_bytes.of_avif,
+    "own bytes, BMP": kinds_of_bytes.of_bmp,
     "own bytes, PNG": kinds_of_bytes.of_png,
     "own bytes, PNM": kinds_of_bytes.of_pnm,
 }
