@@ -223,7 +223,9 @@ def _check(page: TiffPage) -> None:
         raise ValueError(f"it has {page.samples} samples per pixel in place of {page.colours}")
     unnamed = page.samples - page.colours - (page.alpha is not None)
     if page.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO) and unnamed:
-        raise refused(page, "its tags do not say which bands are red, green and blue")
+        unknown = "which bands are red, green and blue"
+        unknown = "what its second band is" if page.samples == 2 else unknown
+        raise refused(page, f"its tags do not say {unknown}")
     if page.photometric == PALETTE and (page.kind != "u" or page.bits > 16):
         raise refused(page, "a palette takes unsigned samples of at most 16 bits")
     if page.photometric == CMYK and page.kind != "u":

@@ -24,7 +24,8 @@ SIZE = (21, 18)
 
 BEHIND = (255, 255, 255)
 UNREAD = r"^a TIFF.* is not read: .*; convert it to 8-bit RGB$"
-UNNAMED = r"^a TIFF of \d bands of \w+ is not read: its tags do not say which bands are red"
+UNNAMED = r"^a TIFF of 8 bands of \w+ is not read: its tags do not say which bands are red"
+UNNAMED_SECOND = r"^a TIFF of 2 bands of \w+ is not read: its tags do not say what its second band"
 
 
 class Kind(NamedTuple):
@@ -163,7 +164,7 @@ _MEANINGS = {
     "RGB, 1 band more": ("rgb", 4, (0,), _rgb),
     "RGB, 3 bands more": ("rgb", 6, (0, 0, 0), _rgb),
     "CMYK": ("separated", 4, (), _CMYK),
-    "2 bands": ("minisblack", 2, (0,), lambda v: UNNAMED),
+    "2 bands": ("minisblack", 2, (0,), lambda v: UNNAMED_SECOND),
     "8 bands": ("minisblack", 8, (0,) * 7, lambda v: UNNAMED),
     "CIELab": ("cielab", 3, (), _cielab),
 }
