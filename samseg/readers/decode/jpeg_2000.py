@@ -8,8 +8,8 @@ Source: ITU-T T.800 annex A.5.1.
 
 import functools
 import struct
+from types import ModuleType
 
-import cv2
 import numpy as np
 from PIL import Image as Pillow
 
@@ -61,7 +61,7 @@ def corrected(
         ]
         return Pillow.merge(image.mode, bands), ()
     if set(depths) == {most} and image.mode in _DEEP_MODES:
-        _silence()
+        cv2 = _opencv()
         samples = cv2.imdecode(np.frombuffer(payload, np.uint8), cv2.IMREAD_UNCHANGED)
         if samples is not None and samples.dtype == np.uint16:
             return _scaled(samples, most, background, range_)
@@ -96,6 +96,9 @@ def _table(bits: int) -> list[int]:
 
 
 @functools.cache
-def _silence() -> None:
-    """Keep what OpenCV reports of a file out of the log."""
+def _opencv() -> ModuleType:
+    """Import OpenCV, which few lakes need here; what it reports of files stays out of the log."""
+    import cv2
+
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    return cv2
