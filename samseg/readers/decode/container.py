@@ -7,6 +7,9 @@ import zlib
 from PIL import Image as Pillow
 from PIL import features
 
+from samseg.errors import ImageError, one_line
+from samseg.readers.decode.unread import other_file, unread_image
+
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000")
 """Pillow's names of the formats that it reads; its JPEG includes MPO."""
 
@@ -39,7 +42,7 @@ _TO_UPRIGHT = {
     8: Pillow.Transpose.ROTATE_90,
 }
 _KNOWN = (
-    *((b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"GIF8", "GIF")),
+    *((b"\xff\xd8\xff", "JPEG"), (b"\x89PNG", "PNG"), (b"GIF8", "GIF")),
     *((b"\xff\x4f\xff\x51", "JPEG 2000"), (b"\0\0\0\x0cjP  ", "JPEG 2000")),
 )
 _OPTIONAL = {"AVIF": "avif", "JPEG 2000": "jpg_2000", "WebP": "webp"}
@@ -47,24 +50,6 @@ _OPTIONAL = {"AVIF": "avif", "JPEG 2000": "jpg_2000", "WebP": "webp"}
 
 _AVIF = {b"avif", b"avis"}
 _HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
-_SIGNATURES = (
-    (b"<!doctype html", "an HTML page"),
-    (b"<html", "an HTML page"),
-    (b"<svg", "an SVG drawing"),
-    (b"<?xml", "an XML file"),
-    (b"version https://git-lfs", "a Git LFS pointer"),
-    (b"%pdf", "a PDF"),
-    (b"pk\x03\x04", "a ZIP archive"),
-    (b"\x1f\x8b", "a gzip file"),
-    (b"{", "a JSON text"),
-)
-_UNREAD = (
-    *((b"PF\n", "a PFM of colours"), (b"P7\n", "a PAM"), (b"8BPS", "a Photoshop document")),
-    *((b"\x76\x2f\x31\x01", "an OpenEXR image"), (b"#?RADIANCE", "a Radiance HDR image")),
-    *((b"\xff\x0a", "a JPEG XL image"), (b"\0\0\0\x0cJXL ", "a JPEG XL image")),
-    *((b"\0\0\1\0", "an icon"), (b"DDS ", "a DDS texture"), (b"\x59\xa6\x6a\x95", "a Sun raster")),
-)
-"""Images of formats that are not read, by their first bytes."""
 
 
 def is_heic(payload: bytes) -> bool:
@@ -108,21 +93,26 @@ def describe_unknown(payload: bytes) -> str:
     """Describe a file that Pillow does not identify, for an error message."""
     if (known := _known_format(payload)) is not None:
         return f"damaged {known}: its header cannot be read"
-    for signature, name in _UNREAD:
-        if payload.startswith(signature):
-            return f"{name}, which is not read; convert it to JPEG or PNG"
-    head = payload[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if payload[4:8] == b"ftyp":
-        brand = payload[8:12].decode("ascii", "replace").strip()
-        return f"an ISO media file ({brand}: a video or so), no photo"
-    for signature, name in _SIGNATURES:
-        if head.startswith(signature):
-            name = "an SVG drawing" if b"<svg" in head else name
-            return f"not an image: {name}, {len(payload)} bytes"
+    if (image := unread_image(payload)) is not None:
+        return f"{image}, which is not read; convert it to JPEG or PNG"
+    if (other := other_file(payload)) is not None:
+        return f"not an image: {other}, {len(payload)} bytes"
     return (
         f"not an image of a known format ({', '.join((*FORMATS, 'HEIC'))}); it begins with "
         f"{payload[:8]!r}"
     )
+
+
+def unreadable(payload: bytes, error: Exception) -> ImageError:
+    """Return the error for a file whose header Pillow does not read."""
+    message = one_line(error)
+    if "Unsupported BMP" in message:
+        form = message.partition("Unsupported BMP ")[2]
+        return ImageError(
+            "undecodable",
+            f"a BMP form that Pillow does not read: {form}; convert it to JPEG or PNG",
+        )
+    return ImageError("undecodable", f"damaged {_known_format(payload) or 'image'}: {message}")
 
 
 def _known_format(payload: bytes) -> str | None:

@@ -1,7 +1,7 @@
 """Checks on headers that Pillow makes late or not at all, before it allocates or decodes.
 
 Source: ITU-T T.81 annex B (JPEG); the WebP container specification; ITU-T T.800 annex A (JPEG
-2000).
+2000); ISO/IEC 23008-12 section 6.5.3 (sizes of AVIF and HEIC).
 """
 
 import re
@@ -21,10 +21,15 @@ _MAX_TILES = 1 << 14
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _START_OF_SCAN, _END_OF_IMAGE, _START_OF_IMAGE = 0xDA, 0xD9, 0xD8
 _START_OF_CODESTREAM = b"\xff\x4f\xff\x51"
+_ISO_MEDIA_HEAD = 1024
+_MOST_OF_LIBAVIF = 1 << 28
+"""Pixels; more than `decode.max_pixels` can be."""
+
+_ITEM_SIZE = re.compile(rb"\0\0\0\x14ispe\0{4}(.{8})", re.DOTALL)
 
 
 def check_headers(payload: bytes, max_pixels: int) -> None:
-    """Check what Pillow does not: scans of JPEGs, sizes of WebPs and JPEG 2000 codestreams.
+    """Check what Pillow does not: scans of JPEGs, sizes of WebP, AVIF, HEIC and JPEG 2000.
 
     Raises:
         ImageError: `too_large` for a size, `undecodable` for scans or tiles.
@@ -37,9 +42,18 @@ def check_headers(payload: bytes, max_pixels: int) -> None:
                 "all pixels; save it again",
             )
         return
-    for size in (_webp_size(payload), _codestream_size(payload)):
-        if size is not None and size[0] * size[1] > max_pixels:
-            raise too_many_pixels(*size, max_pixels)
+    size = claimed_size(payload)
+    if size is not None and size[0] * size[1] > max_pixels:
+        raise too_many_pixels(*size, max_pixels)
+
+
+def claimed_size(payload: bytes) -> tuple[int, int] | None:
+    """Return the width and height of a WebP, a JPEG 2000, or an AVIF or HEIC beyond all limits.
+
+    Raises:
+        ImageError: it is a JPEG 2000 of too many tiles.
+    """
+    return _webp_size(payload) or _codestream_size(payload) or _huge_item(payload)
 
 
 def too_many_pixels(width: int, height: int, max_pixels: int) -> ImageError:
@@ -82,6 +96,23 @@ def _webp_size(payload: bytes) -> tuple[int, int] | None:
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
     width, height = struct.unpack_from("<HH", payload, 26)
     return width & 0x3FFF, height & 0x3FFF
+
+
+def _huge_item(payload: bytes) -> tuple[int, int] | None:
+    """Return the width and height of an item of an AVIF or HEIC that libavif calls damaged.
+
+    The sizes lie in the box `meta`, near the beginning. Others are checked once the file is open:
+    an item may be larger than the picture, which is cropped.
+    """
+    start = payload.find(b"meta", 4, _ISO_MEDIA_HEAD) if payload[4:8] == b"ftyp" else -1
+    if start < 4:
+        return None
+    end = start - 4 + int.from_bytes(payload[start - 4 : start])
+    for found in _ITEM_SIZE.finditer(payload, start, min(end, len(payload))):
+        width, height = struct.unpack(">2L", found[1])
+        if width * height > _MOST_OF_LIBAVIF:
+            return width, height
+    return None
 
 
 def _codestream_size(payload: bytes) -> tuple[int, int] | None:

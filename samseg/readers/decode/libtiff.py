@@ -20,6 +20,9 @@ _PIXEL_BYTES = {4: 5, 3: 2, 1: 1}
 
 _HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
 _PLACEHOLDER = re.compile(r"%[-+.\d]*[a-z]+")
+_HARMLESS = "thus tag is not read from file"
+"""What libtiff says of a tag that it does not know, and then reads the picture."""
+
 _reported = threading.local()
 
 
@@ -66,8 +69,8 @@ def _listen() -> None:
 @_HANDLER
 def _record(module: bytes | None, form: bytes | None, values: int | None) -> None:
     """Keep the first message in this thread; its numbers are of a type that Python cannot read."""
-    if not getattr(_reported, "message", ""):
-        text = _PLACEHOLDER.sub("…", (form or b"").decode("ascii", "replace"))
+    text = _PLACEHOLDER.sub("…", (form or b"").decode("ascii", "replace"))
+    if _HARMLESS not in text and not getattr(_reported, "message", ""):
         _reported.message = f"libtiff: {text}"
 
 

@@ -5,7 +5,7 @@ keeps the high byte, or rounds (PPM). Float grey (PFM) has no fixed range: its f
 becomes 0 and its finite maximum 255; NaN and infinity become 0. With `decode.range` `percentile`
 16-bit and float grey are scaled by percentiles instead. Alpha is composited on a background. CMYK
 is converted without a profile; embedded ICC profiles are ignored. TIFFs of samples do not come
-here: see `tiff`.
+here: see `tiff`. Samples of JPEG 2000 that do not have 8 bits are scaled before: see `jpeg_2000`.
 """
 
 import numpy as np

@@ -1,13 +1,13 @@
-"""The chunks of a PNG that hold text and profiles, which must not cost the picture.
+"""The chunks of a PNG that hold text, profiles and animation, which must not cost the picture.
 
-Pillow refuses a PNG whose text or ICC profile is longer than its limits, or malformed. None of it
-is needed for the pixels.
+Pillow refuses a PNG whose text or ICC profile is longer than its limits, or malformed, and one
+whose frames are out of order. None of it is needed for the pixels of the picture itself.
 """
 
 import zlib
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_METADATA = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+_METADATA = (b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"acTL", b"fcTL", b"fdAT")
 
 
 def is_png(payload: bytes) -> bool:
@@ -16,9 +16,9 @@ def is_png(payload: bytes) -> bool:
 
 
 def without_metadata(payload: bytes) -> bytes:
-    """Return a PNG without its text and ICC profile; chunks of a wrong checksum are kept.
+    """Return a PNG without its text, ICC profile and animation.
 
-    What follows a damaged length is kept as it is.
+    Chunks of a wrong checksum are kept, and so is what follows a damaged length.
     """
     kept, at = [_SIGNATURE], len(_SIGNATURE)
     while at + 12 <= len(payload):

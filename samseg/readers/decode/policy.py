@@ -31,7 +31,15 @@ from PIL import UnidentifiedImageError
 from pydantic import ByteSize, Field
 
 from samseg.errors import ImageError, one_line
-from samseg.readers.decode import heic, libtiff, tiff
+from samseg.readers.decode import (
+    bmp_masks,
+    heic,
+    jpeg_2000,
+    jpeg_segments,
+    libtiff,
+    png_chunks,
+    tiff,
+)
 from samseg.readers.decode.container import (
     DAMAGE_ERRORS,
     FORMATS,
@@ -40,13 +48,13 @@ from samseg.readers.decode.container import (
     is_heic,
     missing_codec,
     transpose_of,
+    unreadable,
     upright_transpose,
 )
 from samseg.readers.decode.headers import check_headers, too_many_pixels
 from samseg.readers.decode.pixels import correct_transparency, is_16_bit, to_array, to_rgb
-from samseg.readers.decode.png_chunks import is_png, without_metadata
 from samseg.readers.decode.samples import Range
-from samseg.readers.decode.tiff_page import TiffPage, chosen_directory, page_of, refused
+from samseg.readers.decode.tiff_page import OLD_JPEG, TiffPage, chosen_directory, page_of, refused
 from samseg.readers.decode.tiff_segments import check_segments
 from samseg.readers.decode.tiff_tags import is_tiff, starting_at
 from samseg.spec import Spec
@@ -116,7 +124,7 @@ class DecodePolicy(Spec):
             except UnidentifiedImageError as e:
                 raise ImageError("undecodable", describe_unknown(payload)) from e
             except DAMAGE_ERRORS as e:
-                raise ImageError("undecodable", f"damaged image: {one_line(e)}") from e
+                raise unreadable(payload, e) from e
 
     def _read(self, payload: bytes) -> Image:
         check_headers(payload, self.max_pixels)
@@ -125,13 +133,48 @@ class DecodePolicy(Spec):
         if is_heic(payload):
             with heic.opened(payload) as image:
                 return self._load(image, payload)
+        if jpeg_segments.is_jpeg(payload):
+            return self._read_jpeg(payload)
+        if png_chunks.is_png(payload):
+            return self._read_png(payload)
+        if (header := bmp_masks.header_of(payload)) is not None:
+            return self._read_bmp(payload, header)
+        return self._read_with_pillow(payload)
+
+    def _read_jpeg(self, payload: bytes) -> Image:
+        try:
+            try:
+                return self._read_with_pillow(payload)
+            except DAMAGE_ERRORS:  # of the header; an `ImageError` tells of the picture
+                plain = jpeg_segments.without_metadata(payload)
+                found = self._read_with_pillow(plain)
+                return replace(found, note=_joined(found.note, "metadata_dropped"))
+        except (ImageError, *DAMAGE_ERRORS) as e:
+            coding = jpeg_segments.uncommon_coding(payload)
+            if coding is None or (isinstance(e, ImageError) and e.status == "too_large"):
+                raise
+            raise ImageError(
+                "undecodable",
+                f"a JPEG {coding}, which Pillow does not decode; convert it to a JPEG of 8 bits or "
+                "PNG",
+            ) from e
+
+    def _read_png(self, payload: bytes) -> Image:
         try:
             return self._read_with_pillow(payload)
         except (ImageError, *DAMAGE_ERRORS):
-            if not is_png(payload) or len(plain := without_metadata(payload)) == len(payload):
+            if len(plain := png_chunks.without_metadata(payload)) == len(payload):
                 raise
         found = self._read_with_pillow(plain)
         return replace(found, note=_joined(found.note, "metadata_dropped"))
+
+    def _read_bmp(self, payload: bytes, header: bmp_masks.MaskedBmp) -> Image:
+        self._check_size(header.width, header.height)
+        try:
+            pixels, notes = bmp_masks.pixels_of(payload, header, self.background)
+        except ValueError as e:
+            raise _damaged("BMP", header.width, header.height, e) from e
+        return Image(pixels, "BMP", _joined(*notes))
 
     def _read_with_pillow(self, payload: bytes) -> Image:
         if (name := missing_codec(payload)) is not None:
@@ -153,7 +196,7 @@ class DecodePolicy(Spec):
                 with Pillow.open(io.BytesIO(payload), formats=("PNG",)) as copy:
                     copy.verify()
             image.load()
-            rgb, notes = to_rgb(image, deep, self.background, self.range)
+            rgb, notes = self._to_rgb(image, deep, payload)
         except DAMAGE_ERRORS as e:
             raise _damaged(str(image.format), *image.size, e) from e
         turn = upright_transpose(image)
@@ -161,6 +204,15 @@ class DecodePolicy(Spec):
         frames = "first_frame" if is_animated(image) else ""
         turned = "" if turn is None else "exif_rotated"
         return Image(to_array(rgb), str(image.format), _joined(frames, turned, *notes))
+
+    def _to_rgb(
+        self, image: Pillow.Image, deep: bool, payload: bytes
+    ) -> tuple[Pillow.Image, tuple[str, ...]]:
+        if image.format != "JPEG2000":
+            return to_rgb(image, deep, self.background, self.range)
+        whole, notes = jpeg_2000.corrected(image, payload, self.background, self.range)
+        rgb, more = to_rgb(whole, deep, self.background, self.range)
+        return rgb, (*notes, *more)
 
     def _read_tiff(self, payload: bytes) -> Image:
         try:
@@ -179,6 +231,8 @@ class DecodePolicy(Spec):
         except DAMAGE_ERRORS as e:
             if libtiff.lacks_codec(e):
                 raise refused(page, f"this build of Pillow has no {page.codec}") from e
+            if page.compression == OLD_JPEG:
+                raise refused(page, f"libtiff cannot decode this {page.codec}") from e
             raise _damaged("TIFF", page.width, page.height, e) from e
         turned = "" if turn is None else "exif_rotated"
         return Image(to_array(rgb), "TIFF", _joined(*chosen, turned, *notes))

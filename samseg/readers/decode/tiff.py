@@ -11,8 +11,8 @@ With `percentile` it is, for grey and RGB of more than 8 bits or signed and with
 alpha, the 2nd to the 98th percentile of the finite samples of all colours.
 
 Samples equal to GDAL_NODATA are left out where values are measured, and become 0. WhiteIsZero is
-inverted at every depth. Alpha spans 0 to the highest value of its type or SMaxSampleValue, or 0 to
-1 in floats.
+inverted at every depth. CIELab is converted from a D50 white to sRGB. Alpha spans 0 to the highest
+value of its type or SMaxSampleValue, or 0 to 1 in floats.
 """
 
 import math
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
+from PIL import ImageCms
 
 from samseg.readers.decode.samples import (
     Range,
@@ -32,6 +33,7 @@ from samseg.readers.decode.samples import (
 from samseg.readers.decode.tiff_page import (
     ASSOCIATED,
     BLACK_IS_ZERO,
+    CIELAB,
     CMYK,
     PALETTE,
     RGB,
@@ -59,7 +61,7 @@ def rgb_of(
     Returns:
         The image in mode `RGB`, not turned upright, and what was changed: `12_bit`, `16_bit` ...,
         `16_bit_signed` ..., `stretched`, `percentile`, `sample_range`, `nodata`, `cmyk`,
-        `extra_samples_ignored`, `alpha_flattened`.
+        `cielab`, `extra_samples_ignored`, `alpha_flattened`.
 
     Raises:
         ImageError: it takes too much memory, or its predictor is not read.
@@ -72,6 +74,9 @@ def rgb_of(
     notes = ["extra_samples_ignored"] if ignored else []
     if page.photometric == PALETTE:
         colour = _color_map(page)[samples[..., 0]]
+    elif page.photometric == CIELAB:
+        colour = _from_cielab(samples[..., :3])
+        notes = ["cielab", *notes]
     else:
         scale, scaled = _scale_of(page, samples[..., : page.colours], range_)
         colour = _as_rgb(page, scale(samples[..., : page.colours]))
@@ -166,3 +171,18 @@ def _as_rgb(page: TiffPage, colour: Pixels) -> Pixels:
         bands = [Pillow.fromarray(np.ascontiguousarray(band)) for band in np.moveaxis(colour, 2, 0)]
         return np.asarray(Pillow.merge(mode, bands).convert("RGB"))
     return colour if page.photometric == RGB else np.repeat(colour, 3, axis=2)
+
+
+def _from_cielab(samples: NDArray[Any]) -> Pixels:
+    """Convert CIELab of 8 or 16 bits, (h, w, 3), to sRGB: a and b are signed, L spans 0 to 100."""
+    deep = samples.dtype == np.uint16
+    lightness = Scale(*span_of_type("u", 16 if deep else 8))(samples[..., 0])
+    chroma = np.ascontiguousarray(samples[..., 1:])
+    if deep:
+        chroma = ((chroma.view(np.int16).astype(np.int32) + 128) >> 8).clip(-128, 127)
+    a, b = np.moveaxis(chroma.astype(np.uint8) ^ 0x80, 2, 0)
+    bands = (lightness, a, b)
+    lab = Pillow.merge("LAB", [Pillow.fromarray(np.ascontiguousarray(band)) for band in bands])
+    source, target = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    transform = ImageCms.buildTransform(source, target, "LAB", "RGB")
+    return np.asarray(ImageCms.applyTransform(lab, transform))

@@ -13,22 +13,30 @@ from typing import Literal
 from samseg.errors import ImageError
 from samseg.readers.decode.tiff_tags import Directory, directories
 
-WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, CIELAB = 0, 1, 2, 3, 5, 6, 8
 """Values of the tag PhotometricInterpretation that are read."""
 
 ASSOCIATED, UNASSOCIATED = 1, 2
 """Values of the tag ExtraSamples that stand for alpha."""
 
-NONE, LZW, DEFLATE, OLD_DEFLATE, PACK_BITS, LZMA, ZSTD = 1, 5, 8, 32946, 32773, 34925, 50000
-BYTE_CODECS = (NONE, LZW, DEFLATE, OLD_DEFLATE, PACK_BITS, LZMA, ZSTD)
+NONE, LZW, DEFLATE, PACK_BITS, LZMA, ZSTD = 1, 5, 8, 32773, 34925, 50000
+DEFLATES = (DEFLATE, 32946, 50013)
+"""Numbers of deflate: Adobe's, the old one of libtiff, and PixTIFF's."""
+
+BYTE_CODECS = (NONE, LZW, *DEFLATES, PACK_BITS, LZMA, ZSTD)
 """Compressions of a stream of bytes, whatever samples these hold."""
 
-PICTURE_CODECS = (2, 3, 4, 6, 7)
+FILE_CODECS = (33005, 34712, 34933, 50001)
+"""Compressions whose strips or tiles are files that Pillow reads: JPEG 2000, PNG, WebP."""
+
+OLD_JPEG = 6
+PICTURE_CODECS = (2, 3, 4, OLD_JPEG, 7)
 """Compressions of pictures of 1 or 8 bits: three of CCITT, old and new JPEG."""
 
-_COLOURS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, CMYK: 4, YCBCR: 3}
+_COLOURS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, CMYK: 4}
+_COLOURS |= {YCBCR: 3, CIELAB: 3}
 _UNREAD_COLOURS = {
-    **{4: "a transparency mask", 8: "CIELab", 9: "ICCLab", 10: "ITULab"},
+    **{4: "a transparency mask", 9: "ICCLab", 10: "ITULab"},
     **{32803: "a color filter array (raw sensor data)", 32844: "LogL", 32845: "LogLuv"},
     **{34892: "linear raw sensor data", 51177: "a depth map", 52527: "a semantic mask"},
 }
@@ -39,19 +47,18 @@ _CODECS = {
     **{33003: "JPEG 2000", 33004: "JPEG 2000", 33005: "JPEG 2000", 34712: "JPEG 2000"},
     **{34661: "JBIG", 34676: "SGI Log", 34677: "SGI Log24", 34887: "LERC", 34892: "lossy JPEG"},
     **{34925: "LZMA", 34933: "PNG", 34934: "JPEG XR", 22610: "JPEG XR", 50000: "Zstandard"},
-    **{50001: "WebP", 50002: "JPEG XL", 52546: "JPEG XL"},
+    **{50001: "WebP", 50013: "deflate", 50002: "JPEG XL", 52546: "JPEG XL"},
 }
 _KINDS: dict[int, Literal["u", "i", "f"]] = {1: "u", 2: "i", 3: "f", 4: "u"}
 _DEPTHS = {"u": (*range(1, 17), 32, 64), "i": (8, 16, 32, 64), "f": (16, 32, 64)}
 _FULL_RANGE = [number for n in (0, 255, 128, 255, 128, 255) for number in (n, 1)]
 """ReferenceBlackWhite, in rationals, where luma and chroma span all 8 bits."""
 
-_OLD_JPEG = 6
 _MOST_CODED = 6
 """Bands of coded pictures that Pillow reads."""
 
 _REDUCED, _MASK = 1, 4
-_SUBFILE, _OLD_SUBFILE = 254, 255
+_SUBFILE, _OLD_SUBFILE, _INK_SET = 254, 255, 332
 
 
 @dataclass(frozen=True)
@@ -101,9 +108,9 @@ class TiffPage:
 
     @property
     def in_bytes(self) -> bool:
-        """Whether its segments are samples in a stream of bytes, and no coded pictures."""
+        """Whether its segments yield samples as they are, and no coded pictures."""
         if self.compression not in BYTE_CODECS or self.photometric != YCBCR:
-            return self.compression in BYTE_CODECS
+            return self.compression in BYTE_CODECS + FILE_CODECS
         full = self.directory.values(532).tolist() in ([], _FULL_RANGE)
         return full and self.directory.integers(530, (2, 2))[:2] == (1, 1)
 
@@ -148,11 +155,12 @@ def page_of(directory: Directory) -> TiffPage:
     """
     width, height = _size(directory)
     compression = directory.integer(259, NONE)
-    samples = directory.integer(277, 3 if compression == _OLD_JPEG else 1)
+    samples = directory.integer(277, 3 if compression == OLD_JPEG else 1)
     depths, formats = directory.integers(258, (1,)), directory.integers(339, (1,))
     if not 0 < samples <= 65535 or 0 in (len(depths), len(formats)):
         raise ValueError(f"it has {samples} samples per pixel of {depths} bits")
-    photometric = directory.integer(262, RGB if samples >= 3 else BLACK_IS_ZERO)
+    guessed = CMYK if samples >= 4 and _INK_SET in directory else RGB
+    photometric = directory.integer(262, guessed if samples >= 3 else BLACK_IS_ZERO)
     if photometric in _UNREAD_COLOURS or photometric not in _COLOURS:
         name = _UNREAD_COLOURS.get(photometric, "an unknown kind")
         raise refused(None, f"its pixels are {name} (PhotometricInterpretation {photometric})")
@@ -197,29 +205,45 @@ def refused(page: TiffPage | None, reason: str) -> ImageError:
 def _check(page: TiffPage) -> None:
     """Raise an `ImageError` for what samseg does not read, a `ValueError` for contradictions."""
     compression = page.compression
-    if compression not in BYTE_CODECS + PICTURE_CODECS:
+    if compression not in BYTE_CODECS + FILE_CODECS + PICTURE_CODECS:
         raise refused(page, f"it is compressed with {page.codec}")
     if page.bits not in _DEPTHS[page.kind]:
         raise refused(page, "samseg reads no samples of this depth")
     if compression in PICTURE_CODECS and (page.kind != "u" or page.bits not in (1, 8)):
         raise refused(page, f"{page.codec} is read with 1 or 8 bits")
+    if compression in FILE_CODECS and (page.kind != "u" or page.bits != 8):
+        raise refused(page, f"{page.codec} is read with 8 bits")
+    if compression in FILE_CODECS and page.samples > 4 and not page.planar:
+        raise refused(page, f"{page.codec} is read with at most 4 bands")
+    if compression in FILE_CODECS and page.photometric == YCBCR:
+        raise refused(page, f"{page.codec} is not read with YCbCr")
     if not page.in_bytes and page.samples > _MOST_CODED:
         raise refused(page, f"{page.codec} is read with at most {_MOST_CODED} bands")
     if page.samples < page.colours:
         raise ValueError(f"it has {page.samples} samples per pixel in place of {page.colours}")
-    if page.colours == 1 and page.samples > 1 + (page.alpha is not None):
-        raise refused(page, "its tags do not say which bands are red, green and blue")
+    unnamed = page.samples - page.colours - (page.alpha is not None)
+    if page.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO) and unnamed:
+        unknown = "which bands are red, green and blue"
+        unknown = "what its second band is" if page.samples == 2 else unknown
+        raise refused(page, f"its tags do not say {unknown}")
     if page.photometric == PALETTE and (page.kind != "u" or page.bits > 16):
         raise refused(page, "a palette takes unsigned samples of at most 16 bits")
     if page.photometric == CMYK and page.kind != "u":
         raise refused(page, "CMYK is read with unsigned samples")
-    if page.photometric == CMYK and page.directory.integer(332, 1) != 1:
+    if page.photometric == CMYK and page.directory.integer(_INK_SET, 1) != 1:
         raise refused(page, "its inks are not cyan, magenta, yellow and black")
     if page.photometric == YCBCR and (page.kind != "u" or page.bits != 8):
         raise refused(page, "YCbCr is read with 8 bits")
-    if page.photometric == YCBCR and compression == NONE and not page.in_bytes:
+    if page.photometric == CIELAB and (page.kind, page.bits) not in (("u", 8), ("u", 16)):
+        raise refused(page, "CIELab is read with 8 or 16 bits")
+    if page.photometric == CIELAB and compression in PICTURE_CODECS:
+        raise refused(page, f"CIELab is not read with {page.codec}")
+    bare = compression == NONE or (page.planar and compression in BYTE_CODECS)
+    if page.photometric == YCBCR and bare and not page.in_bytes:
         raise refused(
-            page, "YCbCr with fewer chroma samples or a limited range is read if compressed"
+            page,
+            "YCbCr with fewer chroma samples or a limited range is read if compressed and not "
+            "planar",
         )
     if ASSOCIATED in page.extra and not (page.kind == "u" and page.photometric in (1, RGB)):
         raise refused(page, "colours multiplied by alpha are read in unsigned grey and RGB")

@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from samseg.errors import ImageError
 from samseg.readers.decode import libtiff
 from samseg.readers.decode.tiff_page import (
-    DEFLATE,
+    DEFLATES,
+    FILE_CODECS,
     LZMA,
     NONE,
-    OLD_DEFLATE,
     TiffPage,
     described,
     refused,
 )
+from samseg.readers.decode.tiff_pictures import samples_of_picture
 
 _BYTES_PER_PIXEL = 8
 _LEAST_LIMIT = 64 << 20
@@ -66,7 +67,7 @@ class _Grid:
 
 
 def samples_of(page: TiffPage, channels: tuple[int, ...], max_pixels: int) -> NDArray[Any]:
-    """Return channels of a page whose compression is one of `BYTE_CODECS`.
+    """Return channels of a page whose compression is one of `BYTE_CODECS` or `FILE_CODECS`.
 
     Args:
         page: the page.
@@ -190,13 +191,20 @@ def _decompressed(
     page: TiffPage, segments: list[bytes], grid: _Grid, rows: int
 ) -> NDArray[np.uint8]:
     """Return consecutive segments, (rows, row_bytes), writeable unless they are uncompressed."""
-    if page.compression not in (NONE, DEFLATE, OLD_DEFLATE, LZMA):
+    if page.compression in FILE_CODECS:
+        heights = [min(grid.rows, rows - i * grid.rows) for i in range(len(segments))]
+        found = [
+            samples_of_picture(segment, grid.channels, grid.width, {height, grid.rows})[:height]
+            for segment, height in zip(segments, heights, strict=True)
+        ]
+        return np.concatenate(found)
+    if page.compression not in (NONE, *DEFLATES, LZMA):
         return libtiff.decompressed(page.compression, segments, grid.row_bytes, rows, grid.rows)
     parts: list[bytes] = []
     for i, segment in enumerate(segments):
         size = min(grid.rows, rows - i * grid.rows) * grid.row_bytes
         part = segment[:size]
-        if page.compression in (DEFLATE, OLD_DEFLATE):
+        if page.compression in DEFLATES:
             part = _inflated(segment, size)
         elif page.compression == LZMA:
             unpacker = lzma.LZMADecompressor(lzma.FORMAT_XZ, _LZMA_MEMORY)
@@ -227,7 +235,8 @@ def _unpredicted(page: TiffPage, content: NDArray[np.uint8], grid: _Grid) -> NDA
     """Return the samples of rows of bytes, (rows, width, channels), the predictor undone."""
     rows, dtype = len(content), _dtype(page)
     shape = (rows, grid.width, grid.channels)
-    predictor = 1 if page.compression == NONE else page.directory.integer(317, 1)
+    bare = page.compression in (NONE, *FILE_CODECS)
+    predictor = 1 if bare else page.directory.integer(317, 1)
     whole = page.bits == 8 * dtype.itemsize
     if predictor == 1:
         return content.view(dtype).reshape(shape) if whole else _unpacked(page, content, grid)

@@ -24,7 +24,8 @@ SIZE = (21, 18)
 
 BEHIND = (255, 255, 255)
 UNREAD = r"^a TIFF.* is not read: .*; convert it to 8-bit RGB$"
-UNNAMED = r"^a TIFF of \d bands of \w+ is not read: its tags do not say which bands are red"
+UNNAMED = r"^a TIFF of 8 bands of \w+ is not read: its tags do not say which bands are red"
+UNNAMED_SECOND = r"^a TIFF of 2 bands of \w+ is not read: its tags do not say what its second band"
 
 
 class Kind(NamedTuple):
@@ -91,6 +92,26 @@ def cmyk_to_rgb(c):
     return key - np.rint(c[..., :3] * key / 255).astype(int)
 
 
+def lab_to_rgb(values):
+    """Convert CIELab of 8 or 16 bits to sRGB by the formulas of CIE 15 and IEC 61966-2-1.
+
+    Colours are adapted from a D50 to a D65 white with Bradford's matrix.
+    """
+    size = values.dtype.itemsize
+    signed = np.ascontiguousarray(values[..., 1:]).view(f"i{size}") / 256 ** (size - 1)
+    y = (100 * (values[..., 0] / np.iinfo(values.dtype).max) + 16) / 116
+    f = np.stack([y + signed[..., 0] / 500, y, y - signed[..., 1] / 200], -1)
+    xyz = np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29)) * (0.9642, 1, 0.8249)
+    to_linear = [
+        [3.1338561, -1.6168667, -0.4906146],
+        [-0.9787684, 1.9161415, 0.0334540],
+        [0.0719453, -0.2289914, 1.4052427],
+    ]
+    linear = (xyz @ np.transpose(to_linear)).clip(0, 1)
+    curved = np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)
+    return np.rint(255 * curved).astype(int)
+
+
 def noise(dtype, channels, high=None):
     """Return samples over the full range of a type, its ends included."""
     rng, dtype = np.random.default_rng(channels), np.dtype(dtype)
@@ -127,6 +148,12 @@ _PREMULTIPLIED = _only_unsigned(
 _CMYK = _only_unsigned(
     lambda v: cmyk_to_rgb(scaled(v, *span_of(v))), "CMYK is read with unsigned samples"
 )
+
+
+def _cielab(v):
+    return lab_to_rgb(v) if v.dtype in (np.uint8, np.uint16) else UNREAD
+
+
 _MEANINGS = {
     "WhiteIsZero": ("miniswhite", 1, (), lambda v: 255 - _grey(v)),
     "BlackIsZero": ("minisblack", 1, (), _grey),
@@ -137,9 +164,9 @@ _MEANINGS = {
     "RGB, 1 band more": ("rgb", 4, (0,), _rgb),
     "RGB, 3 bands more": ("rgb", 6, (0, 0, 0), _rgb),
     "CMYK": ("separated", 4, (), _CMYK),
-    "2 bands": ("minisblack", 2, (0,), lambda v: UNNAMED),
+    "2 bands": ("minisblack", 2, (0,), lambda v: UNNAMED_SECOND),
     "8 bands": ("minisblack", 8, (0,) * 7, lambda v: UNNAMED),
-    "CIELab": ("cielab", 3, (), lambda v: UNREAD),
+    "CIELab": ("cielab", 3, (), _cielab),
 }
 """PhotometricInterpretation, channels, ExtraSamples and the expected picture, by name."""
 
@@ -150,6 +177,9 @@ _CODECS = {
     **{"Zstandard": {"compression": "zstd"}, "LERC": {"compression": "lerc"}},
     **{f"{c}, predictor": {"compression": c, "predictor": True} for c in ("lzw", "zlib", "zstd")},
 }
+CLIPPED = 30
+"""Largest difference of colours beyond sRGB, which are clipped at other stages."""
+
 HAS_ZSTD = bool(ctypes.CDLL(_imaging.__file__).TIFFIsCODECConfigured(50000))
 """Whether Pillow's libtiff has Zstandard; early wheels do not."""
 
@@ -187,7 +217,8 @@ def of_dtype(dtype: str) -> Iterator[Kind]:
                 continue  # tifffile does not write it
             what = UNREAD if codec in _UNREAD_CODECS else picture
             label = f"{dtype} {name}, {'planar' if planar else 'chunky'}, {order}, {codec}"
-            yield Kind(label, payload, what, 1 if values.dtype.kind == "f" else 0)
+            tolerance = CLIPPED if name == "CIELab" else int(values.dtype.kind == "f")
+            yield Kind(label, payload, what, tolerance)
 
 
 def of_odd_depths() -> Iterator[Kind]:

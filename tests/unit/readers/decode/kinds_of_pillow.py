@@ -10,6 +10,7 @@ import tifffile
 from PIL import Image as Pillow
 
 from tests.unit.readers.decode.kinds import (
+    CLIPPED,
     HAS_ZSTD,
     SIZE,
     UNREAD,
@@ -17,6 +18,7 @@ from tests.unit.readers.decode.kinds import (
     alpha8,
     cmyk_to_rgb,
     grey,
+    lab_to_rgb,
     noise,
     over_white,
     scaled,
@@ -24,7 +26,7 @@ from tests.unit.readers.decode.kinds import (
 )
 
 UNKNOWN = "which is not read; convert it to JPEG or PNG$"
-_BLUR = 12
+BLUR = 12
 """Largest difference that lossy compression of a smooth picture leaves at its best quality."""
 
 
@@ -56,7 +58,7 @@ def _pictures():
     yield Pillow.frombytes("CMYK", SIZE[::-1], four.tobytes()), cmyk_to_rgb(four.astype(int))
     luma = Pillow.frombytes("YCbCr", SIZE[::-1], three.tobytes())
     yield luma, np.asarray(luma.convert("RGB"))
-    yield Pillow.frombytes("LAB", SIZE[::-1], three.tobytes()), UNREAD
+    yield Pillow.frombytes("LAB", SIZE[::-1], three.tobytes()), lab_to_rgb(three)
     deep = noise("u2", 1)
     yield Pillow.fromarray(deep[..., 0]), grey(scaled(deep, 0, 65535))
     for dtype in ("i4", "f4"):
@@ -80,7 +82,7 @@ def of_pillow_tiffs() -> Iterator[Kind]:
         except (OSError, ValueError, KeyError):
             continue
         picture = UNREAD if codec == "tiff_raw_16" else picture
-        tolerance = 1 if image.mode == "F" else 0
+        tolerance = {"F": 1, "LAB": CLIPPED}.get(image.mode, 0)
         if image.mode == "YCbCr" and codec is not None:
             tolerance = 2  # libtiff and Pillow round the conversion differently
         yield Kind(f"Pillow TIFF {image.mode} {codec}", payload, picture, tolerance)
@@ -92,7 +94,7 @@ def of_coded_tiffs() -> Iterator[Kind]:
         ("jpeg", "webp", "png", "jpeg2000", "jpegxl"),
         (("minisblack", 1), ("miniswhite", 1), ("rgb", 3), ("ycbcr", 3), ("separated", 4)),
         ("contig", "separate"),
-        ({}, {"tile": (16, 32)}),
+        ({}, {"rowsperstrip": 20}, {"tile": (16, 32)}),
     ):
         values = smooth(channels)
         options = {"photometric": photometric, "compression": codec, **segments}
@@ -116,13 +118,25 @@ def of_coded_tiffs() -> Iterator[Kind]:
             picture = np.asarray(
                 Pillow.frombytes("YCbCr", (64, 48), values.tobytes()).convert("RGB")
             )
-        what = picture if codec == "jpeg" else UNREAD
-        yield Kind(f"{codec} {photometric} {planar}", sink.getvalue(), what, _BLUR)
+        unread = codec == "jpegxl" or (codec != "jpeg" and photometric == "ycbcr")
+        what = UNREAD if unread else picture
+        exact = codec in ("png", "jpeg2000")
+        label = f"{codec} {photometric} {planar}"
+        yield Kind(label, sink.getvalue(), what, 0 if exact else BLUR)
+    for codec, alpha in itertools.product(("webp", "png", "jpeg2000"), (255, 120)):
+        values = np.concatenate([smooth(3), np.full((48, 64, 1), alpha, np.uint8)], axis=2)
+        sink = io.BytesIO()
+        options = {"photometric": "rgb", "extrasamples": [2], "metadata": None, "rowsperstrip": 20}
+        options |= {"compressionargs": {"level": 100}} if codec == "webp" else {}
+        tifffile.imwrite(sink, values, compression=codec, **options)
+        picture = over_white(values[..., :3], values[..., 3])
+        tolerance = BLUR if codec == "webp" else 0
+        yield Kind(f"{codec} RGBA, alpha {alpha}", sink.getvalue(), picture, tolerance)
     for mode, quality in itertools.product(("L", "RGB", "CMYK", "YCbCr"), (95, 100)):
         image = Pillow.fromarray(smooth(3)).convert(mode)
         payload = _saved(image, "TIFF", compression="jpeg", quality=quality)
         expected = np.asarray(image.convert("RGB"))
-        yield Kind(f"Pillow TIFF {mode} jpeg", payload, expected, _BLUR)
+        yield Kind(f"Pillow TIFF {mode} jpeg", payload, expected, BLUR)
 
 
 _BARE, _TILED = {"no_jp2": True}, {"tile_size": (16, 16)}
@@ -174,7 +188,7 @@ def of_pillow_others() -> Iterator[Kind]:
                 payload = _saved(image, format, **options)
             except (OSError, ValueError, KeyError):
                 continue
-            yield Kind(f"Pillow {format} {mode}", payload, np.asarray(image.convert("RGB")), _BLUR)
+            yield Kind(f"Pillow {format} {mode}", payload, np.asarray(image.convert("RGB")), BLUR)
 
 
 def of_opencv() -> Iterator[Kind]:
@@ -198,7 +212,7 @@ def of_opencv() -> Iterator[Kind]:
                 continue
             label = f"OpenCV {extension} {dtype} x {channels} {options}"
             what = UNKNOWN if extension in unread else _shown(extension, values)
-            tolerance = 0 if exact else _BLUR
+            tolerance = 0 if exact else BLUR
             tolerance = 1 if values.dtype.kind == "f" else tolerance
             yield Kind(label, payload.tobytes(), what, tolerance)
 
@@ -242,7 +256,7 @@ def _shown(extension, values):
     eight = scaled(values, *span)
     if values.shape[2] == 4 and extension == ".tiff":
         eight[..., 3] = alpha8(values)
-    if values.dtype == np.uint16 and values.shape[2] > 1 and extension in (".png", ".jp2"):
+    if values.dtype == np.uint16 and values.shape[2] > 1 and extension == ".png":
         eight = (values >> 8).astype(int)  # what Pillow keeps
     if values.shape[2] == 1:
         return grey(eight)

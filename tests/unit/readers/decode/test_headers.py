@@ -82,6 +82,15 @@ def test_claimed_sizes_are_checked_before_opening(case):
     DecodePolicy(max_pixels=1200).decode(saved(format, **options))
 
 
+def test_an_avif_too_large_for_its_decoder_is_not_called_damaged():
+    whole = bytearray(saved("AVIF"))
+    at = whole.index(b"ispe") + 8
+    whole[at : at + 8] = struct.pack(">2L", 17000, 17000)
+    with pytest.raises(ImageError, match="17000 x 17000 px is more than") as caught:
+        DecodePolicy().decode(bytes(whole))
+    assert caught.value.status == "too_large"
+
+
 def test_tiles_of_jpeg_2000_are_limited():
     whole = bytearray(saved("JPEG2000"))
     at = whole.index(b"\xff\x4f\xff\x51") + 8

@@ -1,4 +1,4 @@
-"""Every kind of picture that tifffile, Pillow and OpenCV can write is read right, or refused.
+"""Every kind of picture that well-known writers can write is read right, or refused.
 
 `uv run python -m tests.unit.readers.decode.test_kinds` writes the table of all kinds.
 """
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.unit.readers.decode import kinds, kinds_of_pillow
+from tests.unit.readers.decode import kinds, kinds_of_bytes, kinds_of_pillow
 
 KINDS = {
     **{f"tifffile, {dtype}": lambda dtype=dtype: kinds.of_dtype(dtype) for dtype in kinds.DTYPES},
@@ -16,6 +16,12 @@ KINDS = {
     "tifffile and Pillow, TIFF of JPEGs and other pictures": kinds_of_pillow.of_coded_tiffs,
     "Pillow, other containers": kinds_of_pillow.of_pillow_others,
     "OpenCV": kinds_of_pillow.of_opencv,
+    "imagecodecs, JPEG 2000": kinds_of_bytes.of_jpeg_2000,
+    "imagecodecs, JPEG": kinds_of_bytes.of_jpeg,
+    "imagecodecs, AVIF": kinds_of_bytes.of_avif,
+    "own bytes, BMP": kinds_of_bytes.of_bmp,
+    "own bytes, PNG": kinds_of_bytes.of_png,
+    "own bytes, PNM": kinds_of_bytes.of_pnm,
 }
 
 

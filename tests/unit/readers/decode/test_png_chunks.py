@@ -30,6 +30,7 @@ METADATA = {
     "long text": chunk(b"zTXt", b"key\0\0" + LONG),
     "long international text": chunk(b"iTXt", b"key\0\1\0\0\0" + LONG),
     "long profile": chunk(b"iCCP", b"key\0\0" + LONG),
+    "frames out of order": chunk(b"acTL", bytes(7) + b"\1" + bytes(4)) + chunk(b"fdAT", bytes(9)),
     "text of an unknown method": chunk(b"zTXt", b"key\0\7" + LONG),
 }
 

@@ -52,7 +52,16 @@ def flipped(payload, at):
 JPEG = encoded(photo(), "JPEG", quality=90)
 PNG = encoded(photo(), "PNG")
 
+BMP = encoded(photo(), "BMP")
+"""Of 24 bits: a header of 14 bytes and one of 40, with the depth at 28 and the coding at 30."""
+
 REFUSED = {
+    "BMP of 2 bits": (BMP[:28] + b"\2" + BMP[29:], "undecodable", "pixel depth (2); convert it"),
+    "BMP, RLE of 24 bits": (
+        BMP[:30] + b"\4" + BMP[31:],
+        "undecodable",
+        "a BMP form that",
+    ),
     "empty file": (b"", "undecodable", "empty"),
     "HTML": (b"\n <!DOCTYPE html><html>404</html>", "undecodable", "an HTML page"),
     "random bytes": (bytes(range(128, 200)), "undecodable", "not an image of a known format"),

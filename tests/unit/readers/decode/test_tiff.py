@@ -11,6 +11,7 @@ from PIL import Image as Pillow
 
 from samseg.errors import ImageError
 from samseg.readers.decode import DecodePolicy, libtiff
+from samseg.readers.decode.tiff_tags import directories
 from tests.unit.readers.decode.tiffs import grey, tiff
 
 PERCENTILE = DecodePolicy(range="percentile")
@@ -150,6 +151,57 @@ def test_both_ways_of_reading_turn_pages_upright_once(orientation, codec):
     expected = np.rot90(stored[:, ::-1] if mirrored else stored, rotations)
     np.testing.assert_allclose(image.pixels, expected, atol=8)
     assert image.note == ("" if orientation == 1 else "exif_rotated")
+
+
+LAB_OF_SRGB = {
+    "white": ((100, 0, 0), (255, 255, 255)),
+    "red": ((54.29, 80.81, 69.89), (255, 0, 0)),
+    "green": ((87.82, -79.27, 80.99), (0, 255, 0)),
+    "blue": ((29.57, 68.30, -112.03), (0, 0, 255)),
+    "mid-grey": ((53.59, 0, 0), (128, 128, 128)),
+}
+"""CIELab with a D50 white, of colours of sRGB."""
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("color", LAB_OF_SRGB)
+def test_cielab_becomes_srgb(color, bits):
+    (lightness, a, b), expected = LAB_OF_SRGB[color]
+    unit, high = 256 ** (bits // 8 - 1), 2**bits - 1
+    stored = [round(lightness / 100 * high), round(a * unit) & high, round(b * unit) & high]
+    strip = np.array(stored, f"<u{bits // 8}").tobytes()
+    fields = grey(1, 1, t258=(3, [bits] * 3), t277=(3, [3]), photometric=8)
+    image = DecodePolicy().decode(tiff((fields, strip)))
+    steep = 26  # near 0 the curve of sRGB turns a thousandth into some levels
+    atol = 1 if len(set(expected)) == 1 else steep
+    np.testing.assert_allclose(image.pixels[0, 0].astype(int), expected, atol=atol)
+    assert image.note == "cielab"
+
+
+def test_palettes_may_come_with_other_bands():
+    entries = [n for n in (0, 10, 20) for _ in range(256)]
+    fields = grey(2, 1, 8, 3, t277=(3, [2]), t338=(3, [0]), t320=(3, [257 * n for n in entries]))
+    image = DecodePolicy().decode(tiff((fields, bytes([7, 99, 8, 98]))))
+    assert (image.pixels[0, 0].tolist(), image.note) == ([0, 10, 20], "extra_samples_ignored")
+
+
+@pytest.mark.parametrize("number", [8, 32946, 50013])
+def test_deflate_has_three_numbers(number):
+    strip = zlib.compress(bytes([1, 2, 3]))
+    image = DecodePolicy().decode(tiff((grey(3, 1, t259=(3, [number])), strip)))
+    assert image.pixels[0, :, 0].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("tag", [0, 1, 65000])
+def test_unknown_tags_of_no_type_do_not_cost_a_fax(tag):
+    sink = io.BytesIO()
+    Pillow.new("1", (64, 9), 1).save(sink, "TIFF", compression="group4")
+    page = next(directories(sink.getvalue()))
+    start = page.integer(273, 0)
+    strip = sink.getvalue()[start : start + page.integer(279, 0)]
+    fields = grey(64, 9, 1, page.integer(262, 0), t259=(3, [4]))
+    image = DecodePolicy().decode(tiff((fields | {tag: (0, [])}, strip)))
+    assert (image.pixels == 255).all()
 
 
 DEFLATED = zlib.compress(bytes(6000))

@@ -81,10 +81,14 @@ REFUSED = {
     "24 bits": (grey(1, 1, 24), "a TIFF of 1 band of uint24 is not read: samseg reads no samples"),
     "complex": (grey(1, 1, 64, t339=(3, [6])), "complex, or of mixed formats .SampleFormat 6"),
     "raw": (grey(1, 1, 14, 32803), "a color filter array .raw sensor data"),
-    "Lab": (grey(1, 1, t277=(3, [3]), photometric=8), "CIELab"),
+    "ICCLab": (grey(1, 1, t277=(3, [3]), photometric=9), "its pixels are ICCLab"),
+    "deep CIELab": (grey(1, 1, 32, t277=(3, [3]), photometric=8), "CIELab is read with 8 or 16"),
+    "CIELab in JPEG": (
+        grey(1, 1, t259=(3, [7]), t277=(3, [3]), photometric=8), "CIELab is not read with JPEG"
+    ),
     "inks": (grey(1, 1, t277=(3, [4]), photometric=5, t332=(3, [2])), "its inks are not cyan"),
     "float palette": (grey(1, 1, 32, 3, t339=(3, [3])), "a palette takes unsigned samples"),
-    "codec": (grey(1, 1, t259=(3, [34712])), "it is compressed with JPEG 2000 .Compression 34712"),
+    "codec": (grey(1, 1, t259=(3, [50002])), "it is compressed with JPEG XL .Compression 50002"),
     "strange codec": (grey(1, 1, t259=(3, [4711])), "an unknown codec .Compression 4711"),
     "JPEG of 12 bits": (grey(1, 1, 12, t259=(3, [7])), "JPEG .Compression 7. is read with 1 or 8"),
     "a fax in colour": (
@@ -92,6 +96,11 @@ REFUSED = {
         "a TIFF of 3 bands of uint1 is not read: Pillow does not read these with CCITT group 4",
     ),
     "plain 4:2:0": (grey(1, 1, t277=(3, [3]), photometric=6), "YCbCr with fewer chroma samples"),
+    "planar 4:2:0": (
+        grey(1, 1, t259=(3, [5]), t277=(3, [3]), t284=(3, [2]), photometric=6),
+        "is read if compressed and not planar",
+    ),
+    "odd old JPEG": (grey(8, 8, t259=(3, [6])), "libtiff cannot decode this old JPEG"),
     "deep YCbCr": (grey(1, 1, 16, t277=(3, [3]), photometric=6), "YCbCr is read with 8 bits"),
 }  # fmt: skip
 
@@ -103,6 +112,15 @@ def test_what_is_not_read_is_refused_by_its_reason(case):
         DecodePolicy().decode(tiff((fields, bytes(64))))
     assert caught.value.status == "undecodable"
     assert caught.value.message.endswith("convert it to 8-bit RGB")
+
+
+def test_without_photometric_interpretation_inks_are_cmyk():
+    fields = grey(1, 1, t258=(3, [8] * 4), t277=(3, [4]))
+    del fields[262]
+    cmyk = DecodePolicy().decode(tiff((fields | {332: (3, [1])}, bytes([0, 255, 255, 0]))))
+    assert (cmyk.pixels.tolist(), cmyk.note) == ([[[255, 0, 0]]], "cmyk")
+    rgba = DecodePolicy().decode(tiff((fields, bytes([0, 255, 255, 255]))))
+    assert (rgba.pixels.tolist(), rgba.note) == ([[[0, 255, 255]]], "")
 
 
 CONTRADICTIONS = {

@@ -2,7 +2,7 @@
 
 import struct
 
-_SIZES = {1: "B", 2: "B", 3: "H", 4: "L", 11: "f", 12: "d", 16: "Q"}
+_SIZES = {0: "B", 1: "B", 2: "B", 3: "H", 4: "L", 11: "f", 12: "d", 16: "Q"}
 
 
 def tiff(*pages, order="<", loop=False):
