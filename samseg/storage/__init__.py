@@ -9,6 +9,7 @@ Credentials and endpoints come from the store's standard environment variables (
 `GOOGLE_*`, `AZURE_*`), never from a config.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -37,6 +38,7 @@ __all__ = [
     "Storage",
     "batch_of",
     "decoding",
+    "exists",
     "filesystem",
     "normal",
     "open_lake",
@@ -127,6 +129,22 @@ def open_lake(uri: str) -> Storage:
     if not Path(normal(uri).removeprefix("file://")).exists():
         raise LakeError(f"the lake {uri} does not exist; check `reader.uri` in the config")
     return LocalStorage(uri)
+
+
+def exists(uri: str) -> bool:
+    """Return whether anything exists at a URI, or below it.
+
+    Raises:
+        LakeError, StorageError: the store does not say.
+    """
+    uri = normal(uri)
+    scheme = scheme_of(uri)
+    if scheme == "file":
+        return os.path.lexists(uri.removeprefix("file://"))
+    if scheme not in CLOUDS:
+        return FsspecStorage(uri).exists()
+    folder, _, name = uri.rpartition("/")
+    return ObjectStorage(folder).exists(name) or any(ObjectStorage(uri).batches())
 
 
 def open_uri(uri: str) -> AbstractContextManager[BinaryIO]:

@@ -97,6 +97,18 @@ class FsspecStorage:
                 raise LakeError(f"cannot list {redact(self.uri_of(key))}: {one_line(e)}") from e
         yield Source(key, self.uri_of(key), _etag(info), int(size or 0))
 
+    def exists(self) -> bool:
+        """Return whether there is anything at the root.
+
+        Raises:
+            StorageError: the server does not say.
+        """
+        try:
+            self._ask("", partial(self._fs.info, self._root))
+        except NotFoundError:
+            return False
+        return True
+
     def get(self, key: str) -> bytes:
         """See `Storage.get`."""
 
