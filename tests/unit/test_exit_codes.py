@@ -76,7 +76,7 @@ def test_whatever_is_raised_ends_with_its_code_and_a_json_line(
     ids=str,
 )
 def test_a_mistaken_command_line_ends_with_a_json_line(capsys, arguments, command):
-    code, last, err = run(capsys, *arguments)
+    code, last, _ = run(capsys, *arguments)
     assert (code, last["exit"], last["samseg"]) == (2, 2, command)
     assert last["message"] and "s3cr" not in last["message"] + err
 
@@ -112,3 +112,36 @@ def test_an_argument_that_is_no_text_is_a_mistake(tmp_path):
     ran = subprocess.run(script, capture_output=True, cwd=tmp_path)
     assert ran.returncode == 2 and b"Traceback" not in ran.stderr
     assert json.loads(ran.stdout.splitlines()[-1])["error"] == "ConfigError"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nightly", "-c", "a.yaml", "--config", "b.yaml"),
+        ("nightly", "-c", "a.yaml", "-ca.yaml"),
+        ("plan", "-c", "a.yaml", "--retry-failed", "crashed", "--retry-failed=timeout"),
+        ("export", "-c", "a.yaml", "--via", "datumaro", "voc", "--via", "datumaro", "cvat"),
+        ("label", "photos", "-o", "a", "masks.points_per_side=4", "-o", "b"),
+        ("query", "select 1", "-o", "a", "-o", "b"),
+        ("eval", "masks", "set", "--seed", "1", "--seed", "2"),
+        ("eval", "classes", "set", "--oracle", "--no-oracle"),
+    ],
+    ids=" ".join,
+)
+def test_an_option_given_twice_is_refused(capsys, arguments):
+    code, last, _ = run(capsys, *arguments)
+    assert (code, last["exit"], last["error"]) == (2, 2, "BadParameter")
+    assert "is given 2 times; give it once" in last["message"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("status", "-qq", "nowhere"),
+        ("segment", "no.jpg", "--point", "1,2", "--point", "3,4", "--label", "1", "--label", "0"),
+        ("eval", "masks", "nowhere", "--model", "tiny", "--model", "vit_b"),
+    ],
+    ids=" ".join,
+)
+def test_lists_and_flags_may_be_repeated(capsys, arguments):
+    assert "give it once" not in run(capsys, *arguments)[1]["message"]
