@@ -76,7 +76,7 @@ def test_whatever_is_raised_ends_with_its_code_and_a_json_line(
     ids=str,
 )
 def test_a_mistaken_command_line_ends_with_a_json_line(capsys, arguments, command):
-    code, last, _ = run(capsys, *arguments)
+    code, last, err = run(capsys, *arguments)
     assert (code, last["exit"], last["samseg"]) == (2, 2, command)
     assert last["message"] and "s3cr" not in last["message"] + err
 
@@ -145,3 +145,31 @@ def test_an_option_given_twice_is_refused(capsys, arguments):
 )
 def test_lists_and_flags_may_be_repeated(capsys, arguments):
     assert "give it once" not in run(capsys, *arguments)[1]["message"]
+
+
+@pytest.mark.parametrize(
+    "uri", ["s3://AKIA:s3cr/et@bucket/x", "s3://bucket/x?X-Amz-Signature=s3cr"]
+)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("status", "{uri}"),
+        ("doctor", "{uri}"),
+        ("query", "select 1", "-o", "{uri}"),
+        ("label", "{uri}"),
+        ("label", "photos", "-o", "{uri}"),
+        ("try", "{uri}"),
+        ("eval", "classes", "{uri}", "--truth", "labels.json"),
+        *((s, "-c", "{config}", "output={uri}") for s in ("plan", "embed", "describe", "cluster")),
+        *((s, "-c", "{config}", "output={uri}") for s in ("export", "report", "nightly")),
+        ("nightly", "-c", "{config}", "reader.uri={uri}"),
+        ("nightly", "-c", "{config}", "model.checkpoint={uri}"),
+    ],
+    ids=" ".join,
+)
+def test_a_uri_with_credentials_is_refused_at_once(capsys, tmp_path, arguments, uri):
+    given = [text.format(uri=uri, config=config(tmp_path)) for text in arguments]
+    code, last, err = run(capsys, *given)
+    assert (code, last["error"]) == (2, "ConfigError")
+    assert "holds a user, a password or a signature" in last["message"]
+    assert "s3cr" not in last["message"] + err
