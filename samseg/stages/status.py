@@ -6,11 +6,13 @@ the lake; do not call it in a loop. `samseg doctor --deep` reads everything.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from samseg.errors import NotFoundError
 from samseg.output import Output
 from samseg.superseded import Replanned, is_current
 from samseg.types import LABELLED, NOISE, RETRIED_ONCE
@@ -38,6 +40,7 @@ class Status:
         noise: masks without a class.
         embeddings: committed shards that have each named embedding, by name.
         nights: nights run.
+        skipped: objects and folders that could not be read when the last night listed the lake.
     """
 
     shards: int
@@ -55,6 +58,7 @@ class Status:
     noise: int
     embeddings: dict[str, int]
     nights: int
+    skipped: int = 0
 
     @property
     def pending(self) -> int:
@@ -91,6 +95,9 @@ class Status:
             ("images", by_status or "-"),
             ("pending", f"{self.pending} shards, {self.quarantined} quarantined"),
         ]
+        if self.skipped:
+            text = f"{self.skipped} objects or folders of the lake, which cannot be read"
+            rows.append(("not planned", f"{text}; the newest nights/*/status.json has the reasons"))
         if self.failed:
             rows.append(("failed", f"{self.failed} images; {_RETRIED}"))
         if self.quarantined:
@@ -148,6 +155,7 @@ def status_of(output: Output) -> Status:
             in_part = pc.sum(pc.equal(part["class_id"], NOISE)).as_py() or 0
             noise += in_part
             assigned += part.num_rows - in_part
+    nights = output.nights()
     first = plan.filter(pc.is_null(plan["retry_of"])).group_by("key").aggregate([("images", "max")])
     unknown = first["images_max"].null_count > 0
     return Status(
@@ -165,8 +173,21 @@ def status_of(output: Output) -> Status:
         assigned=assigned,
         noise=noise,
         embeddings={name: len(done & output.embedded(name)) for name in output.embeddings()},
-        nights=len(output.nights()),
+        nights=len(nights),
+        skipped=_skipped(output, nights),
     )
+
+
+def _skipped(output: Output, nights: Sequence[str]) -> int:
+    """Return what the last night that listed the lake counts as skipped."""
+    for stamp in reversed(nights):
+        try:
+            planned = output.read_json(output.night_key(stamp, "status.json"))["counts"].get("plan")
+        except NotFoundError:  # it runs, or was killed
+            continue
+        if planned is not None:
+            return int(planned.get("skipped_count", 0))
+    return 0
 
 
 def _require_masks(output: Output, shard_id: str, wanted: int) -> None:
