@@ -9,6 +9,7 @@ import io
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
@@ -72,7 +73,8 @@ class ObjectStorage:
         """See `Storage.batches`.
 
         A LIST that breaks midway goes on after the last key, because cloud stores list in the order
-        of keys. An answer with a key that obstore cannot address is replaced, see `raw_keys`.
+        of keys. An answer with a key that obstore cannot address is replaced: on S3, see
+        `raw_keys`; on others the folder with such a key is skipped.
         """
         pages: Iterator[Any] | None = None
         last: str | None = None
@@ -102,6 +104,9 @@ class ObjectStorage:
             except StorageError as e:
                 if self._local or not isinstance(e.__cause__, obstore_errors.InvalidPathError):
                     raise
+                if not self.uri.startswith("s3://"):
+                    yield from self._by_folder(prefix, last, skipped)
+                    return
                 raw = raw or self._ask("list", prefix, lambda: raw_keys(self.uri, prefix))
                 batch, last = self._around_bad_keys(raw, last, skipped)
                 if batch.num_rows:
@@ -113,6 +118,33 @@ class ObjectStorage:
                     return
                 last = page["path"][-1].as_py()
                 yield _listed(page)
+
+    def _by_folder(
+        self, prefix: str, last: str | None, skipped: Skipped
+    ) -> Iterator[pa.RecordBatch]:
+        """List the objects after `last`, without the folders that obstore cannot list.
+
+        Raises:
+            StorageError: `prefix` itself cannot be listed.
+        """
+        folders = [prefix]
+        while folders:
+            folder = folders.pop()
+            request = partial(
+                obstore.list_with_delimiter, self._client, prefix=folder or None, return_arrow=True
+            )
+            try:
+                found: Any = self._ask("list", folder, request)
+            except StorageError as e:
+                invalid = isinstance(e.__cause__, obstore_errors.InvalidPathError)
+                if folder == prefix or not invalid:
+                    raise
+                skipped(f"{folder}/", "it holds a key that no store client can address; rename it")
+                continue
+            folders += found["common_prefixes"]
+            for page in pa.table(found["objects"]).to_batches():
+                batch = _listed(page)
+                yield batch if last is None else batch.filter(pc.greater(batch["key"], last))
 
     def _around_bad_keys(
         self, raw: Sequence[str], last: str | None, skipped: Skipped
