@@ -37,6 +37,8 @@ _LIST_PAGE = 1000
 
 _HEADS_AT_A_TIME = 16
 
+_NO_PATH = "it holds keys that no store client can address; rename these objects"
+
 
 class ObjectStorage:
     """Storage over obstore: local folders and cloud stores, for reading and committing."""
@@ -139,9 +141,12 @@ class ObjectStorage:
                 invalid = isinstance(e.__cause__, obstore_errors.InvalidPathError)
                 if folder == prefix or not invalid:
                     raise
-                skipped(f"{folder}/", "it holds a key that no store client can address; rename it")
+                skipped(f"{folder}/", _NO_PATH)
                 continue
-            folders += found["common_prefixes"]
+            inside = {path.strip("/") for path in found["common_prefixes"]}
+            if inside & {"", folder}:  # keys with `//`, whose empty folder has no path
+                skipped(f"{folder}/", _NO_PATH)
+            folders += inside - {"", folder}
             for page in pa.table(found["objects"]).to_batches():
                 batch = _listed(page)
                 yield batch if last is None else batch.filter(pc.greater(batch["key"], last))

@@ -111,7 +111,11 @@ def test_a_key_that_cannot_be_addressed_skips_its_folder(lake, monkeypatch, bad,
     assert {*found} == skipped
 
 
-def test_a_key_of_the_root_that_cannot_be_addressed_is_named(lake, monkeypatch):
+def test_a_key_of_the_root_that_cannot_be_addressed(lake, monkeypatch):
     monkeypatch.setattr(Store, "keys", (*GOOD, "//x.jpg"))
-    with pytest.raises(StorageError, match="empty path segment"):
+    found: dict[str, str] = {}
+    assert len([*open_lake(lake).list(skipped=found.__setitem__)]) == len(GOOD)
+    assert {*found} == {"/"}
+    monkeypatch.setattr(Store, "keys", (*GOOD, "\n.jpg"))
+    with pytest.raises(StorageError, match="cannot list"):
         [*open_lake(lake).list()]
