@@ -20,7 +20,7 @@ from obstore import exceptions as obstore_errors
 from obstore.store import LocalStore
 
 from samseg.errors import NotFoundError, StorageError, redact
-from samseg.storage.batches import LISTED, Skipped, batch_of, ignore
+from samseg.storage.batches import Skipped, batch_of, ignore, page_of
 from samseg.storage.clients import store_of
 from samseg.storage.local import create
 from samseg.storage.raw_keys import is_addressable, raw_keys
@@ -119,7 +119,7 @@ class ObjectStorage:
                 if page is None or not page.num_rows:
                     return
                 last = page["path"][-1].as_py()
-                yield _listed(page)
+                yield page_of(page)
 
     def _by_folder(
         self, prefix: str, last: str | None, skipped: Skipped
@@ -148,7 +148,7 @@ class ObjectStorage:
                 skipped(f"{folder}/", _NO_PATH)
             folders += inside - {"", folder}
             for page in pa.table(found["objects"]).to_batches():
-                batch = _listed(page)
+                batch = page_of(page)
                 yield batch if last is None else batch.filter(pc.greater(batch["key"], last))
 
     def _around_bad_keys(
@@ -286,16 +286,6 @@ class ObjectStorage:
     def uri_of(self, key: str) -> str:
         """See `Storage.uri_of`."""
         return f"{self.uri}/{key}" if key else self.uri
-
-
-def _listed(page: pa.RecordBatch) -> pa.RecordBatch:
-    """Return a page of obstore's listing as a batch of `LISTED`."""
-    etags = page["e_tag"]
-    if etags.null_count:
-        times = pa.array([str(t.as_py()) for t in page["last_modified"]], pa.string())
-        etags = pc.coalesce(etags, times)
-    columns = [page["path"], pc.utf8_trim(etags, '"'), page["size"].cast(pa.int64())]
-    return pa.RecordBatch.from_arrays(columns, schema=LISTED)
 
 
 def _etag(found: Any) -> str:
