@@ -19,7 +19,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 from samseg.errors import SamsegError
+from samseg.printable import printable
 from samseg.progress import for_terminal
+from samseg.terminal import print_tables
 
 app = typer.Typer(
     add_completion=False,
@@ -264,16 +266,14 @@ def _options(context: typer.Context) -> list[str]:
 
 
 def _show(record: Any, options: CommonOptions) -> None:
-    from rich.console import Console
-
     from samseg.lab.benchmark import report
 
     if options.json is not None:
         options.json.write_text(record.model_dump_json(indent=2))
     if options.markdown:
-        typer.echo(report.markdown(record))
+        typer.echo(printable(report.markdown(record)))
     else:
-        Console(width=110).print(*report.tables(record), sep="\n", highlight=False)
+        print_tables(report.tables(record), stderr=False, width=110)
 
 
 if __name__ == "__main__":

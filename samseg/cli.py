@@ -19,11 +19,12 @@ from samseg.commands.options import LAB, LABEL, NIGHTLY, RESULTS, examples
 from samseg.doctor.command import doctor
 from samseg.errors import SamsegError, one_line
 from samseg.exit_codes import ExitCodes
+from samseg.given_once import Commands
 from samseg.lab.evaluation.commands import evaluations
 from samseg.picture.commands import segment
 from samseg.terminal import Terminal, traceback_of
 
-app = typer.Typer(
+app = Commands(
     cls=ExitCodes,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

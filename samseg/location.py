@@ -6,13 +6,16 @@ from pydantic import AfterValidator, Field
 
 from samseg.redaction import holds_credentials
 
+WITHOUT_CREDENTIALS = (
+    "holds a user, a password or a signature, which would be stored with the labels; "
+    "leave it out, and give credentials in the environment (AWS_*, GOOGLE_*, AZURE_*)"
+)
+"""What is said of a path or URI that is refused."""
+
 
 def _without_credentials(uri: str) -> str:
     if holds_credentials(uri):
-        raise ValueError(
-            "holds a user, a password or a signature, which would be stored with the labels; "
-            "leave it out, and give credentials in the environment (AWS_*, GOOGLE_*, AZURE_*)"
-        )
+        raise ValueError(WITHOUT_CREDENTIALS)
     return uri
 
 

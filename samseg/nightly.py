@@ -97,9 +97,8 @@ class Night:
         started = self._start("plan", None, "objects")
         self._check()
         capacity = partial(self.config.engine.capacity, self.config.model.device)
-        planned = plan_stage(
-            self.output, self.config.reader, capacity, self.lake.claim, retry_failed
-        )
+        reader, claim = self.config.reader, self.lake.claim
+        planned = plan_stage(self.output, reader, capacity, claim, retry_failed)
         again = f", {planned.again} planned again" * bool(planned.again)
         text = f"{planned.sources} new objects in {planned.shards} shards, {planned.known} known"
         self._finish("plan", started, asdict(planned), text + again)
@@ -167,10 +166,9 @@ class Night:
             )
         self._check()
         started = self._start("describe", None, "images")
-        spec = DescribeSpec(
-            self.output.uri, self.config.reader, self.config.decode, self.config.embeddings
-        )
-        engine, device = self.config.engine, self.config.model.device
+        config = self.config
+        spec = DescribeSpec(self.output.uri, config.reader, config.decode, config.embeddings)
+        engine, device = config.engine, config.model.device
         done = describing.describe(self.output, spec, engine, device, self._on_event())
         if done.given_up:
             self.summary.incomplete(

@@ -9,7 +9,7 @@ import json
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, wraps
@@ -124,6 +124,26 @@ class Terminal:
 def traceback_of(error: BaseException) -> str:
     """Return the traceback of an error for a terminal, without credentials."""
     return printable(redact("".join(traceback.format_exception(error))))
+
+
+def print_tables(tables: Iterable[Any], stderr: bool = True, width: int | None = None) -> None:
+    """Print tables of rich, and lines: all text in them is plain, without markup or escapes.
+
+    Args:
+        tables: tables and strings.
+        stderr: print to standard error.
+        width: in characters; that of the terminal by default.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    class Plain(Console):
+        def render_str(self, text: str, **style: Any) -> Text:
+            return super().render_str(printable(text), **style)
+
+    Plain(stderr=stderr, width=width, markup=False, emoji=False, highlight=False).print(
+        *tables, sep="\n"
+    )
 
 
 class _Notes(logging.Handler):

@@ -27,25 +27,27 @@ _HEAD = """\
 -- Before loading it, if the folder is elsewhere now:  set variable samseg_at = 's3://bucket/labels';
 -- and for object stores, for example:  create secret (type s3, provider credential_chain);
 
-set variable samseg = coalesce(getvariable('samseg_at'), $root);
+set variable samseg_dir = regexp_replace( -- the folder as a pattern: its name is no glob
+    coalesce(getvariable('samseg_at'), $root), '([[*?])', '[\\1]', 'g'
+);
 
 -- What is committed: a shard's part in images/ is its commit.
 set variable samseg_images = (
-    select list(file order by file) from glob(getvariable('samseg') || '/images/part-*.parquet')
+    select list(file order by file) from glob(getvariable('samseg_dir') || '/images/part-*.parquet')
     where regexp_full_match(parse_filename(file), 'part-[0-9a-f]+[.]parquet')
 );
 set variable samseg_plans = (
-    select list(file order by file) from glob(getvariable('samseg') || '/plan/*.parquet')
+    select list(file order by file) from glob(getvariable('samseg_dir') || '/plan/*.parquet')
     where regexp_full_match(parse_filename(file), '[0-9]{6,}[.]parquet')
 );
 set variable samseg_codebook = (
     select max(file) from (
         select parse_path(file)[-2] as file
-        from glob(getvariable('samseg') || '/classes/v*/codebook.json')
+        from glob(getvariable('samseg_dir') || '/classes/v*/codebook.json')
     ) where regexp_full_match(file, 'v[0-9]{6,}')
 );
 create or replace temp macro samseg_committed(pattern) as table
-select file from glob(getvariable('samseg') || pattern)
+select file from glob(getvariable('samseg_dir') || pattern)
 semi join (select unnest(getvariable('samseg_images')) as image) i
 on parse_filename(file) = parse_filename(i.image);
 set variable samseg_masks = (
@@ -60,20 +62,20 @@ set variable samseg_assignments = (
     where parse_path(file)[-3] = getvariable('samseg_codebook')
 );
 set variable samseg_classes = (
-    select list(file) from glob(getvariable('samseg') || '/classes/v*/classes.parquet')
+    select list(file) from glob(getvariable('samseg_dir') || '/classes/v*/classes.parquet')
     where parse_path(file)[-2] = getvariable('samseg_codebook')
 );
 set variable samseg_tree = (
-    select list(file) from glob(getvariable('samseg') || '/classes/v*/tree.parquet')
+    select list(file) from glob(getvariable('samseg_dir') || '/classes/v*/tree.parquet')
     where parse_path(file)[-2] = getvariable('samseg_codebook')
 );
 set variable samseg_names = (
     select ['sam'] || coalesce(list(parse_path(file)[-2] order by file), [])
-    from glob(getvariable('samseg') || '/embeddings/*/recipe.json')
+    from glob(getvariable('samseg_dir') || '/embeddings/*/recipe.json')
 );
 set variable samseg_embedding = coalesce((
     select nullif(regexp_extract(content, '"embedding": *"([^"]*)"', 1), '')
-    from read_text(getvariable('samseg') || '/classes/v*/codebook.json')
+    from read_text(getvariable('samseg_dir') || '/classes/v*/codebook.json')
     where parse_path(filename)[-2] = getvariable('samseg_codebook')
 ), 'sam');
 """

@@ -21,7 +21,6 @@ from samseg.shipped import shipped_configs
 from samseg.terminal import Terminal, on_terminal
 
 _KINDS = {"local": "quickstart.yaml", "cluster": "nightly.yaml"}
-_TARS = (".tar", ".tar.gz", ".tgz")
 
 
 @on_terminal
@@ -74,15 +73,17 @@ def config_for(lake: str, output: str | None, overrides: "tuple[str, ...] | list
     import yaml
 
     from samseg import config as configs
+    from samseg.readers.pattern import located
+    from samseg.readers.webdataset import TAR_SUFFIXES
 
     for key, given in (("reader.uri", lake), ("output", output)):
         if given and any(text.partition("=")[0].strip() == key for text in overrides):
             raise ConfigError(f"{key} is given twice: as {given!r} and as an override; keep one")
     local = "://" not in lake
-    if local and Path(lake).is_file() and not lake.lower().endswith(_TARS):
+    tars = lake.lower().endswith(TAR_SUFFIXES)
+    if local and Path(lake).is_file() and not tars:
         raise ConfigError(f"{lake} is a file; give the folder that contains it, or a tar of images")
     uri = str(Path(lake).absolute()) if local else lake
-    tars = "*" in lake or lake.lower().endswith(_TARS)
     tree = yaml.safe_load(shipped_configs()["quickstart.yaml"].read_text(encoding="utf-8"))
     if tars:
         tree["reader"] = {"kind": "webdataset", "uri": uri}
@@ -90,16 +91,18 @@ def config_for(lake: str, output: str | None, overrides: "tuple[str, ...] | list
         tree["reader"] = {"uri": uri}
     else:
         tree["reader"]["uri"] = uri
-    tree["output"] = output or f"{_name_of(uri)}-labels"
+    tree["output"] = output or f"{_name_of(located(uri).root if local else uri)}-labels"
     return configs.parse(tree, overrides, source="command line")
 
 
 def _name_of(uri: str) -> str:
     """Return the last part of a URI that is a name, to name an output folder after a lake."""
+    from samseg.readers.webdataset import TAR_SUFFIXES
+
     parts = [part for part in uri.split("://")[-1].split("?")[0].split("/") if part]
-    names = [part for part in parts if "*" not in part]
+    names = [part for part in parts if not {*"*{"} & {*part}]
     name = names[-1] if names else "images"
-    for suffix in _TARS:
+    for suffix in TAR_SUFFIXES:
         name = name.removesuffix(suffix)
     return name
 

@@ -7,6 +7,7 @@ images), pack the images into tars and use `WebDataset`.
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import ByteSize, Field
@@ -16,6 +17,7 @@ from samseg.location import Location
 from samseg.readers.decode import MAX_BYTES, oversized
 from samseg.readers.evidence import opened, require_evidence
 from samseg.readers.known import Known
+from samseg.readers.pattern import Located, located
 from samseg.readers.planned import KeyFilter, Planned, survey
 from samseg.spec import Spec
 from samseg.storage import Storage, open_lake
@@ -35,7 +37,8 @@ class Folder(Spec):
     """Loose image files below a folder; one shard is a group of files.
 
     Attributes:
-        uri: the folder: a local path or any URL that fsspec opens.
+        uri: the folder, or a pattern (see `samseg.readers.pattern`): a local path or any URL that
+            fsspec opens.
         images_per_shard: maximum images in one shard. A worker that dies loses at most one shard:
             choose 60 to 90 seconds of work.
         bytes_per_shard: maximum bytes in one shard; text such as `1GiB` is accepted.
@@ -52,10 +55,15 @@ class Folder(Spec):
 
     images_per_source: ClassVar[int | None] = 1
 
+    @cached_property
+    def located(self) -> Located:
+        """The root, and the pattern of keys below it."""
+        return located(self.uri)
+
     @property
     def root(self) -> str:
         """URI of the folder that keys are relative to."""
-        return self.uri
+        return self.located.root
 
     def plan(self, known: Known) -> Planned:
         """List the folder and group the objects that are not known, in key order, into shards.
@@ -68,7 +76,8 @@ class Folder(Spec):
         Raises:
             LakeError: the folder cannot be listed, or holds no images.
         """
-        found = survey(open_lake(self.uri), KeyFilter(self.include, self.exclude), known, "images")
+        wanted = KeyFilter(self.include, self.exclude, self.located)
+        found = survey(open_lake(self.root), wanted, known, "images")
         return found.planned(self.shards(found.new))
 
     def shards(self, sources: Iterable[Source]) -> Iterator[Shard]:
@@ -88,7 +97,7 @@ class Folder(Spec):
         Raises:
             OutageError: the lake does not answer, so nothing can be said about one object.
         """
-        storage = opened(self.uri)
+        storage = opened(self.root)
         pool = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="get")
         try:
             pending: deque[tuple[Source, Future[tuple[bytes, str]]]] = deque()

@@ -14,8 +14,11 @@ import pyarrow as pa
 
 from samseg.errors import LakeError, StorageError, redact
 from samseg.readers.known import Known, KnownObjects
+from samseg.readers.pattern import Located, expression
 from samseg.storage import Storage
 from samseg.types import Shard, Source
+
+_FLAGS = re.IGNORECASE | re.DOTALL
 
 _EXTENSIONS = 4
 """Extensions that are listed; the others are counted together."""
@@ -122,9 +125,10 @@ def survey(storage: Storage, wanted: "KeyFilter", known: Known, what: str) -> Su
         ) from e
     if not new and not seen:
         named = f"; {_named(skipped)}" if skipped else ""
+        place = redact(storage.uri_of(wanted.pattern))
         raise LakeError(
-            f"no {what} below {redact(storage.uri)}: expected {' '.join(wanted.include)}, found "
-            f"{ignored} other objects{_listed(left_out)}{named}; check `reader.uri`"
+            f"no {what} below {place}: expected {' '.join(wanted.include)}, found {ignored} "
+            f"other objects{_listed(left_out)}{named}; check `reader.uri`"
             + ("; reader.kind=webdataset reads tars" if left_out[".tar"] else "")
         )
     in_order = [new[key] for key in sorted(new)]
@@ -179,10 +183,20 @@ class KeyFilter:
     name or one of its folders begins with a dot.
     """
 
-    def __init__(self, include: Iterable[str], exclude: Iterable[str] = ()):
-        """Compile the patterns."""
+    def __init__(
+        self, include: Iterable[str], exclude: Iterable[str] = (), located: Located | None = None
+    ):
+        """Compile the patterns.
+
+        Args:
+            include: patterns of the keys to read.
+            exclude: patterns of keys to leave out.
+            located: what the URI of the lake means; None if all keys below it are meant.
+        """
         self.include = tuple(include)
         self._included, self._excluded = _any_of(self.include), _any_of(exclude)
+        self._start, self.pattern = (located.start, located.pattern) if located else ("", "")
+        self._meant = re.compile(expression(self.pattern) if self.pattern else ".*", _FLAGS)
         self._hidden = re.compile(r"(^|/)\.(?!\.?(/|$))")
 
     def __call__(self, key: str) -> bool:
@@ -195,12 +209,17 @@ class KeyFilter:
 
     def may_lie_in(self, folder: str) -> bool:
         """Whether the reader would read objects in this folder (with a `/` at the end)."""
-        return not self._left_out_on_purpose(folder)
+        start = self._start.lower()
+        meant = folder.lower().startswith(start) or start.startswith(folder.lower())
+        return meant and not self._left_out(folder)
 
     def _left_out_on_purpose(self, key: str) -> bool:
+        return self._meant.fullmatch(key) is None or self._left_out(key)
+
+    def _left_out(self, key: str) -> bool:
         return bool(self._excluded.match(key) or self._hidden.search(key))
 
 
 def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
     never = r"(?!)"
-    return re.compile("|".join(translate(p) for p in patterns) or never, re.IGNORECASE)
+    return re.compile("|".join(translate(p) for p in patterns) or never, _FLAGS)

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from pathlib import PurePosixPath
 from typing import ClassVar, Literal
 
@@ -20,17 +20,18 @@ from samseg.readers.decode import MAX_BYTES
 from samseg.readers.evidence import opened, require_evidence
 from samseg.readers.folder import IMAGES
 from samseg.readers.known import Known
+from samseg.readers.pattern import Located, literal, located
 from samseg.readers.planned import KeyFilter, Planned, by_extension, survey
 from samseg.readers.tar import SizedStream, images
 from samseg.spec import Spec
 from samseg.storage import Storage, open_lake
 from samseg.types import RawImage, Shard, Source
 
-_SUFFIXES = (
+TAR_SUFFIXES = (
     *(".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2"),
     *(".tar.xz", ".txz", ".tar.zst", ".tzst"),
 )
-TARS = tuple(f"*{suffix}" for suffix in _SUFFIXES)
+TARS = tuple(f"*{suffix}" for suffix in TAR_SUFFIXES)
 """Patterns of tar file names."""
 
 
@@ -38,7 +39,8 @@ class WebDataset(Spec):
     """Tars of images; one shard is one tar.
 
     Attributes:
-        uri: a folder of tars, one tar, or a pattern (`s3://bucket/tars/train-*.tar`).
+        uri: a folder of tars, one tar, or a pattern (`s3://bucket/tars/train-{000..019}.tar`, see
+            `samseg.readers.pattern`).
         include: `fnmatch` patterns of the members to read, case-insensitive.
         exclude: patterns of members to skip (`*.seg.png`). Hidden files are always skipped.
     """
@@ -50,10 +52,19 @@ class WebDataset(Spec):
 
     images_per_source: ClassVar[int | None] = None
 
+    @cached_property
+    def located(self) -> Located:
+        """The root, and the pattern of the keys of tars below it."""
+        found = located(self.uri)
+        if found.pattern or not self.uri.lower().endswith(TAR_SUFFIXES):
+            return found
+        root, _, tar = self.uri.rpartition("/")
+        return Located(root or ".", literal(tar))
+
     @property
     def root(self) -> str:
         """URI of the folder that keys are relative to."""
-        return self._root_and_patterns()[0]
+        return self.located.root
 
     def plan(self, known: Known) -> Planned:
         """List the tars; each new tar is one shard.
@@ -64,8 +75,10 @@ class WebDataset(Spec):
         Raises:
             LakeError: the folder cannot be listed, or holds no tars.
         """
-        root, patterns = self._root_and_patterns()
-        found = survey(open_lake(root), KeyFilter(patterns), known, "tars")
+        extension = PurePosixPath(self.located.pattern).suffix
+        names = ("*",) if re.fullmatch(r"\.\w+", extension) else TARS
+        wanted = KeyFilter(names, located=self.located)
+        found = survey(open_lake(self.root), wanted, known, "tars")
         return found.planned(self.shards(found.new))
 
     def shards(self, sources: Iterable[Source]) -> Iterator[Shard]:
@@ -128,22 +141,6 @@ class WebDataset(Spec):
             for name in sorted(left or ()):
                 error = ImageError("unreadable", reason)
                 yield RawImage(f"{tar.key}/{name}", f"tar://{name}::{uri}", error)
-
-    def _root_and_patterns(self) -> tuple[str, tuple[str, ...]]:
-        """Split `uri` into the folder to list and the patterns of its tars."""
-        root, _, last = self.uri.rpartition("/")
-        if "*" in self.uri:
-            root, _, last = self.uri.partition("*")
-            root, _, start = root.rpartition("/")
-            return root or ".", (_literal(f"{start}*{last}"),)
-        if self.uri.lower().endswith(_SUFFIXES):
-            return root or ".", (_literal(last),)
-        return self.uri, TARS
-
-
-def _literal(pattern: str) -> str:
-    """Return the `fnmatch` pattern in which only `*` is special."""
-    return re.sub(r"[\[?]", r"[\g<0>]", pattern)
 
 
 @contextmanager

@@ -119,7 +119,7 @@ def divided(shards: Sequence[Shard], wanted: int) -> list[Shard]:
 
 def _without_output(reader: Reader, output: str) -> Reader:
     """Exclude an output folder inside the lake, whose exports are images too."""
-    root = normal(reader.uri)
+    root = normal(reader.root)
     if reader.images_per_source != 1 or not f"{output}/".startswith(f"{root}/"):
         return reader
     if output == root:

@@ -5,6 +5,7 @@ The counts come from the ledgers (`samseg.ledger`); shards that are in none are 
 LIST of the parts and the narrow columns of the plans. `samseg doctor --deep` reads everything.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 
 from samseg.engine.local import Local
 from samseg.engine.protocol import Engine
+from samseg.errors import NotFoundError
 from samseg.ledger import ClassCounts, image_counts
 from samseg.output import Output
 from samseg.plan_rows import RETRIES
@@ -42,6 +44,7 @@ class Status:
         noise: masks without a class.
         embeddings: committed shards that have each named embedding, by name.
         nights: nights run.
+        skipped: objects and folders that could not be read when the last night listed the lake.
     """
 
     shards: int
@@ -59,6 +62,7 @@ class Status:
     noise: int
     embeddings: dict[str, int]
     nights: int
+    skipped: int = 0
 
     @property
     def pending(self) -> int:
@@ -95,6 +99,9 @@ class Status:
             ("images", by_status or "-"),
             ("pending", f"{self.pending} shards, {self.quarantined} quarantined"),
         ]
+        if self.skipped:
+            text = f"{self.skipped} objects or folders of the lake, which cannot be read"
+            rows.append(("not planned", f"{text}; the newest nights/*/status.json has the reasons"))
         if self.failed:
             rows.append(("failed", f"{self.failed} images; {_RETRIED}"))
         if self.quarantined:
@@ -154,6 +161,7 @@ def status_of(output: Output, engine: Engine | None = None) -> Status:
     require_no(tallied.problems)
     require_masks(output, tallied.rows)
     counts = image_counts(tallied.rows)
+    nights = output.nights()
     versions = output.codebook_versions()
     classes, masks = 0, ClassCounts()
     if versions:
@@ -175,8 +183,21 @@ def status_of(output: Output, engine: Engine | None = None) -> Status:
         assigned=masks.masks - masks.noise,
         noise=masks.noise,
         embeddings={name: len(done.keys() & output.embedded(name)) for name in output.embeddings()},
-        nights=len(output.nights()),
+        nights=len(nights),
+        skipped=_skipped(output, nights),
     )
+
+
+def _skipped(output: Output, nights: Sequence[str]) -> int:
+    """Return what the last night that listed the lake counts as skipped."""
+    for stamp in reversed(nights):
+        try:
+            planned = output.read_json(output.night_key(stamp, "status.json"))["counts"].get("plan")
+        except NotFoundError:  # it runs, or was killed
+            continue
+        if planned is not None:
+            return int(planned.get("skipped_count", 0))
+    return 0
 
 
 def _planned(output: Output) -> _AskedFor:

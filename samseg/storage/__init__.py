@@ -9,6 +9,7 @@ Credentials and endpoints come from the store's standard environment variables (
 `GOOGLE_*`, `AZURE_*`), never from a config.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -18,6 +19,8 @@ import fsspec
 import pyarrow as pa
 
 from samseg.errors import ConfigError, LakeError, redact
+from samseg.location import WITHOUT_CREDENTIALS
+from samseg.redaction import holds_credentials
 from samseg.storage.batches import LISTED, Skipped, batch_of, ignore
 from samseg.storage.clients import configure_fsspec, transport_errors
 from samseg.storage.decoding import decoding
@@ -37,6 +40,7 @@ __all__ = [
     "Storage",
     "batch_of",
     "decoding",
+    "exists",
     "filesystem",
     "normal",
     "open_lake",
@@ -102,8 +106,10 @@ def open_output(uri: str) -> ObjectStorage:
     """Open the root of an output folder.
 
     Raises:
-        ConfigError: the URL's scheme does not support conditional creation.
+        ConfigError: the URL's scheme does not support conditional creation, or it holds
+            credentials.
     """
+    _require_no_credentials(uri)
     scheme = scheme_of(normal(uri))
     if scheme != "file" and scheme not in CLOUDS:
         raise ConfigError(
@@ -113,12 +119,19 @@ def open_output(uri: str) -> ObjectStorage:
     return ObjectStorage(uri)
 
 
+def _require_no_credentials(uri: str) -> None:
+    if holds_credentials(uri):
+        raise ConfigError(f"{redact(uri)}: the URI {WITHOUT_CREDENTIALS}")
+
+
 def open_lake(uri: str) -> Storage:
     """Open the root of an image lake: any fsspec URL; cloud stores go through obstore.
 
     Raises:
+        ConfigError: the URL holds credentials.
         LakeError: a local folder that does not exist, or a URL that fsspec cannot open.
     """
+    _require_no_credentials(uri)
     scheme = scheme_of(normal(uri))
     if scheme in CLOUDS:
         return ObjectStorage(uri)
@@ -127,6 +140,22 @@ def open_lake(uri: str) -> Storage:
     if not Path(normal(uri).removeprefix("file://")).exists():
         raise LakeError(f"the lake {uri} does not exist; check `reader.uri` in the config")
     return LocalStorage(uri)
+
+
+def exists(uri: str) -> bool:
+    """Return whether anything exists at a URI, or below it.
+
+    Raises:
+        LakeError, StorageError: the store does not say.
+    """
+    uri = normal(uri)
+    scheme = scheme_of(uri)
+    if scheme == "file":
+        return os.path.lexists(uri.removeprefix("file://"))
+    if scheme not in CLOUDS:
+        return FsspecStorage(uri).exists()
+    folder, _, name = uri.rpartition("/")
+    return ObjectStorage(folder).exists(name) or any(ObjectStorage(uri).batches())
 
 
 def open_uri(uri: str) -> AbstractContextManager[BinaryIO]:

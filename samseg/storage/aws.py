@@ -36,12 +36,12 @@ def endpoint() -> str | None:
 
 def allows_http() -> bool:
     """Return whether requests may go through plain http."""
-    return _is_on("AWS_ALLOW_HTTP") or (endpoint() or "").startswith("http://")
+    return is_on("AWS_ALLOW_HTTP") or (endpoint() or "").startswith("http://")
 
 
 def is_anonymous() -> bool:
     """Return whether requests are not to be signed."""
-    return _is_on("AWS_SKIP_SIGNATURE")
+    return is_on("AWS_SKIP_SIGNATURE")
 
 
 def settings() -> dict[str, Any]:
@@ -69,6 +69,11 @@ def settings() -> dict[str, Any]:
     return found
 
 
+def is_on(name: str) -> bool:
+    """Return whether a variable of the environment is set to yes."""
+    return os.environ.get(name, "").lower() in ("1", "true", "yes", "on")
+
+
 def _profile() -> Mapping[str, str]:
     """Return the profile that the environment names, if it holds no credentials itself.
 
@@ -90,7 +95,3 @@ def _profile() -> Mapping[str, str]:
     if not sections:
         raise ConfigError(f"AWS_PROFILE={name}: no such profile in {credentials} or {config}")
     return {key: value for section in sections for key, value in stored.items(section)}
-
-
-def _is_on(name: str) -> bool:
-    return os.environ.get(name, "").lower() in ("1", "true", "yes", "on")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from samseg.types import Source
 
@@ -35,3 +36,13 @@ def batch_of(sources: Sequence[Source]) -> pa.RecordBatch:
         pa.array([s.bytes for s in sources], pa.int64()),
     )
     return pa.RecordBatch.from_arrays([*columns], schema=LISTED)
+
+
+def page_of(page: pa.RecordBatch) -> pa.RecordBatch:
+    """Return a page of obstore's listing as a batch of `LISTED`."""
+    etags = page["e_tag"]
+    if etags.null_count:
+        times = pa.array([str(t.as_py()) for t in page["last_modified"]], pa.string())
+        etags = pc.coalesce(etags, times)
+    columns = [page["path"], pc.utf8_trim(etags, '"'), page["size"].cast(pa.int64())]
+    return pa.RecordBatch.from_arrays(columns, schema=LISTED)

@@ -32,13 +32,19 @@ _BUSY = (408, 425, 429)
 """HTTP statuses below 500 that pass."""
 
 
-def client_options(is_s3: bool) -> Any:
-    """Return obstore client options: time limits, and http where S3's endpoint uses it."""
+def client_options(scheme: str) -> Any:
+    """Return obstore client options: time limits, and http where the environment allows it."""
     return {
-        "allow_http": is_s3 and aws.allows_http(),
+        "allow_http": _allows_http(scheme),
         "connect_timeout": timedelta(seconds=CONNECT_S),
         "timeout": timedelta(seconds=REQUEST_S),
     }
+
+
+def _allows_http(scheme: str) -> bool:
+    if scheme == "s3":
+        return aws.allows_http()
+    return aws.is_on("GOOGLE_ALLOW_HTTP" if scheme == "gs" else "AZURE_ALLOW_HTTP")
 
 
 def store_of(uri: str) -> Any:
@@ -52,7 +58,7 @@ def store_of(uri: str) -> Any:
     """
     scheme, (bucket, prefix) = scheme_of(uri), bucket_and_key(uri)
     options = {
-        "client_options": client_options(is_s3=scheme == "s3"),
+        "client_options": client_options(scheme),
         "retry_config": {"max_retries": 0},
     }
     if scheme == "s3":
@@ -77,7 +83,7 @@ def configure_fsspec(uri: str) -> None:
             register(protocol)
         if fsspec.registry[protocol].__module__.startswith("obstore"):
             fsspec.config.conf[protocol] = {
-                "client_options": client_options(is_s3=protocol == "s3"),
+                "client_options": client_options(protocol),
                 "retry_config": {
                     "max_retries": len(DELAYS_S),
                     "retry_timeout": timedelta(seconds=RETRY_FOR_S),

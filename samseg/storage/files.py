@@ -1,7 +1,7 @@
 """Read-only storage over any fsspec filesystem, for lakes that are no folder and in no cloud."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, BinaryIO, TypeVar, cast
 
@@ -45,7 +45,8 @@ class FsspecStorage:
     def list(self, prefix: str = "", skipped: Skipped = ignore) -> Iterator[Source]:
         """See `Storage.list`.
 
-        Folders without permission are skipped; links of web pages to nothing are left out.
+        Folders without permission are skipped, and links of web pages with a query, which would be
+        stored with what it holds. Links to nothing are left out, and those out of the folder.
 
         Raises:
             LakeError: a folder cannot be listed, for any other reason.
@@ -64,12 +65,32 @@ class FsspecStorage:
                 raise LakeError(
                     f"cannot list {redact(folder)}: {one_line(e)}; check the URL and the network"
                 ) from e
-            for info in listed:
+            for info in self._links(folder, listed, skipped) if self._is_web else listed:
                 path = str(info["name"]).rstrip("/")
                 if info["type"] == "directory" and path != folder:
                     folders.append(path)
                 elif info["type"] == "file":
                     yield from self._source(path, info)
+
+    def _links(
+        self, folder: str, listed: Iterable[dict[str, Any]], skipped: Skipped
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the links of a web page that are below its folder and have no query."""
+        paths: set[str] = set()
+        queried: set[str] = set()
+        for info in listed:
+            below = str(info["name"]).partition("://")[2].removeprefix(folder.partition("://")[2])
+            path, query, _ = below.lstrip("/").removeprefix("./").partition("?")
+            if path.strip("/") and ".." not in path.split("/"):
+                (queried if query else paths).add(path)
+        for path in sorted(queried - paths):  # not those that only sort a page
+            skipped(
+                self._key_of(f"{folder}/{path}") + "/" * path.endswith("/"),
+                "a link with a query, which may be a signature; link to it without one",
+            )
+        for path in sorted(paths):
+            kind = "directory" if path.endswith("/") else "file"
+            yield {"name": f"{folder}/{path}", "size": None, "type": kind}
 
     def _can_skip(self, folder: str, start: str, prefix: str, error: BaseException) -> bool:
         """Tell a folder that holds nothing to list from a failure.
@@ -96,6 +117,18 @@ class FsspecStorage:
                     return
                 raise LakeError(f"cannot list {redact(self.uri_of(key))}: {one_line(e)}") from e
         yield Source(key, self.uri_of(key), _etag(info), int(size or 0))
+
+    def exists(self) -> bool:
+        """Return whether there is anything at the root.
+
+        Raises:
+            StorageError: the server does not say.
+        """
+        try:
+            self._ask("", partial(self._fs.info, self._root))
+        except NotFoundError:
+            return False
+        return True
 
     def get(self, key: str) -> bytes:
         """See `Storage.get`."""

@@ -9,6 +9,7 @@ import io
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
@@ -19,7 +20,7 @@ from obstore import exceptions as obstore_errors
 from obstore.store import LocalStore
 
 from samseg.errors import NotFoundError, StorageError, redact
-from samseg.storage.batches import LISTED, Skipped, batch_of, ignore
+from samseg.storage.batches import Skipped, batch_of, ignore, page_of
 from samseg.storage.clients import store_of
 from samseg.storage.local import create
 from samseg.storage.raw_keys import is_addressable, raw_keys
@@ -35,6 +36,8 @@ _LIST_PAGE = 1000
 """Keys in one answer of a cloud store."""
 
 _HEADS_AT_A_TIME = 16
+
+_NO_PATH = "it holds keys that no store client can address; rename these objects"
 
 
 class ObjectStorage:
@@ -72,7 +75,8 @@ class ObjectStorage:
         """See `Storage.batches`.
 
         A LIST that breaks midway goes on after the last key, because cloud stores list in the order
-        of keys. An answer with a key that obstore cannot address is replaced, see `raw_keys`.
+        of keys. An answer with a key that obstore cannot address is replaced: on S3, see
+        `raw_keys`; on others the folder with such a key is skipped.
         """
         pages: Iterator[Any] | None = None
         last: str | None = None
@@ -102,6 +106,9 @@ class ObjectStorage:
             except StorageError as e:
                 if self._local or not isinstance(e.__cause__, obstore_errors.InvalidPathError):
                     raise
+                if not self.uri.startswith("s3://"):
+                    yield from self._by_folder(prefix, last, skipped)
+                    return
                 raw = raw or self._ask("list", prefix, lambda: raw_keys(self.uri, prefix))
                 batch, last = self._around_bad_keys(raw, last, skipped)
                 if batch.num_rows:
@@ -112,7 +119,37 @@ class ObjectStorage:
                 if page is None or not page.num_rows:
                     return
                 last = page["path"][-1].as_py()
-                yield _listed(page)
+                yield page_of(page)
+
+    def _by_folder(
+        self, prefix: str, last: str | None, skipped: Skipped
+    ) -> Iterator[pa.RecordBatch]:
+        """List the objects after `last`, without the folders that obstore cannot list.
+
+        Raises:
+            StorageError: `prefix` itself cannot be listed.
+        """
+        folders = [prefix]
+        while folders:
+            folder = folders.pop()
+            request = partial(
+                obstore.list_with_delimiter, self._client, prefix=folder or None, return_arrow=True
+            )
+            try:
+                found: Any = self._ask("list", folder, request)
+            except StorageError as e:
+                invalid = isinstance(e.__cause__, obstore_errors.InvalidPathError)
+                if folder == prefix or not invalid:
+                    raise
+                skipped(f"{folder}/", _NO_PATH)
+                continue
+            inside = {path.strip("/") for path in found["common_prefixes"]}
+            if inside & {"", folder}:  # keys with `//`, whose empty folder has no path
+                skipped(f"{folder}/", _NO_PATH)
+            folders += inside - {"", folder}
+            for page in pa.table(found["objects"]).to_batches():
+                batch = page_of(page)
+                yield batch if last is None else batch.filter(pc.greater(batch["key"], last))
 
     def _around_bad_keys(
         self, raw: Sequence[str], last: str | None, skipped: Skipped
@@ -249,16 +286,6 @@ class ObjectStorage:
     def uri_of(self, key: str) -> str:
         """See `Storage.uri_of`."""
         return f"{self.uri}/{key}" if key else self.uri
-
-
-def _listed(page: pa.RecordBatch) -> pa.RecordBatch:
-    """Return a page of obstore's listing as a batch of `LISTED`."""
-    etags = page["e_tag"]
-    if etags.null_count:
-        times = pa.array([str(t.as_py()) for t in page["last_modified"]], pa.string())
-        etags = pc.coalesce(etags, times)
-    columns = [page["path"], pc.utf8_trim(etags, '"'), page["size"].cast(pa.int64())]
-    return pa.RecordBatch.from_arrays(columns, schema=LISTED)
 
 
 def _etag(found: Any) -> str:

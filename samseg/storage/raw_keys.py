@@ -1,4 +1,4 @@
-"""Keys of a cloud store as they are stored, for listings that hold keys obstore cannot address.
+"""Keys of an S3 store as they are stored, for listings that hold keys obstore cannot address.
 
 Such keys have an empty segment (`a//b`), `.` or `..` as a segment, a control character, or a slash
 at an end. One of them makes obstore refuse a whole answer to LIST.
@@ -12,7 +12,7 @@ from obstore import exceptions as obstore_errors
 from obstore.store import MemoryStore
 
 from samseg.storage import aws
-from samseg.storage.uri import bucket_and_key, scheme_of
+from samseg.storage.uri import bucket_and_key
 
 
 def raw_keys(uri: str, prefix: str) -> list[str]:
@@ -26,7 +26,7 @@ def raw_keys(uri: str, prefix: str) -> list[str]:
     selected = pafs.FileSelector(
         f"{base}/{prefix}".rstrip("/"), allow_not_found=True, recursive=True
     )
-    found = _filesystem(scheme_of(uri)).get_file_info(selected)
+    found = _filesystem().get_file_info(selected)
     keys = [f.path[len(base) + 1 :] for f in found if f.type == pafs.FileType.File]
     return sorted(keys, key=str.encode)
 
@@ -46,11 +46,7 @@ _ANY_STORE = MemoryStore()
 """Empty: it tells a key that is not there from one that there cannot be."""
 
 
-def _filesystem(scheme: str) -> Any:
-    if scheme == "gs":
-        return pafs.GcsFileSystem()
-    if scheme != "s3":
-        raise OSError(f"keys of {scheme}:// that are not paths cannot be told from others")
+def _filesystem() -> Any:
     options = aws.settings()
     keys = {
         name: options[option]

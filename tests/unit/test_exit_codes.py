@@ -112,3 +112,64 @@ def test_an_argument_that_is_no_text_is_a_mistake(tmp_path):
     ran = subprocess.run(script, capture_output=True, cwd=tmp_path)
     assert ran.returncode == 2 and b"Traceback" not in ran.stderr
     assert json.loads(ran.stdout.splitlines()[-1])["error"] == "ConfigError"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nightly", "-c", "a.yaml", "--config", "b.yaml"),
+        ("nightly", "-c", "a.yaml", "-ca.yaml"),
+        ("plan", "-c", "a.yaml", "--retry-failed", "crashed", "--retry-failed=timeout"),
+        ("export", "-c", "a.yaml", "--via", "datumaro", "voc", "--via", "datumaro", "cvat"),
+        ("label", "photos", "-o", "a", "masks.points_per_side=4", "-o", "b"),
+        ("query", "select 1", "-o", "a", "-o", "b"),
+        ("eval", "masks", "set", "--seed", "1", "--seed", "2"),
+        ("eval", "classes", "set", "--oracle", "--no-oracle"),
+    ],
+    ids=" ".join,
+)
+def test_an_option_given_twice_is_refused(capsys, arguments):
+    code, last, _ = run(capsys, *arguments)
+    assert (code, last["exit"], last["error"]) == (2, 2, "BadParameter")
+    assert "is given 2 times; give it once" in last["message"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("status", "-qq", "nowhere"),
+        ("segment", "no.jpg", "--point", "1,2", "--point", "3,4", "--label", "1", "--label", "0"),
+        ("eval", "masks", "nowhere", "--model", "tiny", "--model", "vit_b"),
+    ],
+    ids=" ".join,
+)
+def test_lists_and_flags_may_be_repeated(capsys, arguments):
+    assert "give it once" not in run(capsys, *arguments)[1]["message"]
+
+
+@pytest.mark.parametrize(
+    "uri", ["s3://AKIA:s3cr/et@bucket/x", "s3://bucket/x?X-Amz-Signature=s3cr"]
+)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("status", "{uri}"),
+        ("doctor", "{uri}"),
+        ("query", "select 1", "-o", "{uri}"),
+        ("label", "{uri}"),
+        ("label", "photos", "-o", "{uri}"),
+        ("try", "{uri}"),
+        ("eval", "classes", "{uri}", "--truth", "labels.json"),
+        *((s, "-c", "{config}", "output={uri}") for s in ("plan", "embed", "describe", "cluster")),
+        *((s, "-c", "{config}", "output={uri}") for s in ("export", "report", "nightly")),
+        ("nightly", "-c", "{config}", "reader.uri={uri}"),
+        ("nightly", "-c", "{config}", "model.checkpoint={uri}"),
+    ],
+    ids=" ".join,
+)
+def test_a_uri_with_credentials_is_refused_at_once(capsys, tmp_path, arguments, uri):
+    given = [text.format(uri=uri, config=config(tmp_path)) for text in arguments]
+    code, last, err = run(capsys, *given)
+    assert (code, last["error"]) == (2, "ConfigError")
+    assert "holds a user, a password or a signature" in last["message"]
+    assert "s3cr" not in last["message"] + err

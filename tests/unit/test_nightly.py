@@ -149,3 +149,17 @@ def test_what_the_lake_cannot_show_is_counted_and_the_night_is_incomplete(lake: 
     assert made.plan().skipped_count == 1
     assert made.summary.exit == 1
     assert "'gone.jpg': a link to nothing" in made.summary.reasons[0]
+    made.summary.stamp = "20260101T000000Z-0000"
+    made.close()
+    embedding = night(lake)
+    embedding.summary.stamp = "20260102T000000Z-0000"
+    embedding.embed()
+    embedding.close()
+    status = status_of(made.output)
+    assert status.skipped == 1 and "1 objects or folders" in dict(status.lines())["not planned"]
+    (lake / "gone.jpg").unlink()
+    later = night(lake)
+    later.summary.stamp = "20260103T000000Z-0000"
+    later.plan()
+    later.close()
+    assert status_of(made.output).skipped == 0

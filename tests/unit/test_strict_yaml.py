@@ -58,3 +58,32 @@ def test_a_merged_section_may_be_overridden():
     text = "a: &a {x: 1, y: 2}\nb:\n  <<: *a\n  x: 3\nc: {<<: *a}"
     found = read_yaml(text, "x")
     assert found["b"] == {"x": 3, "y": 2} and found["c"] == found["a"]
+
+
+@pytest.mark.parametrize("text", ["{}/Roll #3", "{}/Roll #3  # my film", "{}/Roll #3 # a # b"])
+@pytest.mark.parametrize("existing", [["Roll #3"], ["Roll", "Roll #3"]], ids=str)
+def test_a_path_that_a_comment_cuts_is_refused(tmp_path, text, existing):
+    for name in existing:
+        (tmp_path / name).mkdir()
+    config = f"output: labels  # where\nreader:\n  uri: {text.format(tmp_path)}\n"
+    with pytest.raises(ConfigError, match=r"Roll #3 exists.*with quotes(.|\n)*line 3"):
+        read_yaml(config, "night.yaml")
+
+
+@pytest.mark.parametrize(
+    ("line", "warned"),
+    [
+        ("uri: s3://lake/Roll #3", True),
+        ("output: Roll #3-labels", True),
+        ("uri: s3://lake  # all of it", False),
+        ("uri: s3://lake # all of it", False),
+        ("uri: s3://lake  #all of it", False),
+        ("uri: s3://lake/Roll#3", False),
+        ("uri: 's3://lake/Roll #3'", False),
+        ("kind: folder #loose", False),
+        ("uri: s3://lake", False),
+    ],
+)
+def test_a_uri_that_a_comment_may_cut_is_named(caplog, line, warned):
+    read_yaml(f"# a config\n{line}\n", "night.yaml")
+    assert [r.getMessage()[:20] for r in caplog.records] == ["night.yaml, line 2: "] * warned

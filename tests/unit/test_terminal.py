@@ -3,9 +3,10 @@ import logging
 import sys
 
 import pytest
+from rich.table import Table
 
 from samseg.errors import LakeError
-from samseg.terminal import Terminal, on_terminal
+from samseg.terminal import Terminal, on_terminal, print_tables
 
 
 class Tty:
@@ -100,6 +101,16 @@ def test_names_are_printed_as_plain_text(capsys, monkeypatch, tty):
     assert f"Failed: {PLAIN}\\nExit 0\n" in printed
     assert f"no images in {PLAIN}\n" in printed and f"of {PLAIN}\n" in printed
     assert f"ValueError: {PLAIN}\n" in printed
+
+
+@pytest.mark.parametrize("stderr", [True, False])
+def test_tables_hold_plain_text(capsys, stderr):
+    table = Table(EVIL, title=EVIL, caption=EVIL)
+    table.add_row(EVIL)
+    print_tables([table, EVIL, ":smile: [b]"], stderr=stderr, width=100)
+    printed = capsys.readouterr()[int(stderr)]
+    assert not {"\x1b", "\x07", "\u202e"} & set(printed)
+    assert printed.count(PLAIN) == 5 and printed.endswith(":smile: [b]\n")
 
 
 def test_no_credential_is_printed(capsys):

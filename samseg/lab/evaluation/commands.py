@@ -11,9 +11,11 @@ from typing import Annotated, Any
 import typer
 
 from samseg.errors import ConfigError
-from samseg.terminal import Terminal, on_terminal
+from samseg.given_once import Commands
+from samseg.printable import printable
+from samseg.terminal import Terminal, on_terminal, print_tables
 
-evaluations = typer.Typer(no_args_is_help=True)
+evaluations = Commands(no_args_is_help=True)
 _on_terminal = partial(on_terminal, json_option=False)  # `--json FILE` is theirs
 
 
@@ -56,8 +58,6 @@ def masks(
     ] = False,
 ) -> int:
     """Compare checkpoints: clicks, boxes, automatic masks, predicted IoU, classes, speed."""
-    from rich.console import Console
-
     from samseg.lab.evaluation.masks import report
     from samseg.lab.evaluation.masks.measure import evaluate
     from samseg.lab.evaluation.masks.record import Protocol
@@ -75,9 +75,9 @@ def masks(
     if json_file is not None:
         json_file.write_text(record.model_dump_json(indent=2), encoding="utf-8")
     if markdown:
-        typer.echo(report.markdown(record))
+        typer.echo(printable(report.markdown(record)))
         return 0
-    Console(stderr=True, markup=False).print(*report.tables(record), sep="\n")
+    print_tables(report.tables(record))
     best = {m.model: {s.name: s.best for s in m.sets} for m in record.models}
     terminal.result({"samseg": "eval masks", "exit": 0, "one_click_best": best})
     return 0
@@ -99,8 +99,6 @@ def thresholds(
     ] = None,
 ) -> int:
     """Find pred_iou_thresh and stability_score_thresh for a checkpoint: recall against masks."""
-    from rich.console import Console
-
     from samseg.lab.evaluation.masks.report import thresholds_table
     from samseg.lab.evaluation.masks.thresholds import compare_thresholds, recommended
     from samseg.lab.labelled import LabelledSet
@@ -111,7 +109,7 @@ def thresholds(
     if json_file is not None:
         rows = [s.model_dump() for s in scores]
         json_file.write_text(json.dumps(rows, indent=2), encoding="utf-8")
-    Console(stderr=True, markup=False).print(thresholds_table(scores))
+    print_tables([thresholds_table(scores)])
     best = recommended(scores)
     names = ("pred_iou_thresh", "stability_score_thresh")
     chosen = {name: getattr(best, name) for name in names}
@@ -179,8 +177,6 @@ def classes(
     ] = False,
 ) -> int:
     """Compare classes found without labels with the labels: embeddings, fits, whole folders."""
-    from rich.console import Console
-
     from samseg import config as configs
     from samseg.lab.evaluation.classes import report
     from samseg.lab.evaluation.classes.evaluate import evaluate, evaluate_output
@@ -221,9 +217,9 @@ def classes(
     if json_file is not None:
         json_file.write_text(record.model_dump_json(indent=2), encoding="utf-8")
     if markdown:
-        typer.echo(report.markdown(record))
+        typer.echo(printable(report.markdown(record)))
         return 0
-    Console(stderr=True, markup=False).print(*report.tables(record), sep="\n")
+    print_tables(report.tables(record))
     ami = {s.name: {row.name: row.free.ami for row in s.rows} for s in record.sets}
     terminal.result({"samseg": "eval classes", "exit": 0, "ami": ami})
     return 0

@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parents[3]
         ("photos.tar", "webdataset", "photos-labels"),
         ("gs://bucket/train/*.tar", "webdataset", "train-labels"),
         ("*.tar", "webdataset", "{cwd}-labels"),
+        ("photos/2024-*", "folder", "photos-labels"),
+        ("tars/train-{000..019}.tar.zst", "webdataset", "tars-labels"),
         (".", "folder", "{cwd}-labels"),
     ],
 )

@@ -41,3 +41,11 @@ def test_an_output_folder_inside_the_lake_is_not_read(tmp_path):
     assert (found.sources, found.left_out) == (2, {})
     with pytest.raises(ConfigError, match="is the lake"):
         plan(Output(str(tmp_path)), Folder(uri=str(tmp_path)))
+
+
+def test_an_output_folder_that_a_pattern_means_is_not_read(tmp_path):
+    for name in ("lab-a/a.jpg", "labels/exports/a.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    found = plan(Output(str(tmp_path / "labels")), Folder(uri=str(tmp_path / "la*")))
+    assert found.sources == 1

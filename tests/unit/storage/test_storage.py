@@ -131,6 +131,26 @@ def test_a_web_server_that_lists_is_a_lake(web, tmp_path):
     assert lake.get("deep/b.jpg") == b"678"
 
 
+def test_links_of_a_web_page(web, tmp_path):
+    (tmp_path / "photos" / "deep").mkdir(parents=True)
+    links = [
+        *("a.jpg", "./b.jpg", f"{web}/photos/c.jpg", "deep/"),
+        *("?C=N;O=D", "a.jpg?width=9", "d.jpg?sig=s3cr", "deep2/?sig=s3cr", "/photos/e.jpg?s3cr"),
+        *("../", "../../", "/", "./", "#top", "/photos/", "/out.jpg", "../photos/a.jpg"),
+    ]
+    page = "".join(f'<a href="{link}">x</a>' for link in links)
+    (tmp_path / "photos" / "index.html").write_text(page)
+    for name in ("a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg", "deep/f.jpg"):
+        (tmp_path / "photos" / name).write_bytes(b"1")
+    skipped = {}
+    found = [*open_lake(f"{web}/photos").list(skipped=skipped.__setitem__)]
+    keys = [s.key for s in found if s.key.endswith(".jpg")]
+    assert sorted(keys) == ["a.jpg", "b.jpg", "c.jpg", "deep/f.jpg"]
+    assert set(skipped) == {"d.jpg", "deep2/", "e.jpg"}
+    assert "a link with a query" in skipped["d.jpg"]
+    assert "s3cr" not in f"{found}{skipped}"
+
+
 def test_an_unreachable_web_server_is_named():
     with pytest.raises(LakeError, match=r"cannot list http://127\.0\.0\.1:9.*check the URL"):
         list(open_lake("http://127.0.0.1:9/photos").list())

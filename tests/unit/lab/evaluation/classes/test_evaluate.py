@@ -95,6 +95,14 @@ def test_further_embeddings_and_fits(capsys, drawn):
     assert [found.strip(" |") for found in classes[1:]] == ["1"] * 4
 
 
+@pytest.mark.parametrize("options", [(), ("--markdown",)])
+def test_names_of_sets_are_plain_text(capsys, drawn, tmp_path, options):
+    (tmp_path / "[b]\x1b[2J").symlink_to(drawn.folder)
+    assert run(tmp_path / "[b]\x1b[2J", *FEW, *options) == 0
+    printed = "".join(capsys.readouterr())
+    assert "\x1b" not in printed and r"[b]\x1b[2J" in printed
+
+
 def test_automatic_masks_are_made_once(capsys, drawn, work, few_points, monkeypatch):
     monkeypatch.setattr("samseg.sam.segmenter.Segmenter.segment", lambda *a: 1 / 0)
     assert run(drawn.folder, "--no-oracle", "--work", work, *FEW, "--markdown") == 0
