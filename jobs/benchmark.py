@@ -1,9 +1,10 @@
-"""Measure samseg against `segment_anything`, and its embed stage against a bare loop.
+"""Measure samseg against `segment_anything`, its embed stage, and the stages after it.
 
     python jobs/benchmark.py amg photos/*.jpg --points-per-side 16
     python jobs/benchmark.py --precision bfloat16 prompts photos/*.jpg --boxes 200
     python jobs/benchmark.py --repeats 5 --json record.json stages photos/one.jpg
     python jobs/benchmark.py embed photos --actors 1 --actors 2
+    python jobs/benchmark.py reduce synthetic --masks 1000000 --sample 200000 --workers 2
 
 Options before the command apply to all commands. Both sides alternate in one run, so their times
 are comparable on the reported machine. Masks are matched one to one by IoU and compared with the
@@ -202,6 +203,37 @@ def embedding(
         photos,
         repeats=context.obj.repeats,
         memory=memory,
+        command=_command(context),
+        progress=for_terminal(),
+    )
+    _show(record, context.obj)
+
+
+@app.command()
+def reduce(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="Where synthetic output folders are made.")],
+    masks: Annotated[list[int], typer.Option(help="Masks of a folder; may be repeated.")] = [  # noqa: B006
+        100_000
+    ],
+    sample: Annotated[list[int], typer.Option(help="Size of the fit sample; may be repeated.")] = [  # noqa: B006
+        20_000
+    ],
+    workers: Annotated[
+        list[int], typer.Option(help="CPU workers, 0 for none but this process; may be repeated.")
+    ] = [0, 2],  # noqa: B006
+    exports: Annotated[bool, typer.Option("--export", help="Also export to COCO.")] = False,
+) -> None:
+    """Measure refits, assigning nights, status, report and exports over synthetic tables."""
+    from samseg.lab.benchmark.reduce.stages import measure_reduce
+
+    folder.mkdir(parents=True, exist_ok=True)
+    record = measure_reduce(
+        folder,
+        masks=masks,
+        samples=sample,
+        workers=workers,
+        exports=exports,
         command=_command(context),
         progress=for_terminal(),
     )

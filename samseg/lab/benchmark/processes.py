@@ -10,13 +10,14 @@ import resource
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from samseg.spec import Spec
 
 _PROC = Path("/proc")
-_PARENT, _USER, _SYSTEM = 1, 11, 12
+_PARENT, _USER, _SYSTEM, _STARTED, _RESIDENT = 1, 11, 12, 19, 21
 """Indices of fields of `/proc/PID/stat` after the process name; see proc(5)."""
 
 
@@ -92,6 +93,38 @@ def _high_water(status: Path) -> int:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
     return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process of the tree below this one.
+
+    Attributes:
+        key: its id and start, which no other process has.
+        name: of its program.
+        own: whether it is this process.
+        cpu_s: CPU seconds so far.
+        resident_bytes: resident memory now.
+    """
+
+    key: tuple[int, str]
+    name: str
+    own: bool
+    cpu_s: float
+    resident_bytes: int
+
+
+def process_tree() -> Iterator[Process]:
+    """Yield this process and its descendants; nothing on systems without `/proc`."""
+    tick, page = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
+    for pid, fields in _tree() if _PROC.is_dir() else ():
+        try:
+            name = (_PROC / str(pid) / "comm").read_text().strip()
+        except OSError:
+            continue  # has ended
+        cpu = (int(fields[_USER]) + int(fields[_SYSTEM])) / tick
+        own, resident = pid == os.getpid(), int(fields[_RESIDENT]) * page
+        yield Process((pid, fields[_STARTED]), name, own, cpu, resident)
 
 
 def _tree() -> Iterator[tuple[int, list[str]]]:

@@ -10,12 +10,15 @@ from samseg.lab.benchmark.comparison import Comparison, Match
 from samseg.lab.benchmark.embed_stage import EmbedComparison
 from samseg.lab.benchmark.embedding_cost import EmbeddingCost
 from samseg.lab.benchmark.processes import Peak
+from samseg.lab.benchmark.reduce.stages import ReduceRecord
 from samseg.lab.benchmark.timing import Ratio
 
-AnyRecord = Comparison | EmbedComparison | Breakdown | EmbeddingCost
+AnyRecord = Comparison | EmbedComparison | Breakdown | EmbeddingCost | ReduceRecord
 
 _TITLE_WIDTH = 100
 _COST_HEAD = ("photo", "masks", "masks, ms", "features, ms", "pooling, ms", "share")
+
+_REDUCE_HEAD = ("masks", "workers", "what", "wall, s", "CPU, s", "driver", "worker", "requests")
 
 _MATCH_ROWS: dict[str, Callable[[Match], str]] = {
     "masks found / wanted": lambda m: f"{m.found} / {m.wanted}",
@@ -38,6 +41,8 @@ def tables(record: AnyRecord) -> list[RenderableType]:
         shown = [_table(f"{record.command} ({record.subject})", _COST_HEAD, _cost_rows(record))]
         if record.without and record.with_embedding:
             shown.append(_memory(record.without, record.with_embedding))
+    elif isinstance(record, ReduceRecord):
+        shown = [_table(record.command, _REDUCE_HEAD, _reduce_rows(record))]
     else:
         shown = [_stages_table(record)]
     return [*shown, str(record.machine)]
@@ -61,6 +66,8 @@ def markdown(record: AnyRecord) -> str:
         return _markdown(head, [cells[:5] for cells in _embed_rows(record)])
     if isinstance(record, EmbeddingCost):
         return _markdown(_COST_HEAD, _cost_rows(record))
+    if isinstance(record, ReduceRecord):
+        return _markdown(_REDUCE_HEAD, _reduce_rows(record))
     head = ("stage", "ms per", "`segment_anything`", "samseg", "times as fast")
     return _markdown(head, _stage_rows(record))
 
@@ -158,6 +165,22 @@ def _embed_rows(record: EmbedComparison) -> list[tuple[str, ...]]:
             _percent(compared.cpu),
         )
         for compared in record.teams
+    ]
+
+
+def _reduce_rows(record: ReduceRecord) -> list[tuple[str, ...]]:
+    return [
+        (
+            f"{row.masks:,}",
+            str(row.workers or "none"),
+            row.what,
+            f"{row.cost.wall_s:.1f}",
+            f"{row.cost.cpu_s:.1f}",
+            _megabytes(row.cost.driver_bytes),
+            _megabytes(row.cost.worker_bytes) if row.cost.worker_bytes else "",
+            str(sum(row.cost.requests.values())),
+        )
+        for row in record.rows
     ]
 
 

@@ -1,0 +1,1 @@
+"""Benchmark of the stages after `embed`, over synthetic output folders of any size."""
