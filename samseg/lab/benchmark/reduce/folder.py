@@ -55,6 +55,7 @@ def ray_of(workers: int) -> Iterator[Engine]:
 
     os.environ.setdefault("RAY_worker_niceness", "0")
     ray.init(
+        "local",
         num_cpus=workers,
         include_dashboard=False,
         object_store_memory=2**28,
