@@ -3,7 +3,8 @@
 `ledger/{n}.parquet` counts images and masks, `classes/v{version}/ledger/{n}.parquet` the masks of
 each class. Every night appends the shards that are listed and in no ledger yet. A ledger is a cache
 of the parts: a row counts as long as the part that it counted has the size that it had then, and of
-several rows of a shard the one of the lowest number counts.
+several rows of a shard the one of the lowest number counts. A recount that finds other counts
+begins anew: ledgers of lower numbers count no more.
 """
 
 from collections import Counter, defaultdict
@@ -20,6 +21,8 @@ from samseg import schema
 from samseg.output import Output
 from samseg.types import LABELLED, NOISE
 
+_ANEW = b"samseg.anew"
+"""Key in the metadata of a ledger: those of lower numbers count no more."""
 _READS_AT_A_TIME = 16
 ROWS = 10_000
 """Rows of one ledger; a refit of a large lake writes several."""
@@ -112,6 +115,8 @@ def read(output: Output, sizes: Sizes, version: int | None = None) -> pa.Table:
     keys = [output.ledger_key(n, version) for n in output.ledger_numbers(version)]
     with ThreadPoolExecutor(_READS_AT_A_TIME) as threads:
         parts = list(threads.map(output.read, keys))
+    anew = [n for n, part in enumerate(parts) if _ANEW in (part.schema.metadata or {})]
+    parts = [p.replace_schema_metadata(table.metadata) for p in parts[anew[-1] if anew else 0 :]]
     rows = pa.concat_tables([table.empty_table(), *parts])
     if not rows.num_rows:
         return rows
@@ -138,17 +143,30 @@ def _first(rows: pa.Table) -> Any:
 
 
 def append(
-    output: Output, rows: Sequence[Mapping[str, Any]], version: int | None = None
+    output: Output,
+    rows: Sequence[Mapping[str, Any]],
+    version: int | None = None,
+    *,
+    anew: bool = False,
 ) -> pa.Table:
     """Write rows as new ledgers and return them; nothing is written where there are none.
 
     What another run writes at the same time may count the same shards; see above.
+
+    Args:
+        output: the output folder.
+        rows: of `LEDGER`, or of `CLASS_LEDGER`.
+        version: of the codebook, for the latter.
+        anew: earlier ledgers count no more.
     """
     added = table_of(rows, version)
     numbers = output.ledger_numbers(version) if rows else []
     n = numbers[-1] + 1 if numbers else 0
     for start in range(0, added.num_rows, ROWS):
-        payload = schema.encode(added.slice(start, ROWS))
+        part = added.slice(start, ROWS)
+        if anew and not start:
+            part = part.replace_schema_metadata({**part.schema.metadata, _ANEW: "true"})
+        payload = schema.encode(part)
         while not output.storage.put_new(output.ledger_key(n, version), payload):
             n += 1
         n += 1

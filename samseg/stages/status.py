@@ -17,7 +17,8 @@ from samseg.errors import NotFoundError
 from samseg.ledger import ClassCounts, image_counts
 from samseg.output import Output
 from samseg.plan_rows import RETRIES
-from samseg.stages.tally import class_counts, require_masks, require_no, tally
+from samseg.stages.class_tally import class_counts
+from samseg.stages.tally import require_masks, require_no, tally
 from samseg.superseded import Replanned
 from samseg.types import LABELLED, RETRIED_ONCE
 

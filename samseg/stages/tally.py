@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from samseg import ledger
 from samseg.engine.protocol import Attempt, Engine, Heartbeat, Slot, Task
 from samseg.errors import DamagedError, NotFoundError, StorageError
-from samseg.ledger import ClassCounts, Sizes
+from samseg.ledger import Sizes
 from samseg.output import Output
 from samseg.schema import SECONDS
 from samseg.stages.table_map import each, grouped, results
@@ -187,90 +187,3 @@ def require_no(problems: Sequence[str]) -> None:
     """
     if problems:
         raise StorageError(problems[0])
-
-
-@dataclass(frozen=True, slots=True)
-class ClassTallySpec:
-    """What workers receive.
-
-    Attributes:
-        output: the output folder.
-        version: of the codebook.
-        sizes: of its assignments parts, of the shards to count.
-    """
-
-    output: Output
-    version: int
-    sizes: Sizes
-
-    def build(self, slot: Slot) -> "ClassTallySpec":
-        """Return the work; there is nothing to load."""
-        return self
-
-    def __call__(
-        self, task: Task[Sequence[str]], attempt: Attempt[Any]
-    ) -> Generator[Heartbeat, None, list[dict[str, Any]]]:
-        """Count the classes of some shards: rows of the ledger."""
-        return (yield from each(task.id, task.payload, attempt, self._row))
-
-    def _row(self, shard: str) -> dict[str, Any]:
-        key = self.output.assignments_key(self.version, shard)
-        part = self.output.read(key, ["mask_id", "class_id", "distance", "margin"])
-        return ledger.class_row(shard, self.sizes[shard], part)
-
-
-def class_rows(
-    output: Output, version: int, engine: Engine, sizes: Sizes | None = None
-) -> tuple[pa.Table, list[dict[str, Any]]]:
-    """Count the classes of every shard that has assignments under a codebook.
-
-    Args:
-        output: the output folder.
-        version: of the codebook.
-        engine: counts the shards that are in no ledger.
-        sizes: of the assignments parts, if they are listed already.
-
-    Returns:
-        The rows of the ledger, and rows that it lacks.
-    """
-    sizes = output.sizes("assignments", version) if sizes is None else sizes
-    rows = ledger.read(output, sizes, version)
-    counted = set(rows["shard_id"].to_pylist())
-    missing = {shard: sizes[shard] for shard in sorted(sizes) if shard not in counted}
-    if not missing:
-        return rows, []
-    spec = ClassTallySpec(output, version, missing)
-    engine = engine.for_tables(_ROWS_PER_PART * len(missing))
-    tasks = (Task(group[0], group) for group in grouped(list(missing)))
-    return rows, [row for part in results(engine, spec.build, tasks) for row in part]
-
-
-def class_counts(output: Output, version: int, engine: Engine, images: pa.Table) -> ClassCounts:
-    """Add up the masks of each class under a codebook; rows that do not count are left out.
-
-    Args:
-        output: the output folder.
-        version: of the codebook.
-        engine: counts the shards that are in no ledger.
-        images: rows of the ledger of images; only their shards are counted.
-    """
-    committed = set(images["shard_id"].to_pylist())
-    sizes = output.sizes("assignments", version)
-    sizes = {shard: size for shard, size in sizes.items() if shard in committed}
-    rows, more = class_rows(output, version, engine, sizes)
-    counts = ledger.class_counts(rows)
-    counts.add(more)
-    again = images.filter(pc.and_(pc.is_valid(images["replaces"]), pc.greater(images["masks"], 0)))
-    if again.num_rows:  # only folders of early versions have such images
-        _take_back(output, version, counts, set(again["replaces"].to_pylist()))
-    return counts
-
-
-def _take_back(output: Output, version: int, counts: ClassCounts, shards: set[str]) -> None:
-    assigned = output.assigned(version)
-    superseded = Replanned(output).superseded(output.committed())
-    for shard in sorted(shards & assigned & superseded.keys()):
-        key = output.assignments_key(version, shard)
-        part = output.read(key, ["mask_id", "class_id", "distance", "margin"])
-        gone = part.filter(pa.array(~is_current(part["mask_id"], superseded[shard])))
-        counts.add([ledger.class_row(shard, 0, gone)], sign=-1)

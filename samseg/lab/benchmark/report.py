@@ -174,11 +174,11 @@ def _reduce_rows(record: ReduceRecord) -> list[tuple[str, ...]]:
             f"{row.masks:,}",
             str(row.workers or "none"),
             row.what,
-            f"{row.cost.wall_s:.1f}",
-            f"{row.cost.cpu_s:.1f}",
-            _megabytes(row.cost.driver_bytes),
-            _megabytes(row.cost.worker_bytes) if row.cost.worker_bytes else "",
-            str(sum(row.cost.requests.values())),
+            f"{row.usage.wall_s:.1f}",
+            f"{row.usage.cpu_s:.1f}",
+            _megabytes(row.usage.driver_bytes),
+            _megabytes(row.usage.worker_bytes) if row.usage.worker_bytes else "",
+            str(sum(row.usage.requests.values())),
         )
         for row in record.rows
     ]

@@ -24,6 +24,7 @@ from samseg.clustering.settings import ClusterSettings
 from samseg.engine.local import Local
 from samseg.engine.protocol import Engine
 from samseg.output import Output
+from samseg.stages.class_tally import class_rows
 from samseg.stages.cluster.assign import OnProgress, assign
 from samseg.stages.cluster.codebook_store import (
     commit_codebook,
@@ -33,7 +34,6 @@ from samseg.stages.cluster.embeddings import Embeddings, open_embeddings
 from samseg.stages.cluster.fit_sample import Parent
 from samseg.stages.cluster.fitting import FitSpec, fit
 from samseg.stages.cluster.succession import newest_codebook, require_no_successor
-from samseg.stages.tally import class_rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from samseg.engine.local import Local
 from samseg.engine.protocol import Engine
 from samseg.ledger import ClassCounts, ImageCounts, image_counts
 from samseg.output import Output
-from samseg.stages.tally import class_counts, require_no, tally
+from samseg.stages.class_tally import class_counts
+from samseg.stages.tally import require_no, tally
 from samseg.superseded import Replanned, is_current
 from samseg.types import LABELLED, NOISE
 

@@ -14,8 +14,8 @@ from samseg.clustering.settings import ClusterSettings
 from samseg.engine import Local, RayPool
 from samseg.engine.protocol import Engine
 from samseg.exporters import Coco
-from samseg.lab.benchmark.reduce.meter import Cost, Meter
 from samseg.lab.benchmark.reduce.synthetic import EMBEDDING, MASKS_OF_SHARD, synthesize
+from samseg.lab.benchmark.reduce.usage import Usage, UsageMeter
 from samseg.output import Output
 from samseg.readers.decode import DecodePolicy
 from samseg.recipe import fingerprint
@@ -27,7 +27,7 @@ from samseg.stages.status import status_of
 from samseg.stages.tally import tally
 
 
-class Measured(Spec):
+class Measurement(Spec):
     """One measurement.
 
     Attributes:
@@ -35,14 +35,14 @@ class Measured(Spec):
         masks: masks of the folder.
         workers: CPU workers; 0 for the driver alone.
         result: what came of it.
-        cost: what it cost.
+        usage: what it cost.
     """
 
     what: str
     masks: int
     workers: int
     result: str
-    cost: Cost
+    usage: Usage
 
 
 @contextmanager
@@ -51,9 +51,10 @@ def ray_of(workers: int) -> Iterator[Engine]:
     if not workers:
         yield Local(threads=1, attempts=1)
         return
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     import ray
 
-    os.environ.setdefault("RAY_worker_niceness", "0")
     ray.init(
         "local",
         num_cpus=workers,
@@ -79,7 +80,7 @@ def make_folder(uri: str, masks: int, workers: int) -> None:
 
 def measure_folder(
     uri: str, masks: int, workers: int, samples: Sequence[int], exports: bool
-) -> list[Measured]:
+) -> list[Measurement]:
     """Measure one folder, which is changed; see `samseg.lab.benchmark.reduce.stages`."""
     with ray_of(workers) as engine:
         return list(_of_folder(Output(uri), masks, workers, engine, samples, exports))
@@ -92,14 +93,14 @@ def _of_folder(
     engine: Engine,
     samples: Sequence[int],
     exports: bool,
-) -> Iterator[Measured]:
+) -> Iterator[Measurement]:
     recipe = fingerprint(output.recipe() or {})
 
-    def measured(what: str, work: Callable[[], object]) -> Measured:
-        with Meter() as meter:
+    def measured(what: str, work: Callable[[], object]) -> Measurement:
+        with UsageMeter() as meter:
             result = work()
-        return Measured(
-            what=what, masks=masks, workers=workers, result=str(result), cost=meter.cost
+        return Measurement(
+            what=what, masks=masks, workers=workers, result=str(result), usage=meter.usage
         )
 
     def night(sample: int, refit: bool) -> object:

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from samseg.lab.benchmark.machine import Machine
 from samseg.lab.benchmark.record import Record
-from samseg.lab.benchmark.reduce.folder import Measured, make_folder, measure_folder
+from samseg.lab.benchmark.reduce.folder import Measurement, make_folder, measure_folder
 from samseg.progress import Progress
 
 R = TypeVar("R")
@@ -25,7 +25,7 @@ R = TypeVar("R")
 class ReduceRecord(Record):
     """One run of `reduce`."""
 
-    rows: tuple[Measured, ...]
+    rows: tuple[Measurement, ...]
 
 
 def measure_reduce(
@@ -51,7 +51,7 @@ def measure_reduce(
     """
     import torch
 
-    rows: list[Measured] = []
+    rows: list[Measurement] = []
     for size in masks:
         made = folder / f"masks-{size}"
         progress.start("synthesize", None, "masks")

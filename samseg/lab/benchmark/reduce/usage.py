@@ -15,7 +15,7 @@ _EVERY_S = 0.1
 _REQUESTS = ("list", "get", "stream", "stat", "exists", "folders", "put_new")
 
 
-class Cost(Spec):
+class Usage(Spec):
     """What a piece of work cost.
 
     Attributes:
@@ -34,10 +34,10 @@ class Cost(Spec):
     requests: dict[str, int]
 
 
-class Meter:
-    """Samples the tree of processes; `cost` is there when the block has ended."""
+class UsageMeter:
+    """Samples the tree of processes; `usage` is there when the block has ended."""
 
-    cost: Cost
+    usage: Usage
 
     def __init__(self) -> None:
         """Start nothing yet."""
@@ -45,7 +45,7 @@ class Meter:
         self._driver = self._worker = 0
         self._ended = threading.Event()
 
-    def __enter__(self) -> "Meter":
+    def __enter__(self) -> "UsageMeter":
         """Start to sample."""
         self._before = {p.key: p.cpu_s for p in process_tree()}
         self._requests: Counter[str] = Counter()
@@ -64,7 +64,7 @@ class Meter:
         self._look()
         self._counting.__exit__(None, None, None)
         cpu = sum(seconds - self._before.get(key, 0.0) for key, seconds in self._cpu.items())
-        self.cost = Cost(
+        self.usage = Usage(
             wall_s=wall,
             cpu_s=cpu,
             driver_bytes=self._driver,
