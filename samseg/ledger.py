@@ -100,21 +100,27 @@ class ClassCounts:
                     self.shards_of[class_id].append(row["shard_id"])
 
 
-def read(output: Output, sizes: Sizes, version: int | None = None) -> pa.Table:
+def read(
+    output: Output, sizes: Sizes, version: int | None = None, *, columns: Sequence[str] = ()
+) -> pa.Table:
     """Return the rows that count, one per shard and `replaces`, in no particular order.
 
     Args:
         output: the output folder.
         sizes: of the parts that are there now.
         version: of a codebook, for `CLASS_LEDGER`; None for `LEDGER`.
+        columns: to read beside those that tell which rows count; all if there are none.
 
     Raises:
         StorageError: a ledger is damaged.
     """
     table = schema.LEDGER if version is None else schema.CLASS_LEDGER
+    if columns:
+        wanted = {"shard_id", "replaces", "bytes", *columns}
+        table = pa.schema([f for f in table if f.name in wanted], metadata=table.metadata)
     keys = [output.ledger_key(n, version) for n in output.ledger_numbers(version)]
     with ThreadPoolExecutor(_READS_AT_A_TIME) as threads:
-        parts = list(threads.map(output.read, keys))
+        parts = list(threads.map(lambda key: output.read(key, table.names), keys))
     anew = [n for n, part in enumerate(parts) if _ANEW in (part.schema.metadata or {})]
     parts = [p.replace_schema_metadata(table.metadata) for p in parts[anew[-1] if anew else 0 :]]
     rows = pa.concat_tables([table.empty_table(), *parts])

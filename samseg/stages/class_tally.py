@@ -49,7 +49,13 @@ class ClassTallySpec:
 
 
 def class_rows(
-    output: Output, version: int, engine: Engine, sizes: Sizes, *, known: bool = True
+    output: Output,
+    version: int,
+    engine: Engine,
+    sizes: Sizes,
+    *,
+    known: bool = True,
+    columns: Sequence[str] = (),
 ) -> tuple[pa.Table, list[dict[str, Any]]]:
     """Count the classes of every shard that has assignments under a codebook.
 
@@ -59,11 +65,12 @@ def class_rows(
         engine: counts the shards that are in no ledger.
         sizes: of the assignments parts.
         known: False counts every shard anew.
+        columns: to read of the ledger; all if there are none.
 
     Returns:
         The rows of the ledger, and rows that it lacks.
     """
-    rows = ledger.read(output, sizes if known else {}, version)
+    rows = ledger.read(output, sizes if known else {}, version, columns=columns)
     counted = set(rows["shard_id"].to_pylist())
     missing = {shard: sizes[shard] for shard in sorted(sizes) if shard not in counted}
     if not missing:

@@ -105,7 +105,8 @@ def assign(
     counts, known, pending = AssignCounts(), set(known), list(rows)
     sizes = output.sizes("assignments", version)
     done = {shard: sizes[shard] for shard in shards if shard in sizes}
-    counted = ledger.read(output, done, version).to_pylist() if done else []
+    columns = ("masks", "noise", "invalid")
+    counted = ledger.read(output, done, version, columns=columns).to_pylist() if done else []
     for row in counted:
         counts.add(row, known)
     left = sorted(set(shards) - {row["shard_id"] for row in counted})

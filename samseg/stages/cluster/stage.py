@@ -225,7 +225,8 @@ class _Rows:
 def _counted(output: Output, newest: Codebook, committed: Sequence[str], engine: Engine) -> _Rows:
     sizes = output.sizes("assignments", newest.version)
     sizes = {shard: sizes[shard] for shard in committed if shard in sizes}
-    known, new = class_rows(output, newest.version, engine, sizes)
+    columns = ("masks", "invalid")
+    known, new = class_rows(output, newest.version, engine, sizes, columns=columns)
     masks = sum(row["masks"] - row["invalid"] for row in new)
     if known.num_rows:
         masks += pc.sum(known["masks"]).as_py() - pc.sum(known["invalid"]).as_py()
