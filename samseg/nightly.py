@@ -15,7 +15,7 @@ from typing import Any
 
 from samseg import remarks
 from samseg.config import Config, recipe_of
-from samseg.engine.protocol import Engine, Workers
+from samseg.engine.protocol import Workers
 from samseg.errors import ConfigError, LakeError, redact
 from samseg.exporters.types import Format
 from samseg.lake import LakeRoot
@@ -60,6 +60,7 @@ class Night:
         self.summary = Summary(self.output.uri, f"{stamp}-{secrets.token_hex(2)}")
         with recorded(self.output, self.summary, config):
             self.config = config = resumed(config, self.output)
+        self._counted = partial(counted, self.output, config.engine, self._note)
         weights = checkpoints.identify(config.model)
         self.masks = config.masks.resolved(weights.recommended)
         self._recommended = weights.recommended
@@ -80,11 +81,12 @@ class Night:
                 self.lake.move()
             self.plan(retry_failed)
             self.embed(retry_quarantined)
-            if self.output.committed():
-                self.cluster(refit)
-                if self.config.exports:
-                    self.export()
-            self._report()
+            with self.output.snapshot():
+                if self.output.committed():
+                    self.cluster(refit)
+                    if self.config.exports:
+                        self.export()
+                self._report()
         return self.close()
 
     def plan(self, retry_failed: Collection[str] = ()) -> PlanReport:
@@ -277,13 +279,11 @@ class Night:
 
     def _require_rows(self) -> None:
         """Check that there is something to cluster, export or report."""
-        if not Output.existing(self.output.uri).committed():
+        Output.existing(self.output.uri)
+        if not self.output.committed():
             raise LakeError(
                 f"{redact(self.output.uri)} has no labelled images yet; run `samseg embed` first"
             )
-
-    def _counted(self) -> Engine:
-        return counted(self.output, self.config.engine, self._note)
 
     def _note(self, text: str | None) -> None:
         if text:

@@ -30,6 +30,7 @@ class Output(OutputKeys):
     def __init__(self, uri: str):
         """Open the folder at `uri`; nothing is created yet."""
         self.storage: ObjectStorage = open_output(uri)
+        self._snapshot: dict[str, Mapping[str, int]] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Workers receive the URI and open the folder again."""
@@ -206,12 +207,23 @@ class Output(OutputKeys):
             version: of the codebook, for assignments.
         """
         folder = f"{kind}/" if version is None else f"classes/v{version:06d}/{kind}/"
-        pattern = object_names.KINDS[kind]
-        return {
-            found["id"]: source.bytes
-            for source in self.storage.list(folder)
-            if (found := pattern.fullmatch(source.key))
-        }
+        return dict(self._listed(kind, folder))
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """List plans, images, masks and named embeddings once until the block ends.
+
+        For stages that write none of these: they work on what is committed when the first of them
+        looks, also while another run commits more.
+        """
+        if self._snapshot is not None:
+            yield
+            return
+        self._snapshot = {}
+        try:
+            yield
+        finally:
+            self._snapshot = None
 
     def nights(self) -> list[str]:
         """Stamps of all nights, ascending."""
@@ -265,5 +277,18 @@ class Output(OutputKeys):
             raise NotFoundError(f"{e}; {remedy(key, redact(self.uri))}") from e
 
     def _ids(self, kind: str, folder: str | None = None) -> set[str]:
-        listed = self.storage.list(f"{kind}/" if folder is None else folder)
-        return object_names.ids(kind, (source.key for source in listed))
+        return set(self._listed(kind, f"{kind}/" if folder is None else folder))
+
+    def _listed(self, kind: str, folder: str) -> Mapping[str, int]:
+        """Return the ids of the objects of a kind in a folder, with their bytes."""
+        if self._snapshot is not None and folder in self._snapshot:
+            return self._snapshot[folder]
+        pattern = object_names.KINDS[kind]
+        listed = {
+            found["id"]: source.bytes
+            for source in self.storage.list(folder)
+            if (found := pattern.fullmatch(source.key))
+        }
+        if self._snapshot is not None and kind in ("plan", "images", "masks", "embeddings"):
+            self._snapshot[folder] = listed
+        return listed

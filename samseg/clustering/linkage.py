@@ -26,6 +26,10 @@ from samseg.types import NOISE, Float32, Int64
 CELLS = 2_500
 """Cells of the first level of a fit (`samseg.clustering.levels`)."""
 
+MOST_CELLS = 5_000
+"""Cells that a tree is built over at most: 400 MB, ten seconds. Where earlier classes are scattered
+over all cells, dividing by them would give many times as many."""
+
 STAY, APART = 0.15, 0.1
 """In a refit, distances between masks of one earlier class are this much shorter, and those between
 masks of two this much longer. Without it, a tree over a larger sample of the same lake branches
@@ -89,7 +93,8 @@ class Linkage(Spec):
         """
         known = np.full(len(rows), NOISE) if earlier is None else earlier[rows]
         pairs, cell = np.unique(np.stack([cell, known], axis=1), axis=0, return_inverse=True)
-        cells = Cells.of(points, rows, cell.reshape(-1), weights)
+        pairs, cell = _largest(pairs, cell.reshape(-1), weights)
+        cells = Cells.of(points, rows, cell, weights)
         tree = average_linkage(_distances(cells, pairs[:, 1]), cells.weights)
         labels, nodes = branches(tree, cells.of_point, self.threshold, self.min_size)
         return TreeFit(
@@ -101,6 +106,35 @@ class Linkage(Spec):
             tree=tree,
             nodes=nodes,
         )
+
+
+def _largest(
+    pairs: NDArray[np.integer], pair: Int64, weights: NDArray[np.float64]
+) -> tuple[NDArray[np.integer], Int64]:
+    """Divide cells by the largest pairs of a cell and an earlier class only.
+
+    The points of any other pair join the largest pair of their cell.
+
+    Args:
+        pairs: (p, 2) cell and earlier class, in order.
+        pair: (m,) int64, the pair of each point.
+        weights: (m,) float64, how many masks each point stands for.
+
+    Returns:
+        At most `MOST_CELLS` pairs, or one per cell if there are more cells, and the pair of each
+        point.
+    """
+    if len(pairs) <= MOST_CELLS:
+        return pairs, pair
+    weight = np.bincount(pair, weights, len(pairs))
+    by_weight = np.argsort(-weight, kind="stable")
+    _, first = np.unique(pairs[by_weight, 0], return_index=True)
+    main = by_weight[first]  # of each cell
+    others = by_weight[~np.isin(by_weight, main)][: max(0, MOST_CELLS - len(main))]
+    kept = np.sort(np.concatenate([main, others]))
+    of_cell = main[np.searchsorted(pairs[main, 0], pairs[:, 0])]
+    target = np.where(np.isin(np.arange(len(pairs)), kept), np.arange(len(pairs)), of_cell)
+    return pairs[kept], np.searchsorted(kept, target[pair]).astype(np.int64)
 
 
 def _distances(cells: Cells, earlier: NDArray[np.integer]) -> NDArray[np.float64]:

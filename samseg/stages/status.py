@@ -153,7 +153,11 @@ def status_of(output: Output, engine: Engine | None = None) -> Status:
     Raises:
         StorageError: an object is damaged, or the masks of a committed shard are missing.
     """
-    engine = engine or Local()
+    with output.snapshot():
+        return _status_of(output, engine or Local())
+
+
+def _status_of(output: Output, engine: Engine) -> Status:
     sizes, replanned = output.sizes("images"), Replanned(output)
     planned = _planned(output)
     shards = planned.shards - (replanned.duplicates - sizes.keys())

@@ -82,3 +82,19 @@ def test_a_cell_holds_masks_of_one_earlier_class(monkeypatch):
     earlier = np.random.default_rng(0).integers(-1, 3, len(points))
     cell = Linkage().fit(points, earlier=earlier).cells.of_point
     assert all(len(set(earlier[cell == c])) == 1 for c in set(cell))
+
+
+def test_scattered_earlier_classes_do_not_multiply_the_cells(monkeypatch):
+    """Else the tree, which is quadratic in them, could take all memory."""
+    monkeypatch.setattr(linkage, "CELLS", 20)
+    monkeypatch.setattr(linkage, "MOST_CELLS", 30)
+    g = np.random.default_rng(3)
+    points = g.standard_normal((2000, 8)).astype(np.float32)
+    earlier = g.integers(0, 200, len(points))
+    fit = Linkage().fit(points, earlier=earlier)
+    assert 10 <= len(fit.cells) <= 30
+    assert (fit.cells.of_point >= 0).all()
+    assert fit.cells.weights.sum() == len(points)
+    order = g.permutation(len(points))
+    again = Linkage().fit(points[order], earlier=earlier[order])
+    assert (again.cells.of_point == fit.cells.of_point[order]).all()
