@@ -127,7 +127,7 @@ def test_signed_urls_of_redirects_are_not_stored(tmp_path, capsys, web_lake):
         ("build", StorageError),
         ("embed_stage", OSError),
         ("cluster_stage", StorageError),
-        ("export_new", ValueError),
+        ("export", ValueError),
         ("report_stage", StorageError),
     ],
 )
@@ -145,8 +145,8 @@ def test_no_error_of_a_stage_tells_a_secret(
         except RuntimeError as e:
             raise kind(f"cannot open s3://AKIA:{SECRET}@bucket/photos") from e
 
-    place = (EmbedSpec, "build") if stage == "build" else (nightly, stage)
-    monkeypatch.setattr(*place, fails)
+    of = {"build": EmbedSpec, "export": nightly.exports}.get(stage, nightly)
+    monkeypatch.setattr(of, stage, fails)
     assert night(tmp_path, tmp_path / "lake", "--verbose") in (1, 3)
     assert leaks(tmp_path, capsys) == []
     assert list((tmp_path / "out" / "nights").glob("*/status.json"))
