@@ -8,7 +8,7 @@ begins anew: ledgers of lower numbers count no more.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +24,7 @@ from samseg.types import LABELLED, NOISE
 _ANEW = b"samseg.anew"
 """Key in the metadata of a ledger: those of lower numbers count no more."""
 _READS_AT_A_TIME = 16
-ROWS = 10_000
+_ROWS = 10_000
 """Rows of one ledger; a refit of a large lake writes several."""
 _SHARDS_OF_CLASS = 8
 
@@ -84,20 +84,33 @@ class ClassCounts:
     clear_of: Counter[int] = field(default_factory=Counter)
     shards_of: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
 
-    def add(self, rows: Iterable[Mapping[str, Any]], sign: int = 1) -> None:
+    def add(self, rows: pa.Table, sign: int = 1) -> None:
         """Add rows of `schema.CLASS_LEDGER`, or with `sign` -1 take them back."""
-        for row in rows:
-            self.masks += sign * row["masks"]
-            self.noise += sign * row["noise"]
-            self.invalid += sign * row["invalid"]
-            for of in row["classes"]:
-                class_id = of["class_id"]
-                self.masks_of[class_id] += sign * of["masks"]
-                self.images_of[class_id] += sign * of["images"]
-                if of["clear"] is not None:
-                    self.clear_of[class_id] += sign * of["clear"]
-                if sign > 0 and len(self.shards_of[class_id]) < _SHARDS_OF_CLASS:
-                    self.shards_of[class_id].append(row["shard_id"])
+        self.masks += sign * (pc.sum(rows["masks"]).as_py() or 0)
+        self.noise += sign * (pc.sum(rows["noise"]).as_py() or 0)
+        self.invalid += sign * (pc.sum(rows["invalid"]).as_py() or 0)
+        classes = rows["classes"].combine_chunks()
+        entries, shard = pc.list_flatten(classes), pc.list_parent_indices(classes)
+        class_id, masks, images, clear = (pc.struct_field(entries, n) for n in range(4))
+        table = pa.table(
+            [class_id, masks, images, clear, shard],
+            ["class_id", "masks", "images", "clear", "shard"],
+        ).sort_by([("class_id", "ascending"), ("shard", "ascending")])
+        found, start = np.unique(table["class_id"].to_numpy(), return_index=True)
+        sums = table.group_by("class_id", use_threads=False).aggregate(
+            [("masks", "sum"), ("images", "sum"), ("clear", "sum")]
+        )
+        for of in sums.to_pylist():
+            self.masks_of[of["class_id"]] += sign * of["masks_sum"]
+            self.images_of[of["class_id"]] += sign * of["images_sum"]
+            if of["clear_sum"] is not None:
+                self.clear_of[of["class_id"]] += sign * of["clear_sum"]
+        ends = np.append(start[1:], table.num_rows)[: len(start)].tolist()
+        for of_class, first, end in zip(found.tolist(), start.tolist(), ends, strict=True):
+            room = _SHARDS_OF_CLASS - len(self.shards_of[of_class])
+            if sign > 0 and room > 0:
+                some = rows["shard_id"].take(table["shard"].slice(first, min(room, end - first)))
+                self.shards_of[of_class] += some.to_pylist()
 
 
 def read(
@@ -149,13 +162,9 @@ def _first(rows: pa.Table) -> Any:
 
 
 def append(
-    output: Output,
-    rows: Sequence[Mapping[str, Any]],
-    version: int | None = None,
-    *,
-    anew: bool = False,
-) -> pa.Table:
-    """Write rows as new ledgers and return them; nothing is written where there are none.
+    output: Output, rows: pa.Table, version: int | None = None, *, anew: bool = False
+) -> None:
+    """Write rows as new ledgers, sorted by shard; nothing is written where there are none.
 
     What another run writes at the same time may count the same shards; see above.
 
@@ -165,25 +174,26 @@ def append(
         version: of the codebook, for the latter.
         anew: earlier ledgers count no more.
     """
-    added = table_of(rows, version)
-    numbers = output.ledger_numbers(version) if rows else []
+    numbers = output.ledger_numbers(version) if rows.num_rows else []
     n = numbers[-1] + 1 if numbers else 0
-    for start in range(0, added.num_rows, ROWS):
-        part = added.slice(start, ROWS)
+    by_shard = [
+        (name, "ascending") for name in ("shard_id", "replaces") if name in rows.schema.names
+    ]
+    rows = rows.sort_by(by_shard)
+    for start in range(0, rows.num_rows, _ROWS):
+        part = rows.slice(start, _ROWS)
         if anew and not start:
             part = part.replace_schema_metadata({**part.schema.metadata, _ANEW: "true"})
         payload = schema.encode(part)
         while not output.storage.put_new(output.ledger_key(n, version), payload):
             n += 1
         n += 1
-    return added
 
 
 def table_of(rows: Sequence[Mapping[str, Any]], version: int | None = None) -> pa.Table:
-    """Return rows in the order in which they are written."""
+    """Return rows as a table: of `LEDGER`, or with the version of a codebook of `CLASS_LEDGER`."""
     table = schema.LEDGER if version is None else schema.CLASS_LEDGER
-    ordered = sorted(rows, key=lambda row: (row["shard_id"], row.get("replaces") or ""))
-    return schema.table_of([dict(row) for row in ordered], table)
+    return schema.table_of([dict(row) for row in rows], table)
 
 
 def image_counts(rows: pa.Table, shards: Collection[str] | None = None) -> ImageCounts:
@@ -235,8 +245,9 @@ def _failed_in(rows: pa.Table, limit: int = 50) -> list[str]:
 def class_counts(rows: pa.Table) -> ClassCounts:
     """Add up rows of `CLASS_LEDGER`, some thousand shards in memory at a time."""
     counts = ClassCounts()
-    for batch in rows.sort_by("shard_id").to_batches(max_chunksize=ROWS // 10):
-        counts.add(batch.to_pylist())
+    rows = rows.sort_by("shard_id")
+    for start in range(0, rows.num_rows, _ROWS):
+        counts.add(rows.slice(start, _ROWS))
     return counts
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from samseg import ledger
+from samseg import ledger, schema
 from samseg.engine.protocol import Attempt, Engine, Heartbeat, Slot, Task
 from samseg.ledger import ClassCounts, Sizes
 from samseg.output import Output
@@ -38,9 +38,10 @@ class ClassTallySpec:
 
     def __call__(
         self, task: Task[Sequence[str]], attempt: Attempt[Any]
-    ) -> Generator[Heartbeat, None, list[dict[str, Any]]]:
+    ) -> Generator[Heartbeat, None, pa.Table]:
         """Count the classes of some shards: rows of the ledger."""
-        return (yield from each(task.id, task.payload, attempt, self._row))
+        rows = yield from each(task.id, task.payload, attempt, self._row)
+        return ledger.table_of(rows, self.version)
 
     def _row(self, shard: str) -> dict[str, Any]:
         key = self.output.assignments_key(self.version, shard)
@@ -56,7 +57,7 @@ def class_rows(
     *,
     known: bool = True,
     columns: Sequence[str] = (),
-) -> tuple[pa.Table, list[dict[str, Any]]]:
+) -> tuple[pa.Table, pa.Table]:
     """Count the classes of every shard that has assignments under a codebook.
 
     Args:
@@ -74,11 +75,11 @@ def class_rows(
     counted = set(rows["shard_id"].to_pylist())
     missing = {shard: sizes[shard] for shard in sorted(sizes) if shard not in counted}
     if not missing:
-        return rows, []
+        return rows, schema.CLASS_LEDGER.empty_table()
     spec = ClassTallySpec(output, version, missing)
     engine = engine.for_tables(_ROWS_PER_PART * len(missing))
     tasks = (Task(group[0], group) for group in grouped(list(missing)))
-    return rows, [row for part in results(engine, spec.build, tasks) for row in part]
+    return rows, pa.concat_tables(results(engine, spec.build, tasks))
 
 
 def class_counts(output: Output, version: int, engine: Engine, images: pa.Table) -> ClassCounts:
@@ -109,4 +110,4 @@ def _take_back(output: Output, version: int, counts: ClassCounts, shards: set[st
         key = output.assignments_key(version, shard)
         part = output.read(key, ["mask_id", "class_id", "distance", "margin"])
         gone = part.filter(pa.array(~is_current(part["mask_id"], superseded[shard])))
-        counts.add([ledger.class_row(shard, 0, gone)], sign=-1)
+        counts.add(ledger.table_of([ledger.class_row(shard, 0, gone)], version), sign=-1)

@@ -1,8 +1,5 @@
 """Counts a whole output folder anew and compares the ledgers with it: `samseg status --recount`."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import pyarrow as pa
 
 from samseg import ledger
@@ -10,8 +7,6 @@ from samseg.engine.protocol import Engine
 from samseg.output import Output
 from samseg.stages.class_tally import class_rows
 from samseg.stages.tally import require_no, tally
-
-Rows = Mapping[tuple[str, str | None], Mapping[str, Any]]
 
 
 def recount(output: Output, engine: Engine) -> int:
@@ -42,23 +37,29 @@ def recount(output: Output, engine: Engine) -> int:
         parts = {shard: size for shard, size in parts.items() if shard in sizes}
         stored = ledger.read(output, parts, version)
         _, rows = class_rows(output, version, engine, parts, known=False)
-        wrong |= _mended(output, stored, ledger.table_of(rows, version), version)
+        wrong |= _mended(output, stored, rows, version)
     return len(wrong)
 
 
 def _mended(output: Output, stored: pa.Table, found: pa.Table, version: int | None) -> set[str]:
     """Write what was found if a stored row differs; return the shards of such rows."""
-    before, now = _by_shard(stored), _by_shard(found)
-    wrong = {key[0] for key, row in before.items() if not _same(row, now.get(key))}
+    if "invalid" in found.schema.names:  # assignments without any class do not tell them
+        stored, compared = stored.drop_columns("invalid"), found.drop_columns("invalid")
+    else:
+        compared = found
+    row_of = _by_shard(compared)
+    wrong = {
+        key[0]
+        for key, row in _by_shard(stored).items()
+        if key not in row_of or not stored.slice(row, 1).equals(compared.slice(row_of[key], 1))
+    }
     if wrong:
-        ledger.append(output, [*now.values()], version, anew=True)
+        ledger.append(output, found, version, anew=True)
     return wrong
 
 
-def _by_shard(rows: pa.Table) -> Rows:
-    return {(row["shard_id"], row.get("replaces")): row for row in rows.to_pylist()}
-
-
-def _same(stored: Mapping[str, Any], found: Mapping[str, Any] | None) -> bool:
-    """Compare two rows; assignments without any class do not tell which masks are invalid."""
-    return found is not None and {**stored, "invalid": None} == {**found, "invalid": None}
+def _by_shard(rows: pa.Table) -> dict[tuple[str, str | None], int]:
+    """Return the position of each row by shard and `replaces`."""
+    shards, count = rows["shard_id"].to_pylist(), rows.num_rows
+    again = rows["replaces"].to_pylist() if "replaces" in rows.schema.names else [None] * count
+    return {key: row for row, key in enumerate(zip(shards, again, strict=True))}

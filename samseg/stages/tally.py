@@ -127,7 +127,9 @@ def tally(
     for part in results(engine, TallySpec(output).build, tasks):
         for row in part:
             problems.append(row) if isinstance(row, str) else found.append(row)
-    added = ledger.append(output, found) if write and known else ledger.table_of(found)
+    added = ledger.table_of(found)
+    if write and known:
+        ledger.append(output, added)
     return Tally(pa.concat_tables([rows, added]), problems)
 
 

@@ -1,11 +1,12 @@
 """Writes assignments: the class of each mask of a shard under one codebook. A map over shards."""
 
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from samseg import ledger, schema
 from samseg.clustering.codebook import Codebook
@@ -17,7 +18,9 @@ from samseg.types import NOISE, Float32
 
 OnProgress = Callable[[int], None]
 Shards = tuple[str, ...]
-Row = Mapping[str, Any]
+
+_LEDGER_BYTES = 50_000_000
+"""Rows of the ledger that are held before they are written."""
 
 
 @dataclass(slots=True)
@@ -36,12 +39,13 @@ class AssignCounts:
     noise: int = 0
     invalid: int = 0
 
-    def add(self, row: Row, known: Collection[str]) -> None:
-        """Add a row of the ledger; `known` are shards whose masks are not new."""
-        self.masks += row["masks"]
-        self.new += 0 if row["shard_id"] in known else row["masks"]
-        self.noise += row["noise"]
-        self.invalid += row["invalid"]
+    def add(self, rows: pa.Table, known: pa.Array) -> None:
+        """Add rows of the ledger; `known` are shards whose masks are not new."""
+        new = rows["masks"].filter(pc.invert(pc.is_in(rows["shard_id"], value_set=known)))
+        self.masks += pc.sum(rows["masks"]).as_py() or 0
+        self.new += pc.sum(new).as_py() or 0
+        self.noise += pc.sum(rows["noise"]).as_py() or 0
+        self.invalid += pc.sum(rows["invalid"]).as_py() or 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +68,12 @@ class AssignSpec:
 
     def __call__(
         self, task: Task[Shards], attempt: Attempt[Shards]
-    ) -> Generator[Heartbeat, None, list[Row]]:
+    ) -> Generator[Heartbeat, None, pa.Table]:
         """Assign the masks of some shards: rows of the ledger of classes."""
-        return (yield from each(task.id, task.payload, attempt, self._assigned))
+        rows = yield from each(task.id, task.payload, attempt, self._assigned)
+        return ledger.table_of(rows, self.codebook.version)
 
-    def _assigned(self, shard: str) -> Row:
+    def _assigned(self, shard: str) -> dict[str, Any]:
         output = self.embeddings.output
         key = output.assignments_key(self.codebook.version, shard)
         if shard in self.done and len(self.codebook.prototypes):
@@ -87,7 +92,7 @@ def assign(
     engine: Engine,
     on_progress: OnProgress,
     known: Iterable[str] = (),
-    rows: Iterable[Row] = (),
+    rows: pa.Table | None = None,
 ) -> AssignCounts:
     """Write the assignments of shards that lack them, and the ledger of all.
 
@@ -102,22 +107,21 @@ def assign(
     """
     codebook.check(embeddings.name, embeddings.recipe)
     output, version = embeddings.output, codebook.version
-    counts, known, pending = AssignCounts(), set(known), list(rows)
+    counts, earlier = AssignCounts(), pa.array(sorted(known), pa.string())
+    pending = schema.CLASS_LEDGER.empty_table() if rows is None else rows
     sizes = output.sizes("assignments", version)
     done = {shard: sizes[shard] for shard in shards if shard in sizes}
     columns = ("masks", "noise", "invalid")
-    counted = ledger.read(output, done, version, columns=columns).to_pylist() if done else []
-    for row in counted:
-        counts.add(row, known)
-    left = sorted(set(shards) - {row["shard_id"] for row in counted})
+    counted = ledger.read(output, done, version, columns=columns)
+    counts.add(counted, earlier)
+    left = sorted(set(shards) - set(counted["shard_id"].to_pylist()))
     spec = AssignSpec(codebook, embeddings, done)
     for found in results(engine, spec.build, tasks_of(left)):
-        for row in found:
-            counts.add(row, known)
-        pending += found
-        if len(pending) >= ledger.ROWS:
+        counts.add(found, earlier)
+        pending = pa.concat_tables([pending, found])
+        if pending.nbytes > _LEDGER_BYTES:
             ledger.append(output, pending, version)
-            pending = []
+            pending = pending.slice(0, 0)
         on_progress(counts.masks)
     ledger.append(output, pending, version)
     return counts

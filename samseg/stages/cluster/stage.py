@@ -13,10 +13,11 @@ not depend on the number of workers or the order in which they finish.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from samseg.clustering.codebook import Codebook
@@ -219,7 +220,7 @@ class _Rows:
     """
 
     masks: int = 0
-    new: Sequence[Mapping[str, Any]] = ()
+    new: pa.Table | None = None
 
 
 def _counted(output: Output, newest: Codebook, committed: Sequence[str], engine: Engine) -> _Rows:
@@ -227,9 +228,9 @@ def _counted(output: Output, newest: Codebook, committed: Sequence[str], engine:
     sizes = {shard: sizes[shard] for shard in committed if shard in sizes}
     columns = ("masks", "invalid")
     known, new = class_rows(output, newest.version, engine, sizes, columns=columns)
-    masks = sum(row["masks"] - row["invalid"] for row in new)
-    if known.num_rows:
-        masks += pc.sum(known["masks"]).as_py() - pc.sum(known["invalid"]).as_py()
+    masks = 0
+    for rows in (known, new):
+        masks += pc.sum(pc.subtract(rows["masks"], rows["invalid"])).as_py() or 0
     return _Rows(masks, new)
 
 

@@ -136,7 +136,7 @@ def test_whatever_nights_append_a_shard_counts_once_at_its_size(tmp_path_factory
             }
             for shard, size in night
         ]
-        ledger.append(output, rows)
+        ledger.append(output, ledger.table_of(rows))
     for sizes in ({f"{s:x}": 2 for s in range(6)}, {f"{s:x}": s % 3 for s in range(4)}):
         stored = {pair for night in nights for pair in night}
         wanted = {s: size for s, size in sizes.items() if (int(s, 16), size) in stored}
