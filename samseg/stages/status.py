@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from samseg.engine.local import Local
 from samseg.engine.protocol import Engine
-from samseg.errors import NotFoundError
+from samseg.errors import StorageError
 from samseg.ledger import ClassCounts, image_counts
 from samseg.output import Output
 from samseg.plan_rows import RETRIES
@@ -198,7 +198,7 @@ def _skipped(output: Output, nights: Sequence[str]) -> int:
     for stamp in reversed(nights):
         try:
             planned = output.read_json(output.night_key(stamp, "status.json"))["counts"].get("plan")
-        except NotFoundError:  # it runs, or was killed
+        except (StorageError, LookupError):  # it runs, was killed, or its record is damaged
             continue
         if planned is not None:
             return int(planned.get("skipped_count", 0))
