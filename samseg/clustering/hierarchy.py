@@ -49,8 +49,25 @@ class Hierarchy:
             of_cells: (k,) class of each cell.
         """
         cells = np.full(len(points), NOISE, np.int32)
-        for class_id in np.unique(class_ids[class_ids != NOISE]):
-            rows, own = np.flatnonzero(class_ids == class_id), np.flatnonzero(of_cells == class_id)
-            same = np.zeros(len(own), np.int64)
-            cells[rows] = own[nearest(points[rows], self.vectors[own], same).index]
+        if not len(points):
+            return cells
+        by_class, by_cell = (
+            np.argsort(class_ids, kind="stable"),
+            np.argsort(of_cells, kind="stable"),
+        )
+        found, start = np.unique(class_ids[by_class], return_index=True)
+        first, last = (
+            np.searchsorted(of_cells[by_cell], found, side) for side in ("left", "right")
+        )
+        for class_id, rows, a, b in zip(
+            found, np.split(by_class, start[1:]), first, last, strict=True
+        ):
+            own = by_cell[a:b]
+            if class_id == NOISE:
+                continue
+            if len(own) == 1:
+                cells[rows] = own[0]
+            else:
+                same = np.zeros(len(own), np.int64)
+                cells[rows] = own[nearest(points[rows], self.vectors[own], same).index]
         return cells

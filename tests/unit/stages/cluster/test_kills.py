@@ -83,6 +83,24 @@ def test_a_night_killed_at_any_write_resumes_to_the_same_objects(
     assert count == 2 * len(set(want) - set(lake.tree()))
 
 
+def test_what_a_killed_refit_has_assigned_is_not_assigned_again(lake, tmp_path):
+    resumed = 0
+    for output in killed_copies(lake, tmp_path):
+        done = {k for k in output.tree() if "/assignments/" in k}
+        keys: list[str] = []
+
+        class Noting(ObjectStorage):
+            def put_new(self, key: str, payload: bytes, keys: list[str] = keys) -> bool:
+                keys.append(key)
+                return super().put_new(key, payload)
+
+        output.storage = Noting(output.uri)
+        output.night()
+        assert not done & {*keys}
+        resumed += bool(done)
+    assert resumed > 2
+
+
 def test_a_half_written_codebook_is_skipped_if_the_lake_has_grown_since(tmp_path, lake):
     seen = set()
     for output in killed_copies(lake, tmp_path):
