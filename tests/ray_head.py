@@ -1,5 +1,6 @@
 """Nodes of a real Ray, started as users do, in processes that tests may kill."""
 
+import json
 import os
 import shutil
 import socket
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -36,8 +38,17 @@ class Head:
 
 
 @contextmanager
-def ray_head(folder: Path, cpus: int = 2) -> Iterator[Head]:
-    """Start a head of some CPUs, with its log and its home in `folder`."""
+def ray_head(
+    folder: Path, cpus: int = 2, node_types: dict[str, dict[str, Any]] | None = None
+) -> Iterator[Head]:
+    """Start a head of some CPUs, with its log and its home in `folder`.
+
+    Args:
+        folder: of the log and the home.
+        cpus: of the head.
+        node_types: with these, Ray's autoscaler starts nodes on this machine when they are asked
+            for, and stops them when they are idle; as in a Ray cluster file.
+    """
     port, dashboard, agent, client = free_ports(4)
     env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     env |= {
@@ -55,6 +66,11 @@ def ray_head(folder: Path, cpus: int = 2) -> Iterator[Head]:
         f"--ray-client-server-port={client}",
         "--dashboard-host=127.0.0.1",
     ]
+    if node_types is not None:
+        env |= {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
+        config = folder / "autoscaling.json"
+        config.write_text(json.dumps(_autoscaling(f"127.0.0.1:{port}", cpus, node_types)))
+        ports.append(f"--autoscaling-config={config}")
     jobs = f"http://127.0.0.1:{dashboard}"
     with _node(folder / "log", env, "--head", f"--num-cpus={cpus}", "--num-gpus=0", *ports) as pid:
         try:
@@ -112,6 +128,43 @@ def _node(log: Path, env: dict[str, str], *options: str) -> Iterator[int]:
             started.wait(30)
             for process in psutil.wait_procs(family, timeout=10)[1]:
                 process.kill()
+
+
+def _autoscaling(address: str, cpus: int, node_types: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the config of an autoscaler whose nodes are processes of this machine."""
+    head = {"resources": {"CPU": cpus}, "max_workers": 0}
+    return {
+        "cluster_name": "test",
+        "max_workers": sum(kind["max_workers"] for kind in node_types.values()),
+        "idle_timeout_minutes": 0.1,
+        "upscaling_speed": 100.0,
+        "provider": {
+            "type": "fake_multinode",  # nodes are processes of this machine
+            "gcs_address": address,
+            "launch_multiple": True,
+            "disable_node_updaters": True,
+            "disable_launch_config_check": True,
+            "use_node_id_as_ip": True,
+        },
+        "available_node_types": {
+            name: {"node_config": {}, "min_workers": 0} | kind
+            for name, kind in (node_types | {"ray.head.default": head}).items()
+        },
+        "head_node_type": "ray.head.default",
+        "auth": {"ssh_user": "ray"},
+        "docker": {},
+        "initialization_commands": [],
+        "setup_commands": [],
+        "head_setup_commands": [],
+        "worker_setup_commands": [],
+        "head_start_ray_commands": [],
+        "worker_start_ray_commands": [],
+        "file_mounts": {},
+        "cluster_synced_files": [],
+        "file_mounts_sync_continuously": False,
+        "rsync_exclude": [],
+        "rsync_filter": [],
+    }
 
 
 def free_ports(n: int) -> list[int]:

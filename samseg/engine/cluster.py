@@ -11,10 +11,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
+from ray.autoscaler.sdk import request_resources
+from ray.exceptions import RayError
 
+from samseg.engine.demand import Demand
 from samseg.engine.shares import Node
 from samseg.errors import WorkersError
 
+_log = logging.getLogger(__name__)
 _OBJECT_STORE_BYTES = 128 * 2**20  # only heartbeats and results pass through it
 _PROBE_S = 10.0
 _own = False
@@ -34,6 +38,17 @@ class Cluster:
     def nodes(self) -> dict[str, Node]:
         """Return the resources of the nodes that are alive, by node id."""
         return {n["NodeID"]: n["Resources"] for n in ray.nodes() if n["Alive"]}
+
+    def request(self, demand: Demand) -> None:
+        """Ask Ray's autoscaler for room, in place of what any driver has asked for before.
+
+        Nothing happens where there is no autoscaler. The request stands until the next one, also if
+        this process is killed.
+        """
+        try:
+            request_resources(bundles=[demand.bundle] * demand.workers)
+        except RayError as e:
+            _log.warning("Ray did not take the request for %s: %s", demand, e)
 
 
 @contextmanager

@@ -13,24 +13,22 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from math import inf
-from typing import Any, Literal
+from typing import Any
 
 import ray
 from ray.exceptions import ActorUnavailableError, RayError
 
 from samseg import interruption
 from samseg.engine.actor import Worker, WorkerReady, WorkerStarted
-from samseg.engine.cluster import Cluster
 from samseg.engine.failure import Done, Failure, cause_of_death
-from samseg.engine.protocol import AnyResult, AnyWork, Device, Heartbeat, Slot, Workers
+from samseg.engine.protocol import AnyResult, AnyWork, Heartbeat, Slot, Workers
+from samseg.engine.room import Room
 from samseg.engine.scheduler import Scheduler
-from samseg.engine.shares import Share, require_room, share_out, without_gpus
 from samseg.engine.worker_handle import WorkerHandle
 from samseg.errors import WorkersError
 
 _log = logging.getLogger(__name__)
 _TICK_S = 1.0  # longest wait for a message
-_NODES_EVERY_S = 10.0  # between queries of the nodes of the cluster
 _WAITING_NOTE_S = 60.0  # between notes that no worker has started yet
 _UNREACHABLE_S = 45.0  # Ray takes up to 30 s to declare a node dead
 _LONGEST_PAUSE_S = 60.0
@@ -41,13 +39,9 @@ class Pool:
     """The state of one `RayPool.map`.
 
     Args:
-        cluster: the Ray to run on, connected.
         scheduler: the rules, holding the tasks.
         build: makes the work in each worker.
-        device: what each worker runs on.
-        workers: how many; `auto` is as many as the nodes hold.
-        cpus_per_worker: see `share_out`.
-        on_gpu_nodes: whether workers on CPUs are placed on nodes with GPUs, too.
+        room: what the nodes of the cluster hold.
         backoff_s: pause after the first failed start, doubled with each further one.
         silence_s: as given to the scheduler; named in the reason when a worker is stopped.
         start_failures: failed starts in a row, with no worker ready, that end the night.
@@ -55,32 +49,22 @@ class Pool:
 
     def __init__(
         self,
-        cluster: Cluster,
         scheduler: Scheduler,
         build: Callable[[Slot], AnyWork],
-        device: Device,
+        room: Room,
         *,
-        workers: int | Literal["auto"],
-        cpus_per_worker: int | Literal["auto"],
-        on_gpu_nodes: bool = True,
         backoff_s: float,
         silence_s: float,
         start_failures: int,
     ):
-        self._cluster = cluster
         self._scheduler = scheduler
         self._build = ray.put(build)
-        self._device = device
-        self._wanted = workers
-        self._cpus_per_worker: int | Literal["auto"] = cpus_per_worker
-        self._on_gpu_nodes = on_gpu_nodes
+        self._room = room
         self._backoff_s = backoff_s
         self._silence_s = silence_s
         self._start_failures = start_failures
         self._workers: list[WorkerHandle] = []
-        self._nodes = cluster.nodes()
-        self._share = self._share_of_nodes()
-        self._nodes_seen_at = self._noted_at = time.monotonic()
+        self._noted_at = time.monotonic()
         self._failed_starts = 0
         self._error: Failure | None = None  # the last defect of a worker
         self._last_failed_start = self._next_start = -inf
@@ -102,28 +86,17 @@ class Pool:
         finally:
             for worker in self._workers:
                 ray.kill(worker.actor)
+            self._room.close()
 
     # ------------------------------------------------------------------ starting workers
-
-    def _share_of_nodes(self) -> Share:
-        """Return the share of one worker, from the nodes that are alive."""
-        every = list(self._nodes.values())
-        nodes = every if self._on_gpu_nodes else without_gpus(every)
-        share = share_out(nodes, self._device, self._cpus_per_worker)
-        fixed = self._wanted == "auto" or self._cluster.own  # no further node will join
-        if fixed and not self._workers:
-            require_room(share, self._nodes.values())
-        return share
 
     def _scale_up(self) -> None:
         """Start missing workers, if there are tasks for them."""
         now = time.monotonic()
-        if now - self._nodes_seen_at > _NODES_EVERY_S:
-            self._nodes_seen_at, self._nodes = now, self._cluster.nodes()
-            self._share = self._share_of_nodes()
-        target = self._share.workers if self._wanted == "auto" else self._wanted
+        room = self._room
+        room.update(self._scheduler.unfinished(room.max_workers), len(self._workers))
         while (
-            len(self._workers) < target
+            len(self._workers) < room.workers
             and now >= self._next_start
             and self._scheduler.needs(len(self._workers) + 1)
         ):
@@ -134,8 +107,8 @@ class Pool:
                 _log.warning(
                     "waiting for Ray to place %d workers with %g CPUs%s each",
                     len(self._workers),
-                    self._share.cpus,
-                    " and a GPU" if self._share.device == "cuda" else "",
+                    room.share.cpus,
+                    " and a GPU" if room.share.device == "cuda" else "",
                 )
 
     def _workers_if_changed(self) -> Iterator[Workers]:
@@ -146,7 +119,7 @@ class Pool:
             yield workers
 
     def _start(self, now: float) -> None:
-        share = self._share
+        share = self._room.share
         make: Any = ray.remote(Worker)
         actor = make.options(
             num_gpus=1 if share.device == "cuda" else 0,
@@ -279,9 +252,9 @@ class Pool:
         if not dead:
             return
         now = time.monotonic()
-        self._nodes = self._cluster.nodes()
+        self._room.look()
         for worker in dead:
-            if worker.node is not None and worker.node not in self._nodes:
+            if worker.node is not None and worker.node not in self._room.nodes:
                 self._release(worker)
             elif now < worker.reap_at:
                 continue

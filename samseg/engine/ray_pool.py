@@ -50,7 +50,12 @@ class RayPool(Spec):
     Attributes:
         address: of the Ray cluster; for None see above.
         workers: number of actors. `auto` is as many as fit on the running nodes, re-evaluated
-            during the map; for an autoscaling cluster give a number, which makes it start nodes.
+            during the map, and asks an autoscaling cluster for a node per task.
+        max_workers: workers that `auto` asks an autoscaler for; a map over tables asks for as many
+            CPUs. Workers beyond it run only where nodes are up anyway.
+        first_worker_s: how long `auto` waits for a node that holds a worker, before the night ends;
+            0 where no autoscaler starts nodes. A node with a GPU takes some minutes to come up and
+            to load the image of its container.
         cpus_per_worker: CPUs that Ray reserves for each actor, and its threads. `auto`: with
             GPUs the CPUs of a node split among its GPUs, at most 8; without, 1 up to 4 where a
             node can still hold 4 actors, because one thread each on several images beats several
@@ -66,6 +71,8 @@ class RayPool(Spec):
     kind: Literal["ray"] = "ray"
     address: str | None = None
     workers: PositiveInt | Literal["auto"] = "auto"
+    max_workers: PositiveInt = 8
+    first_worker_s: float = Field(default=900.0, ge=0)
     cpus_per_worker: PositiveInt | Literal["auto"] = "auto"
     attempts: PositiveInt = 5
     backoff_s: float = Field(default=5.0, ge=0)
@@ -82,6 +89,7 @@ class RayPool(Spec):
         """See `samseg.engine.protocol.Engine.map`."""
         _set_environment()
         from samseg.engine.pool import Pool
+        from samseg.engine.room import Room
         from samseg.engine.scheduler import Scheduler
 
         scheduler = Scheduler(
@@ -93,14 +101,19 @@ class RayPool(Spec):
         if scheduler.finished:
             return
         with self._connected() as cluster:
-            pool = Pool(
+            room = Room(
                 cluster,
-                scheduler,
-                build,
                 device,
                 workers=self.workers if cpus is None else "auto",
                 cpus_per_worker=self.cpus_per_worker if cpus is None else cpus,
                 on_gpu_nodes=cpus is None,
+                max_workers=self.max_workers,
+                first_worker_s=self.first_worker_s,
+            )
+            pool = Pool(
+                scheduler,
+                build,
+                room,
                 backoff_s=self.backoff_s,
                 silence_s=self.silence_s,
                 start_failures=self.start_failures,

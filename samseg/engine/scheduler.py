@@ -93,6 +93,10 @@ class Scheduler:
             pass
         return self._open >= workers
 
+    def unfinished(self, most: int) -> int:
+        """Return the number of unfinished tasks, at most `most`."""
+        return most if self.needs(most) else self._open
+
     @property
     def finished(self) -> bool:
         """Whether every task has its result."""

@@ -69,21 +69,22 @@ def without_gpus(nodes: Iterable[Node]) -> list[Node]:
 
 
 def require_room(share: Share, nodes: Iterable[Node]) -> None:
-    """Check that the nodes hold a worker, where no further node will join.
+    """Check that the nodes of a Ray started here hold a worker, because no other will join.
 
     Raises:
-        DeviceError: the share is of a GPU, and no node has one.
-        WorkersError: no node has enough CPUs.
+        DeviceError: the share is of a GPU, and this machine has none.
+        WorkersError: it has too few CPUs.
     """
     if share.workers:
         return
     if share.device == "cuda" and not any(node.get("GPU", 0) for node in nodes):
         raise DeviceError(
-            "device is cuda, and no node of the Ray cluster has a GPU; start one, give "
-            "engine.workers as a number to let an autoscaler start some, or set model.device to cpu"
+            "device is cuda, and this machine has no GPU; set model.device to cpu, or "
+            "engine.address to a Ray cluster with GPUs"
         )
     raise WorkersError(
-        f"no node has the {share.cpus:g} CPUs that one worker needs; lower engine.cpus_per_worker"
+        f"this machine lacks the {share.cpus:g} CPUs that one worker needs; lower "
+        "engine.cpus_per_worker"
     )
 
 

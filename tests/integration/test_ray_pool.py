@@ -179,9 +179,10 @@ def test_a_worker_that_sees_another_gpu_than_its_own_is_refused(monkeypatch, ray
         list(pool().map(build_with(), [task(0)], "cuda"))
 
 
-def test_no_share_that_fits_ends_in_waiting_or_a_word():
-    with pytest.raises(WorkersError, match="no node has the 64 CPUs"):
-        list(pool(workers="auto", cpus_per_worker=64).map(build_with(), [task(0)], "cpu"))
+def test_a_worker_that_no_node_holds_ends_the_night_after_a_while():
+    large = pool(workers="auto", cpus_per_worker=64, first_worker_s=1.5)
+    with pytest.raises(WorkersError, match=r"within 1.5 s.*asked for 1 x {CPU: 64}; .* 1 nodes"):
+        list(large.map(build_with(), [task(0)], "cpu"))
 
 
 def test_a_build_that_kills_its_worker_ends_the_night():

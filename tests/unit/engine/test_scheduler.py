@@ -15,6 +15,15 @@ def test_no_tasks_no_work():
     assert s.finished and not s.needs(1) and s.assign("a", 0.0) is None
 
 
+def test_unfinished_tasks_are_counted_as_far_as_asked():
+    s = scheduler(3, "a")
+    assert [s.unfinished(most) for most in (0, 2, 3, 4)] == [0, 2, 3, 3]
+    _, attempt = s.assign("a", 0.0)
+    assert s.unfinished(4) == 3
+    s.succeeded("a", value_of(attempt))
+    assert s.unfinished(4) == 2
+
+
 def test_each_worker_gets_its_own_task_and_then_the_announced_one():
     s = scheduler(5, "ab")
     first, hinted = s.assign("a", 0.0)
