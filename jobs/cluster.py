@@ -1,11 +1,13 @@
 """Assign new masks to classes as a Ray job.
 
     ray job submit --working-dir . -- \
-        python jobs/cluster.py configs/nightly.yaml [section.key=value ...]
+        python jobs/cluster.py configs/nightly.yaml [section.key=value ...] [--strict]
+
+Images that failed do not fail the job, unless `--strict` is given; see `exit_code.py`.
 """
 
 import sys
 
-from samseg.cli import main
+from exit_code import run
 
-main(["cluster", "--config", *sys.argv[1:]])
+run("cluster", sys.argv[1:])

@@ -1,11 +1,13 @@
 """Add named embeddings to masks that lack them as a Ray job.
 
     ray job submit --working-dir . -- \
-        python jobs/describe.py configs/nightly.yaml [section.key=value ...]
+        python jobs/describe.py configs/nightly.yaml [section.key=value ...] [--strict]
+
+Images that failed do not fail the job, unless `--strict` is given; see `exit_code.py`.
 """
 
 import sys
 
-from samseg.cli import main
+from exit_code import run
 
-main(["describe", "--config", *sys.argv[1:]])
+run("describe", sys.argv[1:])

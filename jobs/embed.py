@@ -1,11 +1,13 @@
 """Label the planned shards that are not committed yet as a Ray job.
 
     ray job submit --working-dir . -- \
-        python jobs/embed.py configs/nightly.yaml [section.key=value ...]
+        python jobs/embed.py configs/nightly.yaml [section.key=value ...] [--strict]
+
+Images that failed do not fail the job, unless `--strict` is given; see `exit_code.py`.
 """
 
 import sys
 
-from samseg.cli import main
+from exit_code import run
 
-main(["embed", "--config", *sys.argv[1:]])
+run("embed", sys.argv[1:])

@@ -1,11 +1,13 @@
 """Write the exports as a Ray job.
 
     ray job submit --working-dir . -- \
-        python jobs/export.py configs/nightly.yaml [section.key=value ...]
+        python jobs/export.py configs/nightly.yaml [section.key=value ...] [--strict]
+
+Images that failed do not fail the job, unless `--strict` is given; see `exit_code.py`.
 """
 
 import sys
 
-from samseg.cli import main
+from exit_code import run
 
-main(["export", "--config", *sys.argv[1:]])
+run("export", sys.argv[1:])

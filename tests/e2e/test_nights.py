@@ -204,10 +204,11 @@ def submit(head, job, limit_s=60):
         time.sleep(1)
 
 
-def test_the_nightly_job_runs_on_a_cluster(head, tmp_path):
+def test_the_nightly_job_runs_on_a_cluster_and_forgives_an_image(head, tmp_path):
     from samseg.demo.lake import write_demo_lake
 
     write_demo_lake(tmp_path / "lake", photos=False, scenes=3)
+    (tmp_path / "lake" / "broken.jpg").write_bytes(b"no image")
     config = tmp_path / "nightly.yaml"
     config.write_text(
         yaml.safe_dump(
@@ -223,6 +224,6 @@ def test_the_nightly_job_runs_on_a_cluster(head, tmp_path):
     assert submitted.returncode == 0, submitted.stdout + submitted.stderr
     lines = [line for line in submitted.stdout.splitlines() if line.startswith('{"samseg"')]
     last = json.loads(lines[-1])
-    assert (last["samseg"], last["exit"], last["counts"]["embed"]["images"]) == ("nightly", 0, 3)
+    assert (last["samseg"], last["exit"], last["counts"]["embed"]["images"]) == ("nightly", 1, 4)
     found = status_of(Output(str(tmp_path / "labels")))
-    assert found.complete and found.images == 3 and found.codebook == 1
+    assert found.complete and found.images == 4 and found.codebook == 1
