@@ -163,7 +163,7 @@ class Engine(Protocol):
                 hold models, whose number and CPUs are settings of the engine.
 
         Raises:
-            WorkersError: workers repeatedly fail to start.
+            WorkersError: workers repeatedly fail to start, or no node of a cluster holds one.
             DeviceError: `device` is `cuda` and the engine has no GPU.
         """
         ...
