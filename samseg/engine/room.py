@@ -96,11 +96,10 @@ class Room:
         """
         now = time.monotonic()
         awaited = self._grows and not self.share.workers and not workers
-        every = _NODES_AWAITED_EVERY_S if awaited else _NODES_EVERY_S
-        if now - self._looked_at > every:
+        due = now - self._looked_at > (_NODES_AWAITED_EVERY_S if awaited else _NODES_EVERY_S)
+        if due:
             self.look()
-            self._ask(tasks, now)
-        elif self._asked is None:
+        if due or self._asked is None:
             self._ask(tasks, now)
         if not awaited:
             self._held_at = now
