@@ -72,13 +72,23 @@ def connected(address: str | None) -> Iterator[Cluster]:
         ray.shutdown()
 
 
+@contextmanager
+def started(cpus: int) -> Iterator[None]:
+    """Start a Ray of so many CPUs on this machine, on which the maps of the block run."""
+    try:
+        _init("local", own=True, num_cpus=cpus)
+        yield
+    finally:
+        ray.shutdown()
+
+
 def started_here() -> bool:
     """Return whether this process is connected to a Ray that it has started."""
     return _own
 
 
-def _init(address: str, own: bool) -> None:
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+def _init(address: str, own: bool, **options: Any) -> None:
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, **options}
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         if own:

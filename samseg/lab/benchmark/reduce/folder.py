@@ -4,7 +4,6 @@ Imports neither torch nor what uses it: the process stands for the driver of a n
 is measured.
 """
 
-import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -53,20 +52,10 @@ def ray_of(workers: int) -> Iterator[Engine]:
         return
     os.environ.setdefault("RAY_worker_niceness", "0")
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    import ray
+    from samseg.engine.cluster import started
 
-    ray.init(
-        "local",
-        num_cpus=workers,
-        include_dashboard=False,
-        object_store_memory=2**28,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
-    try:
+    with started(workers):
         yield RayPool(attempts=1)
-    finally:
-        ray.shutdown()
 
 
 def make_folder(uri: str, masks: int, workers: int) -> None:
