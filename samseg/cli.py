@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 import samseg
-from samseg.commands import night, start, tables, training
+from samseg.commands import deletion, night, start, tables, training
 from samseg.commands.options import LAB, LABEL, NIGHTLY, RESULTS, examples
 from samseg.doctor.command import doctor
 from samseg.errors import SamsegError, one_line
@@ -131,6 +131,13 @@ app.command(
         ("samseg doctor labels --deep --repair", "reads all, and moves damaged parts aside"),
     ),
 )(doctor)
+app.command(
+    rich_help_panel=RESULTS,
+    epilog=examples(
+        ("samseg prune labels", "says what earlier codebooks take"),
+        ("samseg prune labels --keep-codebooks 1 --yes", "deletes all of it but the newest's"),
+    ),
+)(deletion.prune)
 app.command(rich_help_panel=LAB)(training.pretrain)
 app.add_typer(
     evaluations,

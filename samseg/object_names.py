@@ -11,7 +11,9 @@ _ID = r"(?P<id>[0-9a-f]+)"
 _PART = rf"part-{_ID}\.parquet"
 _NUMBER = r"(?P<id>[0-9]{6,})"
 _CODEBOOK = r"classes/v(?P<version>[0-9]{6,})"
-_CODEBOOK_OBJECTS = r"(codebook\.json|next\.json|transform\.npz|(core|classes|tree|cells)\.parquet)"
+_CODEBOOK_OBJECTS = (
+    r"((codebook|next|pruned)\.json|transform\.npz|(core|classes|tree|cells)\.parquet)"
+)
 
 VERSION = re.compile(r"v([0-9]{6,})")
 """Folder of a codebook."""

@@ -180,11 +180,20 @@ class Output(OutputKeys):
         while not self.storage.put_new(self.quarantine_key(shard.id, n), payload):
             n += 1
 
-    def codebook_versions(self) -> list[int]:
-        """Versions of the committed codebooks, ascending (`codebook.json` is written last)."""
+    def codebook_versions(self, pruned: bool = False) -> list[int]:
+        """Versions of the committed codebooks, ascending (`codebook.json` is written last).
+
+        Args:
+            pruned: with those of which `samseg prune` has left nothing but their place.
+        """
         names = object_names.matched(object_names.VERSION, self.storage.folders("classes"))
         found = sorted(map(int, names))
-        return [v for v in found if self.storage.exists(self.codebook_key(v, "codebook.json"))]
+        found = [v for v in found if self.storage.exists(self.codebook_key(v, "codebook.json"))]
+        return [
+            v
+            for v in found
+            if pruned or not self.storage.exists(self.codebook_key(v, "pruned.json"))
+        ]
 
     def codebook_manifest(self, version: int) -> dict[str, Any]:
         """Return `codebook.json` of a committed codebook."""

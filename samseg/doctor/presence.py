@@ -98,6 +98,8 @@ def _missing(
                 yield needed, "is missing, and embeddings were made by it"
     for key in known:
         if key.endswith("/codebook.json") and kind_of(key) == "codebook" and key not in broken:
+            if f"{key.rpartition('/')[0]}/pruned.json" in known:
+                continue
             names = _OF_CODEBOOK + (_OF_TREE if "cut" in output.read_json(key) else ())
             for name in names:
                 sibling = f"{key.rpartition('/')[0]}/{name}"

@@ -10,7 +10,8 @@ import ctypes
 import errno
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from samseg.errors import StorageError
@@ -33,19 +34,37 @@ def create(path: Path, payload: bytes) -> bool:
     if path.exists():
         return False
     made = _make_folders(path.parent)
+    with _written(path, payload) as temporary:
+        created = _named(temporary, path)
+    for folder in {path.parent, *(folder.parent for folder in made)}:
+        _flush_folder(folder)
+    return created
+
+
+def replace(path: Path, payload: bytes) -> None:
+    """Write a file over the one that is there, in one step.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with _written(path, payload) as temporary:
+        temporary.replace(path)
+    _flush_folder(path.parent)
+
+
+@contextmanager
+def _written(path: Path, payload: bytes) -> Iterator[Path]:
+    """Yield a file with these contents beside `path`, which is removed unless it was renamed."""
     temporary = path.with_name(f"{path.name}#{secrets.randbits(62)}")
     try:
         with temporary.open("xb") as file:
             file.write(payload)
             file.flush()
             os.fsync(file.fileno())
-        created = _named(temporary, path)
+        yield temporary
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
-    for folder in {path.parent, *(folder.parent for folder in made)}:
-        _flush_folder(folder)
-    return created
 
 
 def _named(temporary: Path, path: Path) -> bool:

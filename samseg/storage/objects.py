@@ -20,9 +20,10 @@ from obstore import exceptions as obstore_errors
 from obstore.store import LocalStore
 
 from samseg.errors import NotFoundError, StorageError, redact
+from samseg.storage.answers import first_line, version_tag
 from samseg.storage.batches import Skipped, batch_of, ignore, page_of
 from samseg.storage.clients import store_of
-from samseg.storage.local import create
+from samseg.storage.local import create, replace
 from samseg.storage.raw_keys import is_addressable, raw_keys
 from samseg.storage.raw_reader import RawReader
 from samseg.storage.retries import Retries
@@ -62,7 +63,7 @@ class ObjectStorage:
                 else:
                     self._store = store_of(self.uri)
             except (obstore_errors.BaseError, OSError, ValueError) as e:
-                raise StorageError(f"cannot open {redact(self.uri)}: {_cause(e)}") from e
+                raise StorageError(f"cannot open {redact(self.uri)}: {first_line(e)}") from e
         return self._store
 
     def list(self, prefix: str = "", skipped: Skipped = ignore) -> Iterator[Source]:
@@ -202,14 +203,14 @@ class ObjectStorage:
 
         def got() -> tuple[bytes, str]:
             found = obstore.get(self._client, key)
-            return bytes(found.bytes()), _etag(found.meta)
+            return bytes(found.bytes()), version_tag(found.meta)
 
         return self._ask("read", key, got)
 
     def stat(self, key: str) -> Source:
         """See `Storage.stat`."""
         found = self._ask("reach", key, lambda: obstore.head(self._client, key))
-        return Source(key, self.uri_of(key), _etag(found), found["size"])
+        return Source(key, self.uri_of(key), version_tag(found), found["size"])
 
     def stream(self, key: str) -> BinaryIO:
         """See `Storage.stream`."""
@@ -250,9 +251,19 @@ class ObjectStorage:
 
         return self._ask("write", key, put) or (answer_lost and self.get(key) == payload)
 
-    def delete(self, key: str) -> None:
-        """Delete one object; only repair does."""
-        self._ask("delete", key, lambda: obstore.delete(self._client, key))
+    def replace(self, key: str, payload: bytes) -> None:
+        """Write an object over the one that is there, in one step; only `samseg forget` does."""
+        if self._local:
+            self._ask("write", key, lambda: replace(self._path(key), payload))
+        else:
+            put = partial(obstore.put, self._client, key, payload, use_multipart=False)
+            self._ask("write", key, put)
+
+    def delete(self, *keys: str) -> None:
+        """Delete objects; only `samseg doctor --repair`, `prune` and `forget` do."""
+        for start in range(0, len(keys), _LIST_PAGE):
+            some = list(keys[start : start + _LIST_PAGE])
+            self._ask("delete", some[0], partial(obstore.delete, self._client, some))
 
     def exists(self, key: str) -> bool:
         """Return whether there is an object at `key`."""
@@ -275,7 +286,7 @@ class ObjectStorage:
             uri = redact(self.uri_of(key))
             if isinstance(e, FileNotFoundError) and verb in ("read", "reach"):
                 raise NotFoundError(f"no object at {uri}") from e
-            raise StorageError(f"cannot {verb} {uri}: {_cause(e)}") from e
+            raise StorageError(f"cannot {verb} {uri}: {first_line(e)}") from e
 
     def _path(self, key: str) -> Path:
         names = key.split("/")
@@ -286,15 +297,3 @@ class ObjectStorage:
     def uri_of(self, key: str) -> str:
         """See `Storage.uri_of`."""
         return f"{self.uri}/{key}" if key else self.uri
-
-
-def _etag(found: Any) -> str:
-    """Return the version tag in an object's metadata, or its time of modification."""
-    return (found["e_tag"] or str(found["last_modified"])).strip('"')
-
-
-def _cause(error: BaseException) -> str:
-    """Return the first line of an obstore message; the rest is a debug dump."""
-    text = str(error).strip()
-    first = (text.splitlines() or [type(error).__name__])[0]
-    return redact(first) + (" (timed out)" if "kind: Timeout" in text else "")
