@@ -138,6 +138,13 @@ app.command(
         ("samseg prune labels --keep-codebooks 1 --yes", "deletes all of it but the newest's"),
     ),
 )(deletion.prune)
+app.command(
+    rich_help_panel=RESULTS,
+    epilog=examples(
+        ("samseg forget labels 2024/party.jpg", "says what there is of a photo"),
+        ("samseg forget labels a.tar/0.jpg a.tar/1.jpg --yes", "erases two images of a tar"),
+    ),
+)(deletion.forget)
 app.command(rich_help_panel=LAB)(training.pretrain)
 app.add_typer(
     evaluations,

@@ -30,6 +30,7 @@ KINDS = {
         "images": rf"images/{_PART}",
         "failed": rf"failed/{_ID}\.json",
         "quarantine": rf"quarantine/{_ID}(\.[0-9]+)?\.json",
+        "forgotten": rf"forgotten/{_ID}\.json",
         "codebook": rf"{_CODEBOOK}/{_CODEBOOK_OBJECTS}",
         "assignments": rf"{_CODEBOOK}/assignments/{_PART}",
         "ledger": rf"ledger/{_NUMBER}\.parquet",

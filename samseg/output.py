@@ -163,6 +163,10 @@ class Output(OutputKeys):
         """Return the ids of shards with failed images that are labelled again once."""
         return self._ids("failed")
 
+    def forgotten(self) -> set[str]:
+        """Return the ids of images that `samseg forget` has erased."""
+        return self._ids("forgotten")
+
     def quarantined(self) -> set[str]:
         """Return the ids of shards given up and not committed later."""
         given_up = self._ids("quarantine")

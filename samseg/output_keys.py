@@ -43,6 +43,11 @@ class OutputKeys:
         return f"quarantine/{shard_id}.json" if n == 0 else f"quarantine/{shard_id}.{n}.json"
 
     @staticmethod
+    def forgotten_key(image_id: str) -> str:
+        """Key of the mark of an image that is never labelled again."""
+        return f"forgotten/{image_id}.json"
+
+    @staticmethod
     def codebook_key(version: int, name: str) -> str:
         """Key of one object of a codebook."""
         return f"classes/v{version:06d}/{name}"

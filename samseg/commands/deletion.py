@@ -1,4 +1,4 @@
-"""The commands that delete: `prune`."""
+"""The commands that delete on request: `prune` and `forget`."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -50,6 +50,46 @@ def prune(
     terminal.result(
         record | {"codebooks": codebooks}, [*lines, end if found else "nothing to delete"]
     )
+    return 0
+
+
+@on_terminal
+def forget(
+    terminal: Terminal,
+    output: Folder,
+    keys: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="KEY...",
+            help="Images: their paths below the root of the lake.",
+            show_default=False,
+        ),
+    ],
+    yes: Yes = False,
+) -> int:
+    """Erase images: their rows, masks and vectors, and what shows them.
+
+    They are never labelled again in this folder, also where they still lie in the lake. All exports
+    go with them; the next night writes those of the config again. Run it while no night runs: an
+    image that a running night has read already would be committed.
+    """
+    from samseg.output import Output
+    from samseg.stages.forget import forget as erase
+    from samseg.stages.forget import traces
+
+    folder = Output.existing(_uri(output))
+    found = [traces(folder, key) for key in dict.fromkeys(keys)]
+    images, lines = [], []
+    for of in found:
+        if yes:
+            of = traces(folder, of.key)  # what an image before has deleted is gone
+            erase(folder, of)
+        images.append({"key": of.key, "tables": len(of.tables), "objects": len(of.objects)})
+        what = f"rows in {len(of.tables)} objects, {len(of.objects)} objects to delete"
+        lines.append(f"{of.key}: {what if of.tables else 'nothing is left of it'}")
+    record = {"samseg": "forget", "output": redact(folder.uri), "deleted": yes, "images": images}
+    end = "erased; the next report and exports are without them" if yes else "--yes erases them"
+    terminal.result(record, [*lines, end])
     return 0
 
 

@@ -11,7 +11,7 @@ from samseg.object_names import KINDS, ids, kind_of
 from samseg.output import Output
 
 _UNCHECKED = ("damaged", "probe", "views")
-_ALWAYS_READ = ("recipe", "plan", "codebook")
+_ALWAYS_READ = ("recipe", "plan", "codebook", "forgotten")
 _OF_CODEBOOK = ("transform.npz", "core.parquet", "classes.parquet")
 _OF_TREE = ("tree.parquet", "cells.parquet")
 
@@ -23,7 +23,8 @@ class Presence:
     Attributes:
         bytes: size of every object that samseg may have written, by key.
         foreign: keys of all others.
-        planned: planned images per shard, None if unknown before reading.
+        planned: planned images per shard, None if unknown before reading, or if one of them was
+            forgotten.
         findings: damaged and missing objects.
     """
 
@@ -44,6 +45,9 @@ def presence(output: Output) -> Presence:
         if kind_of(key) in _ALWAYS_READ and (problem := problem_of(output, key)):
             problems[key] = problem
     planned = _planned(output, known.keys() - problems.keys())
+    for image in ids("forgotten", known.keys() - problems.keys()):
+        for shard in output.read_json(output.forgotten_key(image))["shards"]:
+            planned[shard] = None
     problems |= dict(_missing(output, known, problems))
     copied = _copied_manifests(output, known.keys() - problems.keys())
     found = [

@@ -46,6 +46,7 @@ class Status:
         embeddings: committed shards that have each named embedding, by name.
         nights: nights run.
         skipped: objects and folders that could not be read when the last night listed the lake.
+        forgotten: images that were erased on request.
     """
 
     shards: int
@@ -64,6 +65,7 @@ class Status:
     embeddings: dict[str, int]
     nights: int
     skipped: int = 0
+    forgotten: int = 0
 
     @property
     def pending(self) -> int:
@@ -72,8 +74,9 @@ class Status:
 
     @property
     def complete(self) -> bool:
-        """Whether every planned image has a row; False where nothing is planned."""
-        all_images = self.images_planned is None or self.images_planned == self.images
+        """Whether every planned image has a row, or was erased; False where nothing is planned."""
+        images = self.images + self.forgotten
+        all_images = self.images_planned is None or self.images_planned == images
         return 0 < self.shards == self.committed and all_images and not self.unplanned
 
     @property
@@ -103,6 +106,8 @@ class Status:
         if self.skipped:
             text = f"{self.skipped} objects or folders of the lake, which cannot be read"
             rows.append(("not planned", f"{text}; the newest nights/*/status.json has the reasons"))
+        if self.forgotten:
+            rows.append(("forgotten", f"{self.forgotten} images, by `samseg forget`"))
         if self.failed:
             rows.append(("failed", f"{self.failed} images; {_RETRIED}"))
         if self.quarantined:
@@ -190,6 +195,7 @@ def _status_of(output: Output, engine: Engine) -> Status:
         embeddings={name: len(done.keys() & output.embedded(name)) for name in output.embeddings()},
         nights=len(nights),
         skipped=_skipped(output, nights),
+        forgotten=len(output.forgotten()),
     )
 
 

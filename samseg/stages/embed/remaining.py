@@ -1,4 +1,4 @@
-"""A reader that leaves out the images that earlier shards of the same tar have labelled."""
+"""A reader that leaves out what earlier shards of the same tar have labelled, and the forgotten."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,10 @@ from samseg.types import LABELLED, RawImage, Shard
 
 
 class RemainingReader:
-    """Reads whole shards; of a tar that is read again, only what has no masks yet."""
+    """Reads whole shards; of a tar that is read again, only what has no masks yet.
+
+    Images that `samseg forget` has erased are not read by any shard.
+    """
 
     def __init__(self, reader: Reader, output: Output):
         """Wrap a reader.
@@ -21,9 +24,9 @@ class RemainingReader:
 
     def read(self, shard: Shard, max_bytes: int) -> Iterator[RawImage]:
         """Yield the images of a shard in reading order; see the readers' own `read`."""
-        labelled = self._labelled(shard)
+        labelled, forgotten = self._labelled(shard), self._output.forgotten()
         for raw in self._reader.read(shard, max_bytes):
-            if raw.key not in labelled:
+            if raw.key not in labelled and raw.image_id not in forgotten:
                 yield raw
 
     def _labelled(self, shard: Shard) -> set[str]:

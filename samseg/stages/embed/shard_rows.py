@@ -27,7 +27,7 @@ from samseg.types import LABELLED, RETRIED_ONCE, Image, Int32, Masks, Pooled, Sh
 _ERROR_LENGTH = 300
 _SHAPES = ("mask_id", "rle")
 _STORED = ("mask_id", "image_id", "mask_index", "rle")
-_WITHOUT_MASKS = b"samseg.without_masks"
+WITHOUT_MASKS = b"samseg.without_masks"
 """Key in the metadata of a masks part: the images without masks, as JSON.
 
 Each has `image_id`, `status`, `error`, `width` and `height`. Parts of earlier versions lack it."""
@@ -153,7 +153,7 @@ class ShardRows:
         """
         self._masks_written = True
         part = pa.concat_tables([schema.MASKS.empty_table(), *self._parts])
-        footer = {_WITHOUT_MASKS: json.dumps(self._without_masks())}
+        footer = {WITHOUT_MASKS: json.dumps(self._without_masks())}
         if self._recipe is not None:
             footer[RECIPE] = json.dumps(self._recipe)
         part = part.replace_schema_metadata({**part.schema.metadata, **footer})
@@ -211,7 +211,7 @@ class ShardRows:
         for row in stored.select(["image_id", "rle"]).to_pylist():
             counts[row["image_id"]] += 1
             sizes[row["image_id"]] = row["rle"]["size"]
-        listed = (stored.schema.metadata or {}).get(_WITHOUT_MASKS, b"[]")
+        listed = (stored.schema.metadata or {}).get(WITHOUT_MASKS, b"[]")
         without = {image["image_id"]: image for image in json.loads(listed)}
         unread = (counts.keys() | without.keys()) - {row["image_id"] for row in self._images}
         if unread:
