@@ -5,7 +5,7 @@ The folder is the only state shared between nights. Every object is created once
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -132,7 +132,7 @@ class Output(OutputKeys):
         """Return the number of the plan after the last one."""
         return (self.plan_numbers() or [-1])[-1] + 1
 
-    def add_plan(self, number: int, shards: list[Shard], images_per_source: int | None) -> bool:
+    def add_plan(self, number: int, shards: Sequence[Shard], images_per_source: int | None) -> bool:
         """Append a plan of these shards.
 
         Args:
@@ -148,8 +148,14 @@ class Output(OutputKeys):
         return self.storage.put_new(self.plan_key(number), schema.encode(table))
 
     def planned(self) -> Iterator[Shard]:
-        """Yield all planned shards in planning order, one plan in memory at a time."""
-        return shards_of(map(self.plan, self.plan_numbers()))
+        """Yield all planned shards in planning order, one row group of a plan in memory."""
+        return shards_of(map(self._plan_groups, self.plan_numbers()))
+
+    def _plan_groups(self, n: int) -> Iterator[pa.Table]:
+        key = self.plan_key(n)
+        with self._present(key), self.storage.stream(key) as stream, self.decoding(key):
+            for group in schema.row_groups(stream):
+                yield completed(group)
 
     def committed(self) -> set[str]:
         """Return the ids of committed shards: one LIST of `images/`."""

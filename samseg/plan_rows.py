@@ -1,6 +1,8 @@
 """The rows of a plan: shards as a table, and tables as shards."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
@@ -23,17 +25,15 @@ def plan_of(shards: Iterable[Shard], images_per_source: int | None) -> pa.Table:
         images_per_source: images in an object, None if unknown before reading (see
             `samseg.readers`).
     """
-    rows = [
-        {
-            "shard_id": shard.id,
-            "images": images_per_source if s.members is None else len(s.members),
-            **{column: getattr(s, column) for column in _COLUMNS},
-        }
-        for shard in shards
-        for s in shard.sources
+    rows = [(shard.id, s) for shard in shards for s in shard.sources]
+    sources = [s for _, s in rows]
+    columns: dict[str, list[Any]] = {c: [getattr(s, c) for s in sources] for c in _COLUMNS}
+    columns["shard_id"] = [shard_id for shard_id, _ in rows]
+    columns["images"] = [
+        images_per_source if s.members is None else len(s.members) for s in sources
     ]
-    retries = str(sum(row["retry_of"] is not None for row in rows))
-    plan = schema.table_of(rows, schema.PLAN)
+    plan = pa.table([columns[name] for name in schema.PLAN.names], schema=schema.PLAN)
+    retries = str(plan.num_rows - plan["retry_of"].null_count)
     return plan.replace_schema_metadata({**plan.schema.metadata, RETRIES: retries})
 
 
@@ -53,25 +53,22 @@ def completed(plan: pa.Table, columns: Sequence[str] | None = None) -> pa.Table:
     return plan.select(wanted)
 
 
-def shards_of(plans: Iterable[pa.Table]) -> Iterator[Shard]:
+def shards_of(plans: Iterable[Iterable[pa.Table]]) -> Iterator[Shard]:
     """Yield the shards of plans in planning order; one that was planned twice once.
 
     Args:
-        plans: as `completed` returns them; one is in memory at a time.
+        plans: each as tables that follow each other, as `completed` returns them; one table is in
+            memory at a time.
     """
     seen: set[str] = set()
     read_again: dict[str, list[str]] = {}
     for plan in plans:
-        rows = plan.to_pylist()
-        start = 0
-        for end in range(1, len(rows) + 1):
-            if end < len(rows) and rows[end]["shard_id"] == rows[start]["shard_id"]:
-                continue
-            shard = _shard(rows[start:end], read_again)
+        rows = (row for table in plan for row in table.to_pylist())
+        for _, of_shard in groupby(rows, key=itemgetter("shard_id")):
+            shard = _shard(list(of_shard), read_again)
             if shard.id not in seen:
                 seen.add(shard.id)
                 yield shard
-            start = end
 
 
 def _shard(rows: list[Mapping[str, Any]], read_again: dict[str, list[str]]) -> Shard:

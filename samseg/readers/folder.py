@@ -78,7 +78,7 @@ class Folder(Spec):
         """
         wanted = KeyFilter(self.include, self.exclude, self.located)
         found = survey(open_lake(self.root), wanted, known, "images")
-        return found.planned(self.shards(found.new))
+        return found.planned(self.shards)
 
     def shards(self, sources: Iterable[Source]) -> Iterator[Shard]:
         """Yield shards of these objects, in this order."""

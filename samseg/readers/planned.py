@@ -5,17 +5,18 @@ Each reader decides which objects are sources and how sources are grouped into s
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import translate
 from pathlib import PurePosixPath
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from samseg.errors import LakeError, StorageError, redact
 from samseg.readers.known import Known, KnownObjects
 from samseg.readers.pattern import Located, expression
-from samseg.storage import Storage
+from samseg.storage import LISTED, Storage
 from samseg.types import Shard, Source
 
 _FLAGS = re.IGNORECASE | re.DOTALL
@@ -34,7 +35,7 @@ class Planned:
     """The result of planning.
 
     Attributes:
-        shards: the new sources, in key order.
+        shards: the new sources, in key order; made anew by every iteration.
         known: number of sources in earlier plans.
         changed: number of these whose etag has changed. Lakes are append-only: rows of labelled
             images keep the first version, and a new version needs a new key.
@@ -45,7 +46,7 @@ class Planned:
         skipped: what cannot be listed or addressed (folders with a `/` at the end), with reasons.
     """
 
-    shards: tuple[Shard, ...]
+    shards: Iterable[Shard]
     known: int
     changed: int
     ignored: int
@@ -54,21 +55,32 @@ class Planned:
     skipped: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Survey:
-    """One listing of a lake: the new sources in key order, and counts as in `Planned`."""
+    """One listing of a lake; counts are as in `Planned`.
 
-    new: list[Source]
+    Attributes:
+        storage: the lake.
+        listed: its new sources in key order: `key`, `etag` and `bytes`.
+    """
+
+    storage: Storage
+    listed: pa.Table
     known: int
     replaced: list[Source]
     ignored: int
     left_out: Mapping[str, int]
     skipped: Mapping[str, str]
 
-    def planned(self, shards: Iterable[Shard]) -> Planned:
-        """Return the plan that divides the new sources into `shards`."""
+    def __iter__(self) -> Iterator[Source]:
+        """Yield the new sources in key order."""
+        for batch in self.listed.to_batches(max_chunksize=_ROWS):
+            yield from _sources(self.storage, batch)
+
+    def planned(self, divide: Callable[[Iterable[Source]], Iterator[Shard]]) -> Planned:
+        """Return the plan that divides the new sources into shards."""
         return Planned(
-            shards=tuple(shards),
+            shards=_Shards(self, divide),
             known=self.known,
             changed=len(self.replaced),
             ignored=self.ignored,
@@ -78,12 +90,21 @@ class Survey:
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shards:
+    """Shards of listed sources, made where they are needed: a lake has more than fit in memory."""
+
+    sources: Survey
+    divide: Callable[[Iterable[Source]], Iterator[Shard]]
+
+    def __iter__(self) -> Iterator[Shard]:
+        return self.divide(self.sources)
+
+
 def survey(storage: Storage, wanted: "KeyFilter", known: Known, what: str) -> Survey:
     """List a lake once, and leave out what is known, many objects at a time.
 
-    The listing is streamed, but new sources are sorted in memory: about 0.5 kB each, in addition
-    to `known`. Ten million new objects take 5 GB; plan a larger lake folder by folder, each into
-    its own output.
+    The listing is streamed; new sources are kept and sorted as Arrow columns, about 0.2 kB each.
 
     Args:
         storage: the lake.
@@ -94,7 +115,7 @@ def survey(storage: Storage, wanted: "KeyFilter", known: Known, what: str) -> Su
     Raises:
         LakeError: the lake cannot be listed, or holds no sources.
     """
-    new: dict[str, Source] = {}
+    new: list[pa.Table] = []
     replaced: list[Source] = []
     seen = ignored = 0
     left_out: Counter[str] = Counter()
@@ -110,20 +131,20 @@ def survey(storage: Storage, wanted: "KeyFilter", known: Known, what: str) -> Su
             found = earlier.compare(listed)
             seen += found.known
             replaced += _sources(storage, found.changed)
-            for source in _sources(storage, found.new):
-                if not wanted(source.key):
+            keys = found.new["key"].to_pylist()
+            are_wanted = [wanted(key) for key in keys]
+            for key, is_wanted in zip(keys, are_wanted, strict=True):
+                if not is_wanted:
                     ignored += 1
-                    if wanted.of_other_type(source.key):
-                        left_out[_extension(source.key)] += 1
-                elif source.key in new:
-                    skip(source.key, "several objects of the store have this path")
-                else:
-                    new[source.key] = source
+                    if wanted.of_other_type(key):
+                        left_out[_extension(key)] += 1
+            new.append(found.new.filter(pa.array(are_wanted, pa.bool_())))
     except StorageError as e:
         raise LakeError(
             f"{e}; check `reader.uri`, and the credentials and region in the environment"
         ) from e
-    if not new and not seen:
+    in_order = _in_order(new, skip)
+    if not in_order.num_rows and not seen:
         named = f"; {_named(skipped)}" if skipped else ""
         place = redact(storage.uri_of(wanted.pattern))
         raise LakeError(
@@ -131,8 +152,22 @@ def survey(storage: Storage, wanted: "KeyFilter", known: Known, what: str) -> Su
             f"other objects{_listed(left_out)}{named}; check `reader.uri`"
             + ("; reader.kind=webdataset reads tars" if left_out[".tar"] else "")
         )
-    in_order = [new[key] for key in sorted(new)]
-    return Survey(in_order, seen, replaced, ignored, dict(left_out.most_common()), skipped)
+    return Survey(storage, in_order, seen, replaced, ignored, dict(left_out.most_common()), skipped)
+
+
+def _in_order(listed: list[pa.Table], skip: Callable[[str, str], None]) -> pa.Table:
+    """Sort listed objects by key; of those with one key the first is kept."""
+    table = pa.concat_tables([LISTED.empty_table(), *(t.select(LISTED.names) for t in listed)])
+    table = table.take(pc.sort_indices(table["key"]))
+    keys = table["key"]
+    if len(keys) > 1:
+        again = pc.equal(keys.slice(1), keys.slice(0, len(keys) - 1))
+        if pc.any(again).as_py():
+            for key in keys.slice(1).filter(again).to_pylist():
+                skip(key, "several objects of the store have this path")
+            first = pa.chunked_array([pa.array([True]), *pc.invert(again).chunks])
+            table = table.filter(first)
+    return table
 
 
 def _in_large_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
@@ -147,7 +182,7 @@ def _in_large_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(some)
 
 
-def _sources(storage: Storage, listed: pa.Table) -> Iterator[Source]:
+def _sources(storage: Storage, listed: pa.Table | pa.RecordBatch) -> Iterator[Source]:
     columns = (listed[name].to_pylist() for name in ("key", "etag", "bytes"))
     for key, etag, size in zip(*columns, strict=True):
         yield Source(key, storage.uri_of(key), etag, size)

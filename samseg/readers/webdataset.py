@@ -79,7 +79,7 @@ class WebDataset(Spec):
         names = ("*",) if re.fullmatch(r"\.\w+", extension) else TARS
         wanted = KeyFilter(names, located=self.located)
         found = survey(open_lake(self.root), wanted, known, "tars")
-        return found.planned(self.shards(found.new))
+        return found.planned(self.shards)
 
     def shards(self, sources: Iterable[Source]) -> Iterator[Shard]:
         """Yield a shard for each of these tars."""

@@ -1,13 +1,14 @@
 """The plan stage: list the lake and commit objects not yet planned as new shards.
 
-Plans are append-only, so a growing lake does not change the shards of earlier nights. Images that
+A large plan is written as several objects, in order, each at the next free number. Plans are
+append-only, so a growing lake does not change the shards of earlier nights. Images that
 failed are planned again (`samseg.stages.retries`).
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from glob import escape
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 
 from samseg.errors import ConfigError, StorageError, redact
 from samseg.output import Output
@@ -18,6 +19,8 @@ from samseg.types import Shard
 
 _MAX_ATTEMPTS = 5
 _MANY_SHARDS = 64
+_ROWS = 250_000
+"""Objects of the lake in one object of the plan: 4 to 8 MB, written from some 200 MB of memory."""
 _SHOWN = 5
 _SHARDS_PER_WORKER = 2  # so that nobody waits long for the last one
 
@@ -73,24 +76,32 @@ def plan(
         StorageError: the output folder cannot be written.
     """
     reader = _without_output(reader, output.uri)
+    written: list[int] = []
+    new = again = 0
     for _ in range(_MAX_ATTEMPTS):
         number = output.next_plan()  # before the keys: a plan added meanwhile takes this number
         found = reader.plan(output.plan_table(["key", "etag"]))
         listed()
-        shards = list(found.shards)
-        if reader.images_per_source == 1 and 0 < len(shards) < _MANY_SHARDS:
-            shards = divided(shards, _SHARDS_PER_WORKER * workers())
-        again = retries(output, reader, retried, found.replaced) if number else []
-        new = len(shards) + len(again)
-        if not new or output.add_plan(number, [*shards, *again], reader.images_per_source):
+        shards = _divided_if_few(found.shards, reader, workers)
+        repeated = retries(output, reader, retried, found.replaced) if number else []
+        known = found.known - new
+        for some in _objects(chain(shards, repeated)):
+            if not output.add_plan(number, some, reader.images_per_source):
+                break  # by another run; what of the rest is still new has to be planned again
+            number += 1
+            retry = [s.retry_of is not None for shard in some for s in shard.sources]
+            again += sum(retry)
+            new += len(retry) - sum(retry)
+            written.append(sum(s.sources[0].retry_of is None for s in some))
+        else:
             return PlanReport(
-                shards=len(shards),
-                sources=sum(len(s.sources) for s in shards),
-                known=found.known,
+                shards=sum(written),
+                sources=new,
+                known=known,
                 changed=found.changed,
                 ignored=found.ignored,
                 left_out=dict(found.left_out),
-                again=sum(len(s.sources) for s in again),
+                again=again,
                 skipped=dict(islice(found.skipped.items(), _SHOWN)),
                 skipped_count=len(found.skipped),
             )
@@ -98,6 +109,30 @@ def plan(
         f"other runs added plans to {output.uri} during each of {_MAX_ATTEMPTS} attempts; "
         "run again when they have finished"
     )
+
+
+def _objects(shards: Iterable[Shard]) -> Iterator[list[Shard]]:
+    """Divide shards into what one object of the plan holds."""
+    some: list[Shard] = []
+    rows = 0
+    for shard in shards:
+        if some and rows + len(shard.sources) > _ROWS:
+            yield some
+            some, rows = [], 0
+        some.append(shard)
+        rows += len(shard.sources)
+    if some:
+        yield some
+
+
+def _divided_if_few(
+    shards: Iterable[Shard], reader: Reader, workers: Callable[[], int]
+) -> Iterator[Shard]:
+    rest = iter(shards)
+    first = list(islice(rest, _MANY_SHARDS))
+    if reader.images_per_source == 1 and 0 < len(first) < _MANY_SHARDS:
+        first = divided(first, _SHARDS_PER_WORKER * workers())
+    return chain(first, rest)
 
 
 def divided(shards: Sequence[Shard], wanted: int) -> list[Shard]:

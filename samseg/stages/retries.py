@@ -99,7 +99,7 @@ def _sources(output: Output, failed: Failed, newer: Mapping[str, Source]) -> Ite
     """Yield the objects of failed images, as they are now."""
     wanted = pa.array(sorted(failed), pa.string())
     plans = map(output.plan, output.plan_numbers())
-    for shard in shards_of(p.filter(pc.is_in(p["shard_id"], value_set=wanted)) for p in plans):
+    for shard in shards_of([p.filter(pc.is_in(p["shard_id"], wanted))] for p in plans):
         keys = failed[shard.id]
         own = {source.key: source for source in shard.sources}
         members: dict[str, set[str]] = defaultdict(set)

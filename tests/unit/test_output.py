@@ -103,3 +103,24 @@ def test_a_damaged_object_is_named(output, key, read, payload):
     output.storage.put_new(key, payload)
     with pytest.raises(StorageError, match=rf"/{key} is damaged \(.*restore it from a copy"):
         read(output)
+
+
+def test_planned_shards_are_streamed_by_row_group(output, monkeypatch):
+    """A shard may lie in two row groups, and one that was planned twice is one."""
+    encode = schema.encode
+    monkeypatch.setattr(schema, "encode", lambda table: encode(table, 3))
+    shards = [shard(*names) for names in ("ab", "cdef", "g", "hi")]
+    output.add_plan(0, shards, 1)
+    output.add_plan(1, [shards[3], shard("j")], 1)
+    whole, groups = list(output.planned()), []
+    assert whole == [*shards, shard("j")]
+    read = schema.row_groups
+
+    def counted(stream):
+        for group in read(stream):
+            groups.append(group.num_rows)
+            yield group
+
+    monkeypatch.setattr(schema, "row_groups", counted)
+    next(output.planned())
+    assert groups == [3], "the rest is not read"

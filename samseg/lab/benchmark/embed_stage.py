@@ -53,7 +53,7 @@ class Lake(Spec):
             LakeError: the folder holds no photos.
         """
         reader = Folder(uri=self.folder, images_per_shard=self.images_per_shard)
-        planned = reader.plan({}).shards
+        planned = list(reader.plan({}).shards)
         return reader, list(planned[: max(1, self.images // self.images_per_shard)])
 
 

@@ -32,7 +32,7 @@ def test_lists_images_recursively_in_key_order(tmp_path):
     found = Folder(uri=str(tmp_path)).plan({})
     assert keys_of(found) == [["a.jpg", "b/c/drei größe.jpeg", "b/two.PNG", "z.webp"]]
     assert (found.known, found.changed, found.ignored) == (0, 0, 5)
-    assert found.shards[0].images == 4
+    assert next(iter(found.shards)).images == 4
 
 
 @pytest.mark.parametrize(
@@ -65,14 +65,14 @@ def test_new_objects_never_change_existing_shards(tmp_path):
     reader = Folder(uri=str(tmp_path), images_per_shard=2)
     write(tmp_path, "b.jpg", "d.jpg", "f.jpg")
     first = reader.plan({})
-    assert reader.plan({}) == first
+    assert list(reader.plan({}).shards) == list(first.shards)
     write(tmp_path, "a.jpg", "c.jpg", "e.jpg", "g.jpg")
     second = reader.plan(known_of(first))
     assert keys_of(second) == [["a.jpg", "c.jpg"], ["e.jpg", "g.jpg"]]
     assert second.known == 3
     assert not {s.id for s in first.shards} & {s.id for s in second.shards}
     third = reader.plan(known_of(first, second))
-    assert third.shards == () and third.known == 7
+    assert list(third.shards) == [] and third.known == 7
 
 
 def test_a_changed_object_is_counted_and_not_replanned(tmp_path):
@@ -81,7 +81,7 @@ def test_a_changed_object_is_counted_and_not_replanned(tmp_path):
     first = reader.plan({})
     write(tmp_path, "b.jpg", payload=b"another, longer")
     second = reader.plan(known_of(first))
-    assert (second.shards, second.known, second.changed) == ((), 2, 1)
+    assert (list(second.shards), second.known, second.changed) == ([], 2, 1)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_reads_in_order_with_errors_for_gone_and_oversized_objects(tmp_path):
 def test_closing_early_ends_the_reading_threads(tmp_path):
     write(tmp_path, *(f"{i}.jpg" for i in range(40)))
     reader = Folder(uri=str(tmp_path))
-    reading = reader.read(reader.plan({}).shards[0])
+    reading = reader.read(next(iter(reader.plan({}).shards)))
     next(reading)
     reading.close()
     for thread in threading.enumerate():

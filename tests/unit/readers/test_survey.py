@@ -37,6 +37,6 @@ def test_known_objects_are_never_python_objects():
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert [s.key for s in found.new] == keys[:1] and found.known == KNOWN - 1
+    assert [s.key for s in found] == keys[:1] and found.known == KNOWN - 1
     assert peak < 20 << 20  # 500 bytes for each would be 100 MB
     assert pa.default_memory_pool().bytes_allocated() - arrow < 10 << 20

@@ -245,7 +245,7 @@ def test_a_folder_one_tar_or_a_pattern(tmp_path, uri, expected):
     for name, mode in [("a.tar", "w"), ("b.tgz", "w:gz"), ("sub/c.tar.gz", "w:gz"), ("n.txt", "w")]:
         (tmp_path / name).write_bytes(tar_of(IMAGES[:1], mode))
     reader = WebDataset(uri=uri.format(tmp=tmp_path))
-    shards = reader.plan({}).shards
+    shards = list(reader.plan({}).shards)
     assert [s.sources[0].key for s in shards] == expected
     assert all(len(list(reader.read(s))) == 1 for s in shards)
 
