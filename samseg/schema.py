@@ -7,7 +7,6 @@ samseg, from DuckDB, Polars, Spark or Athena: plain column types, statistics, zs
 """
 
 import json
-from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -258,13 +257,6 @@ def decode(
         found += parquet.metadata.row_group(len(groups)).num_rows
         groups.append(len(groups))
     return parquet.read_row_groups(groups, columns=columns, use_threads=False)
-
-
-def row_groups(source: BinaryIO) -> Iterator[pa.Table]:
-    """Decode a Parquet object, read by ranges, one row group in memory at a time."""
-    parquet = pq.ParquetFile(source, page_checksum_verification=True)
-    for number in range(parquet.num_row_groups):
-        yield parquet.read_row_group(number, use_threads=False)
 
 
 def rows(source: BinaryIO) -> int:
