@@ -12,9 +12,10 @@ from samseg.types import Shard, Source
 
 RETRIES = b"samseg.retries"
 """Key in the metadata of a plan: number of its rows with `retry_of`. Earlier versions lack it."""
-_LATER = ("retry_of", "members")
+_LATER = ("retry_of", "members", "start", "stop")
 """Columns that the first versions lacked."""
-_COLUMNS = ("key", "uri", "etag", "bytes", "retry_of", "members")
+ReadAgain = dict[tuple[str, int | None], list[str]]
+_COLUMNS = ("key", "uri", "etag", "bytes", "retry_of", "members", "start", "stop")
 
 
 def plan_of(shards: Iterable[Shard], images_per_source: int | None) -> pa.Table:
@@ -61,7 +62,7 @@ def shards_of(plans: Iterable[Iterable[pa.Table]]) -> Iterator[Shard]:
             memory at a time.
     """
     seen: set[str] = set()
-    read_again: dict[str, list[str]] = {}
+    read_again: ReadAgain = {}
     for plan in plans:
         rows = (row for table in plan for row in table.to_pylist())
         for _, of_shard in groupby(rows, key=itemgetter("shard_id")):
@@ -71,21 +72,32 @@ def shards_of(plans: Iterable[Iterable[pa.Table]]) -> Iterator[Shard]:
                 yield shard
 
 
-def _shard(rows: list[Mapping[str, Any]], read_again: dict[str, list[str]]) -> Shard:
+def _shard(rows: list[Mapping[str, Any]], read_again: ReadAgain) -> Shard:
     """Return the shard of some rows.
 
     Args:
         rows: of one shard.
-        read_again: by key, the earlier shards of objects that a plan has again; kept up to date.
+        read_again: the earlier shards of objects, and of ranges, that a plan has again; kept up
+            to date.
     """
     sources = tuple(
-        Source(r["key"], r["uri"], r["etag"], r["bytes"], r["retry_of"], _members(r)) for r in rows
+        Source(
+            r["key"],
+            r["uri"],
+            r["etag"],
+            r["bytes"],
+            r["retry_of"],
+            _members(r),
+            r["start"],
+            r["stop"],
+        )
+        for r in rows
     )
     counts = [r["images"] for r in rows]
     shard_id, earlier = rows[0]["shard_id"], []
     for source in sources:
         if source.retry_of is not None:
-            known = read_again.setdefault(source.key, [source.retry_of])
+            known = read_again.setdefault((source.key, source.start), [source.retry_of])
             if source.members is None and None in counts:
                 earlier += known
             known.append(shard_id)

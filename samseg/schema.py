@@ -79,6 +79,8 @@ PLAN = _table(
         ("images", pa.int32()),  # images in this source; null if unknown until it is read
         ("retry_of", pa.string()),  # shard whose failed images are labelled again; else null
         ("members", pa.list_(pa.string())),  # their names in a tar; null for all without masks
+        ("start", pa.int64()),  # range of a large tar, in bytes; null for a whole object
+        ("stop", pa.int64()),
     ],
 )
 

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from samseg.output import Output
 from samseg.plan_rows import RETRIES
-from samseg.types import Bool, image_id_of
+from samseg.types import Bool, Source, image_id_of
 
 _READS_AT_A_TIME = 16
 
@@ -30,7 +30,7 @@ class Replanned:
 
     Attributes:
         retries: rows of plans with `retry_of`, in planning order: `shard_id`, `key`, `images`,
-            `retry_of` and `members`.
+            `retry_of`, `members` and `start`.
         duplicates: shards all of whose objects an earlier plan has. They need not be labelled.
     """
 
@@ -41,7 +41,7 @@ class Replanned:
         with ThreadPoolExecutor(_READS_AT_A_TIME) as pool:
             ends = list(pool.map(output.metadata, map(output.plan_key, numbers)))
         retries = [n for n, end in zip(numbers, ends, strict=True) if int(end.get(RETRIES, 0))]
-        columns = ["shard_id", "key", "images", "retry_of", "members"]
+        columns = ["shard_id", "key", "images", "retry_of", "members", "start"]
         self.retries: list[dict[str, Any]] = []
         for n in retries:
             rows = output.plan(n, columns)
@@ -83,23 +83,25 @@ class Replanned:
         for key, shards in self._shards_of_key.items():
             for older, newer in combinations(shards, 2):
                 add(newer, older, {image_id_of(key)})
-        tars: dict[str, list[str]] = defaultdict(list)
+        tars: dict[tuple[str, int | None], list[str]] = defaultdict(list)
         for row in self.retries:
             shard, key, members = row["shard_id"], row["key"], row["members"]
+            tar = key, row["start"]
             whole_tar = row["images"] is None
-            before = tars[key] or [row["retry_of"]]
+            before = tars[tar] or [row["retry_of"]]
             if shard in committed:
-                images = self._images(shard, key) if whole_tar else images_in(key, members)
+                images = self._images(shard, *tar) if whole_tar else images_in(key, members)
                 for older in before if whole_tar else [row["retry_of"]]:
                     add(shard, older, images)
             if whole_tar or members is not None:
-                tars[key] = [*before, shard]
+                tars[tar] = [*before, shard]
         return {pair: frozenset(images) for pair, images in found.items() if images}
 
-    def _images(self, shard: str, tar: str) -> set[str]:
+    def _images(self, shard: str, tar: str, start: int | None) -> set[str]:
         """Return the images of a tar read again, and the rows that stand for the tar itself."""
+        itself = [tar, Source(tar, "", "", 0, start=start).damage_key]
         part = self._output.read(self._output.images_key(shard), ["image_id"])
-        return {image_id_of(tar), image_id_of(f"{tar}#truncated"), *part["image_id"].to_pylist()}
+        return {*map(image_id_of, itself), *part["image_id"].to_pylist()}
 
 
 def superseded(output: Output, committed: set[str]) -> Superseded:

@@ -93,8 +93,10 @@ union
 select i.image_id, i.shard_id -- a row that stands for a whole tar, which was read again since
 from images_of_all_plans i join plans_by_file old on old.shard_id = i.shard_id
 join plans_by_file p on p.key = old.key and p.retry_of is not null and p.images is null
+    and p.start is not distinct from old.start
 join verdicts done on done.shard_id = p.shard_id
-where i.key in (old.key, old.key || '#truncated') and p.filename > old.filename;
+where i.key in (old.key, old.key || '#truncated', old.key || '#' || old.start)
+    and p.filename > old.filename;
 
 create or replace temp macro shard_of(file) as regexp_extract(file, 'part-([^/]*)[.]parquet$', 1);
 create or replace view images as

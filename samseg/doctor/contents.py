@@ -26,6 +26,7 @@ _COLUMNS = {
 }
 _LATER_COLUMNS = {
     *("coverage", "parent_mask_id", "depth", "note", "seconds", "retry_of", "members"),
+    *("start", "stop"),
     *("node", "height", "neighbours", "cell"),
 }
 """Columns that parts of earlier versions may lack."""

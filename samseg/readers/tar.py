@@ -124,6 +124,7 @@ def images(
     opened: Callable[[], AbstractContextManager[Any]],
     wanted: Callable[[str], bool],
     max_bytes: int,
+    plain: bool = False,
 ) -> Iterator[Member]:
     """Yield the images of a tar in order, and then those that are links to other members.
 
@@ -131,6 +132,8 @@ def images(
         opened: opens the tar's bytes from their beginning. Called again where there are links.
         wanted: whether the member of this name is an image.
         max_bytes: larger members are not read.
+        plain: the bytes are not compressed, whatever they begin with (a range of a tar begins with
+            a name).
 
     Raises:
         ShardError: the tar is damaged or truncated; every image before that point was yielded.
@@ -139,7 +142,7 @@ def images(
     damage: ShardError | None = None
     try:
         with opened() as stream:
-            for name, payload in members(stream, wanted, max_bytes):
+            for name, payload in members(stream, wanted, max_bytes, plain):
                 if isinstance(payload, Link):
                     links[name] = payload.target
                 else:
@@ -190,7 +193,10 @@ def _dangling(names: dict[str, list[str]]) -> Iterator[Member]:
 
 
 def members(
-    stream: BinaryIO | SizedStream, wanted: Callable[[str], bool], max_bytes: int
+    stream: BinaryIO | SizedStream,
+    wanted: Callable[[str], bool],
+    max_bytes: int,
+    plain: bool = False,
 ) -> Iterator[tuple[str, bytes | ImageError | Link]]:
     """Yield the wanted members of a tar, plain or compressed, in order.
 
@@ -198,6 +204,7 @@ def members(
         stream: the tar's bytes; read once, sequentially.
         wanted: whether the member of this name is an image.
         max_bytes: larger members are not read.
+        plain: as in `images`.
 
     Raises:
         ShardError: the tar is damaged or truncated; every image before that point was yielded.
@@ -205,7 +212,7 @@ def members(
     counts: dict[str, int] = {}
     try:
         with _Archive.open(
-            fileobj=cast(Any, decompressed(stream)),
+            fileobj=cast(Any, stream if plain else decompressed(stream)),
             mode="r|",
             bufsize=_BLOCK,
             tarinfo=_Header,
@@ -213,13 +220,13 @@ def members(
         ) as archive:
             while (header := archive.next()) is not None:
                 archive.members.clear()  # type: ignore[attr-defined]  # bounds memory
-                name = _text(header.name)
+                name = text_of(header.name)
                 if header.isdir() or not wanted(name):
                     continue
                 name = _unique(name, counts)
                 if header.islnk() or header.issym():
                     folder = dirname(header.name) if header.issym() else ""
-                    yield name, Link(normpath(_text(join(folder, header.linkname))))
+                    yield name, Link(normpath(text_of(join(folder, header.linkname))))
                 elif not header.isreg():
                     yield name, ImageError("unreadable", "a device or FIFO, not a file")
                 elif header.size > max_bytes:
@@ -234,6 +241,31 @@ def members(
         raise ShardError(f"the tar is damaged or truncated: {one_line(e)}") from e
 
 
+def headers(stream: BinaryIO) -> Iterator[tarfile.TarInfo]:
+    """Yield the headers of a plain tar that is not damaged; what lies between is not read.
+
+    The offset of a header is where its extensions (a long name, PAX) begin.
+
+    Args:
+        stream: the tar's bytes, seekable.
+
+    Raises:
+        ShardError: it is compressed, damaged or truncated, or has headers that apply to all members
+            after them.
+    """
+    try:
+        with _Archive.open(
+            fileobj=stream, mode="r:", tarinfo=_Header, ignore_zeros=True
+        ) as archive:
+            while (header := archive.next()) is not None:
+                archive.members.clear()  # type: ignore[attr-defined]  # bounds memory
+                if archive.pax_headers:
+                    raise tarfile.ReadError("global PAX headers")
+                yield header
+    except _DAMAGE as e:
+        raise ShardError(f"not a plain tar, or a damaged one: {one_line(e)}") from e
+
+
 def _unique(name: str, counts: dict[str, int]) -> str:
     """Return a name that no earlier member has, in constant time on average."""
     n = counts.get(name, 0) + 1
@@ -246,6 +278,6 @@ def _unique(name: str, counts: dict[str, int]) -> str:
     return made
 
 
-def _text(name: str) -> str:
+def text_of(name: str) -> str:
     """Return a name as valid UTF-8: other bytes become `\\xNN`."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

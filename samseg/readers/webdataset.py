@@ -1,20 +1,23 @@
 """Reader of tars of images (WebDataset or any other tar), streamed and never extracted.
 
 Suitable for large lakes: one object holds thousands of images. Other members (JSON, captions) are
-skipped. Not for tars of many gigabytes: a tar is one shard, and a worker that dies loses its shard.
+skipped. Large plain tars are divided (`samseg.readers.tar_ranges`); others are one shard, and a
+worker that dies loses its shard.
 """
 
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import PurePosixPath
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ByteSize, Field
 
-from samseg.errors import ImageError, NotFoundError, ShardError
+from samseg.errors import ImageError, NotFoundError, ShardError, StorageError
 from samseg.location import Location
 from samseg.readers.decode import MAX_BYTES
 from samseg.readers.evidence import opened, require_evidence
@@ -23,6 +26,7 @@ from samseg.readers.known import Known
 from samseg.readers.pattern import Located, literal, located
 from samseg.readers.planned import KeyFilter, Planned, by_extension, survey
 from samseg.readers.tar import SizedStream, images
+from samseg.readers.tar_ranges import TarRange, ranges
 from samseg.spec import Spec
 from samseg.storage import Storage, open_lake
 from samseg.types import RawImage, Shard, Source
@@ -31,22 +35,26 @@ TAR_SUFFIXES = (
     *(".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2"),
     *(".tar.xz", ".txz", ".tar.zst", ".tzst"),
 )
+_WALKS_AT_A_TIME = 16
 TARS = tuple(f"*{suffix}" for suffix in TAR_SUFFIXES)
 """Patterns of tar file names."""
 
 
 class WebDataset(Spec):
-    """Tars of images; one shard is one tar.
+    """Tars of images; one shard is a tar, or a range of a large one.
 
     Attributes:
         uri: a folder of tars, one tar, or a pattern (`s3://bucket/tars/train-{000..019}.tar`, see
             `samseg.readers.pattern`).
+        bytes_per_shard: larger tars are divided into ranges of about so many bytes; text such as
+            `1GiB` is accepted. The plan reads their headers.
         include: `fnmatch` patterns of the members to read, case-insensitive.
         exclude: patterns of members to skip (`*.seg.png`). Hidden files are always skipped.
     """
 
     kind: Literal["webdataset"] = "webdataset"
     uri: Location
+    bytes_per_shard: Annotated[ByteSize, Field(ge=1)] = ByteSize(128 << 20)
     include: tuple[str, ...] = Field(default=IMAGES, min_length=1)
     exclude: tuple[str, ...] = ()
 
@@ -67,7 +75,7 @@ class WebDataset(Spec):
         return self.located.root
 
     def plan(self, known: Known) -> Planned:
-        """List the tars; each new tar is one shard.
+        """List the tars; each new tar is one shard, or several.
 
         Args:
             known: the tars of earlier plans.
@@ -78,20 +86,44 @@ class WebDataset(Spec):
         extension = PurePosixPath(self.located.pattern).suffix
         names = ("*",) if re.fullmatch(r"\.\w+", extension) else TARS
         wanted = KeyFilter(names, located=self.located)
-        found = survey(open_lake(self.root), wanted, known, "tars")
-        return found.planned(self.shards)
+        storage = open_lake(self.root)
+        found = survey(storage, wanted, known, "tars")
+        return found.planned(lambda tars: self.shards(self._divided(storage, tars)))
 
     def shards(self, sources: Iterable[Source]) -> Iterator[Shard]:
-        """Yield a shard for each of these tars."""
+        """Yield a shard for each of these tars, or ranges."""
         for tar in sources:
             yield Shard.of([tar], None if tar.members is None else len(tar.members))
+
+    def _divided(self, storage: Storage, tars: Iterable[Source]) -> Iterator[Source]:
+        """Yield the ranges of large tars, and the other tars, in order."""
+        with ThreadPoolExecutor(_WALKS_AT_A_TIME) as threads:
+            ahead: deque[Future[list[Source]]] = deque()
+            for tar in tars:
+                ahead.append(threads.submit(self._ranges, storage, tar))
+                if len(ahead) > _WALKS_AT_A_TIME:
+                    yield from ahead.popleft().result()
+            for walk in ahead:
+                yield from walk.result()
+
+    def _ranges(self, storage: Storage, tar: Source) -> list[Source]:
+        if tar.bytes <= self.bytes_per_shard:
+            return [tar]
+        wanted = KeyFilter(self.include, self.exclude)
+        try:
+            with storage.stream(tar.key) as stream:
+                found = ranges(stream, wanted, tar.bytes, self.bytes_per_shard)
+        except StorageError:  # labelling it says what is wrong, and tries again
+            return [tar]
+        return [replace(tar, start=start, stop=stop) for start, stop in found] or [tar]
 
     def read(self, shard: Shard, max_bytes: int = MAX_BYTES) -> Iterator[RawImage]:
         """Yield the images of the shard's tar in order.
 
         An image's key is `{tar}/{member}`. A damaged or truncated tar yields the images before the
-        damage and then one error with the key `{tar}#truncated`, so that the shard commits and the
-        loss is recorded. Where only some members are wanted, each of them yields one image.
+        damage and then one error with the key `{tar}#truncated`, or `{tar}#{start}` of a range, so
+        that the shard commits and the loss is recorded. Where only some members are wanted, each of
+        them yields one image.
 
         Args:
             shard: a shard of this reader's plan.
@@ -105,7 +137,7 @@ class WebDataset(Spec):
         for tar in shard.sources:
             count, uri = 0, storage.uri_of(tar.key)
             left = None if tar.members is None else set(tar.members)
-            whole, reason = f"{tar.key}#truncated", "the tar has no such image any more"
+            whole, reason = tar.damage_key, "the tar has no such image any more"
             try:
                 now = storage.stat(tar.key)
                 note = tar.note_of(now.etag, now.bytes)
@@ -115,8 +147,9 @@ class WebDataset(Spec):
                     seen[PurePosixPath(name).suffix.lower()] += 1
                     return wanted(name)
 
-                opened_tar = partial(_opened, storage, tar.key, now.bytes)
-                for name, payload in images(opened_tar, counted, max_bytes):
+                opened_tar = partial(_opened, storage, tar, now.bytes)
+                plain = tar.start is not None
+                for name, payload in images(opened_tar, counted, max_bytes, plain):
                     if left is None or name in left:
                         member = f"tar://{name}::{uri}"
                         yield RawImage(f"{tar.key}/{name}", member, payload, note)
@@ -126,12 +159,13 @@ class WebDataset(Spec):
                         if not left:
                             break
                 error = None
-                if left is None and not count:
+                if left is None and not count and not plain:
                     whole, error = tar.key, ImageError("undecodable", _no_images(seen))
             except NotFoundError as e:
                 others = (s for s in shard.sources if s.key != tar.key)
                 evidence = require_evidence(storage, e, others)
-                whole, reason = tar.key, f"{e}; it was there when planned; {evidence}"
+                whole = tar.key if tar.start is None else tar.damage_key
+                reason = f"{e}; it was there when planned; {evidence}"
                 error = ImageError("unreadable", reason)
             except ShardError as e:
                 reason = f"{e}; {count} images before the damage were read"
@@ -144,9 +178,17 @@ class WebDataset(Spec):
 
 
 @contextmanager
-def _opened(storage: Storage, key: str, size: int) -> Iterator[SizedStream]:
-    with storage.stream(key) as stream:
-        yield SizedStream(stream, size, storage.uri_of(key))
+def _opened(storage: Storage, tar: Source, size: int) -> Iterator[SizedStream | TarRange]:
+    """Open a tar that has `size` bytes now, or a range of it."""
+    uri = storage.uri_of(tar.key)
+    with storage.stream(tar.key) as stream:
+        if tar.start is None or tar.stop is None:
+            yield SizedStream(stream, size, uri)
+        else:
+            stop = min(tar.stop, size)
+            stream.seek(min(tar.start, size))
+            part = SizedStream(stream, stop - tar.start, uri)
+            yield TarRange(part, stop - tar.start, ends=size < tar.stop or tar.stop == tar.bytes)
 
 
 def _no_images(seen: Mapping[str, int]) -> str:

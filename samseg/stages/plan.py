@@ -89,9 +89,9 @@ def plan(
             if not output.add_plan(number, some, reader.images_per_source):
                 break  # by another run; what of the rest is still new has to be planned again
             number += 1
-            retry = [s.retry_of is not None for shard in some for s in shard.sources]
-            again += sum(retry)
-            new += len(retry) - sum(retry)
+            sources = [s for shard in some for s in shard.sources]
+            again += sum(s.retry_of is not None for s in sources)
+            new += sum(s.retry_of is None and s.first for s in sources)
             written.append(sum(s.sources[0].retry_of is None for s in some))
         else:
             return PlanReport(
@@ -112,11 +112,11 @@ def plan(
 
 
 def _objects(shards: Iterable[Shard]) -> Iterator[list[Shard]]:
-    """Divide shards into what one object of the plan holds."""
+    """Divide shards into what one object of the plan holds: all ranges of a tar are in one."""
     some: list[Shard] = []
     rows = 0
     for shard in shards:
-        if some and rows + len(shard.sources) > _ROWS:
+        if some and rows + len(shard.sources) > _ROWS and shard.sources[0].first:
             yield some
             some, rows = [], 0
         some.append(shard)

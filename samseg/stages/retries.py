@@ -5,6 +5,7 @@ plan name the shard with the failed rows, which do not count any more once it is
 (`samseg.superseded`).
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,8 @@ from samseg.superseded import Replanned, images_in
 from samseg.types import LABELLED, RETRIED_ONCE, Shard, Source
 
 _READS_AT_A_TIME = 16
+_DAMAGE = re.compile("#(truncated|[0-9]+)$")
+"""End of the key of a row that stands for a tar, or a range of one (`Source.damage_key`)."""
 
 Failed = Mapping[str, set[str]]
 """Shard -> keys of its images that are to be labelled again."""
@@ -79,7 +82,7 @@ def retries(
 
 def _source_key(key: str, sources: Mapping[str, object]) -> str | None:
     """Return the key of the object that an image, or a row for a damaged tar, is in."""
-    key = key.removesuffix("#truncated")
+    key = key if key in sources else _DAMAGE.sub("", key)
     while key not in sources:
         key, slash, _ = key.rpartition("/")
         if not slash:
@@ -109,7 +112,9 @@ def _sources(output: Output, failed: Failed, newer: Mapping[str, Source]) -> Ite
                 members[source_key].add(key)
         for key, images in members.items():
             source = replace(newer.get(key, own[key]), retry_of=shard.id)
-            whole = shard.images is None and bool(images & {key, f"{key}#truncated"})
+            whole = shard.images is None and bool(images & {key, own[key].damage_key})
+            if whole and own[key].start is not None and key in newer:
+                continue  # the ranges of another version are others
             if own[key].members is not None or shard.images is None:
                 names = tuple(sorted(image.removeprefix(f"{key}/") for image in images))
                 source = replace(source, members=None if whole else names)

@@ -221,12 +221,13 @@ def _planned(output: Output) -> _AskedFor:
     early: list[pa.Table] = []
     for n in output.plan_numbers():
         counted = RETRIES in output.metadata(output.plan_key(n))
-        columns = ["shard_id", "images", "retry_of", *([] if counted else ["key"])]
+        columns = ["shard_id", "images", "retry_of", "start", *([] if counted else ["key"])]
         plan = output.plan(n, columns)
         shards.update(pc.unique(plan["shard_id"]).to_pylist())
         first = plan.filter(pc.is_null(plan["retry_of"]))
         if counted:
-            sources += first.num_rows
+            ranges = pc.sum(pc.greater(first["start"], 0)).as_py() or 0
+            sources += first.num_rows - ranges
             images += pc.sum(first["images"]).as_py() or 0
             unknown |= first["images"].null_count > 0
         else:

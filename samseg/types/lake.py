@@ -9,7 +9,7 @@ from samseg.types.arrays import Pixels
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One object of the lake: an image file or a tar of images.
+    """One object of the lake: an image file, a tar of images, or a range of a tar.
 
     Attributes:
         key: stable name: `/`-separated path below the root of the lake.
@@ -18,6 +18,8 @@ class Source:
         bytes: size of the object.
         retry_of: where images are labelled again: the shard that has their failed rows.
         members: names of the images to label again in a tar; None for all that have no masks yet.
+        start: where the range begins, the offset of a header in bytes; None for a whole object.
+        stop: where it ends: the `start` of the next range, or the size of the tar.
     """
 
     key: str
@@ -26,6 +28,18 @@ class Source:
     bytes: int
     retry_of: str | None = None
     members: tuple[str, ...] | None = None
+    start: int | None = None
+    stop: int | None = None
+
+    @property
+    def first(self) -> bool:
+        """Whether this is a whole object, or the first range of one."""
+        return not self.start
+
+    @property
+    def damage_key(self) -> str:
+        """Key of the row that stands for what could not be read of a tar."""
+        return f"{self.key}#{'truncated' if self.start is None else self.start}"
 
     def note_of(self, etag: str, size: int) -> str:
         """Return the note of an image read from another version of this object, else nothing.
@@ -62,7 +76,8 @@ class Shard:
         digest = hashlib.blake2b(digest_size=10)
         for s in kept:
             again = "" if s.retry_of is None else "\0".join(["", s.retry_of, *(s.members or ())])
-            text = f"{s.key}\0{s.etag}\0{s.bytes}{again}\n"
+            part = "" if s.start is None else f"\0{s.start}-{s.stop}"
+            text = f"{s.key}\0{s.etag}\0{s.bytes}{part}{again}\n"
             digest.update(text.encode("utf-8", "surrogateescape"))
         return cls(digest.hexdigest(), kept, images)
 
