@@ -9,8 +9,12 @@ from samseg.doctor.repair import repair
 from samseg.engine import Local
 from samseg.nightly import Night
 from samseg.output import Output
+from samseg.readers import WebDataset
+from samseg.stages.forget import forget, traces
+from samseg.stages.prune import prunable, prune
 from samseg.stages.status import status_of
 from samseg.storage import filesystem, open_lake, open_output, open_uri
+from tests.unit.readers.test_webdataset import tar_of
 
 
 def test_one_of_many_racing_creates_wins(s3, race):
@@ -72,3 +76,39 @@ def test_a_night_whose_lake_and_output_are_buckets(s3, tmp_path):
     assert len(repair(output, examined.findings, present.bytes)) == 4
     assert Night(config).run().counts["embed"]["images"] == 1
     assert status_of(output).complete
+
+
+def test_an_image_is_forgotten_and_what_is_old_deleted(s3, tmp_path):
+    lake = open_output("s3://lake/two")
+    for path in write_demo_lake(tmp_path, photos=False, scenes=2):
+        lake.put_new(path.relative_to(tmp_path).as_posix(), path.read_bytes())
+    config = parse(
+        {
+            "output": "s3://lake/two-labels",
+            "reader": {"kind": "folder", "uri": "s3://lake/two", "images_per_shard": 2},
+            "masks": {"points_per_side": 4},
+            "exports": [{"kind": "png"}],
+            "engine": {"kind": "local"},
+        }
+    )
+    Night(config).run()
+    Night(config).run(refit=True)
+    output = Output("s3://lake/two-labels")
+    kept, key = sorted(s.key for s in lake.list())
+    forget(output, traces(output, key))
+    prune(output, prunable(output, 1))
+    left = [s.key for s in output.storage.list()]
+    assert not any(k.startswith(("exports/", "classes/v000001/assignments/")) for k in left)
+    assert (Night(config).run().exit, status_of(output).complete) == (0, True)
+    assert samseg.open(output).query("select key from images").to_pylist() == [{"key": kept}]
+    examined, _ = examine(output, Local(), probed=False)
+    assert examined.findings == ()
+
+
+def test_a_tar_in_a_bucket_is_read_by_ranges(s3):
+    whole = tar_of([(f"{i}.jpg", bytes([i]) * 3000) for i in range(20)])
+    open_output("s3://lake/tars").put_new("t.tar", whole)
+    reader = WebDataset(uri="s3://lake/tars", bytes_per_shard=9000)
+    shards = list(reader.plan({}).shards)
+    images = [raw.payload[0] for shard in shards for raw in reader.read(shard)]
+    assert len(shards) > 4 and images == list(range(20))
