@@ -6,7 +6,7 @@ The folder is the only state shared between nights. Every object is created once
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +14,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from samseg import object_names, schema
-from samseg.errors import ConfigError, NotFoundError, redact
-from samseg.object_names import remedy
-from samseg.output_keys import OutputKeys
+from samseg.errors import ConfigError, redact
+from samseg.output_objects import OutputObjects
 from samseg.plan_rows import completed, plan_of, shards_of
 from samseg.recipe import check_same, check_version
-from samseg.sealed_json import sealed, unsealed
-from samseg.storage import ObjectStorage, decoding, open_output
+from samseg.sealed_json import sealed
 from samseg.types import Shard
 
 
-class Output(OutputKeys):
+class Output(OutputObjects):
     """One output folder, by URI."""
 
     def __init__(self, uri: str):
         """Open the folder at `uri`; nothing is created yet."""
-        self.storage: ObjectStorage = open_output(uri)
+        super().__init__(uri)
         self._snapshot: dict[str, Mapping[str, int]] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -53,15 +51,10 @@ class Output(OutputKeys):
             )
         return output
 
-    @property
-    def uri(self) -> str:
-        """Root URI without a trailing slash."""
-        return self.storage.uri
-
     def guard(
         self,
         recipe: Mapping[str, Any],
-        key: str = OutputKeys.recipe_key,
+        key: str = OutputObjects.recipe_key,
         completed: Callable[[dict[str, Any]], dict[str, Any]] = lambda stored: stored,
     ) -> None:
         """Create a recipe, or check that the stored one is the same.
@@ -81,7 +74,7 @@ class Output(OutputKeys):
     def check(
         self,
         recipe: Mapping[str, Any],
-        key: str = OutputKeys.recipe_key,
+        key: str = OutputObjects.recipe_key,
         completed: Callable[[dict[str, Any]], dict[str, Any]] = lambda stored: stored,
     ) -> None:
         """Check that the stored recipe, if there is one, is the same; see `guard`."""
@@ -153,10 +146,10 @@ class Output(OutputKeys):
 
     def _plan_groups(self, n: int) -> Iterator[pa.Table]:
         key = self.plan_key(n)
-        with self._present(key), self.storage.stream(key) as stream, self.decoding(key):
-            parquet = pq.ParquetFile(stream, page_checksum_verification=True)
-            for group in range(parquet.num_row_groups):
-                yield completed(parquet.read_row_group(group, use_threads=False))
+        for group in self.row_groups(key):
+            with self.decoding(key):
+                group = completed(group)
+            yield group
 
     def committed(self) -> set[str]:
         """Return the ids of committed shards: one LIST of `images/`."""
@@ -248,53 +241,6 @@ class Output(OutputKeys):
     def nights(self) -> list[str]:
         """Stamps of all nights, ascending."""
         return sorted(object_names.matched(object_names.NIGHT, self.storage.folders("nights")))
-
-    def read(self, key: str, columns: list[str] | None = None, rows: int | None = None) -> pa.Table:
-        """Read one Parquet object; with `columns`, only the bytes of those columns.
-
-        Args:
-            key: of the object.
-            columns: to read; all for None.
-            rows: with `columns`, read only the row groups that the first `rows` rows are in.
-
-        Raises:
-            StorageError: it is damaged, missing (a NotFoundError) or cannot be read.
-        """
-        with self._present(key):
-            if columns is None:
-                payload = self.storage.get(key)
-                with self.decoding(key):
-                    return schema.decode(payload)
-            with self.storage.stream(key) as stream, self.decoding(key):
-                return schema.decode(stream, columns, rows).select(columns)
-
-    def rows(self, key: str) -> int:
-        """Return the number of rows of one Parquet object; reads its end only."""
-        with self._present(key), self.storage.stream(key) as stream, self.decoding(key):
-            return schema.rows(stream)
-
-    def metadata(self, key: str) -> dict[bytes, bytes]:
-        """Return the metadata in the footer of one Parquet object."""
-        with self._present(key), self.storage.stream(key) as stream, self.decoding(key):
-            return dict(pq.read_schema(stream).metadata or {})
-
-    def read_json(self, key: str) -> dict[str, Any]:
-        """Read one JSON object, without the checksum that it may have."""
-        with self._present(key):
-            payload = self.storage.get(key)
-        with self.decoding(key):
-            return unsealed(payload)
-
-    def decoding(self, key: str) -> AbstractContextManager[None]:
-        """Raise what damaged contents of an object cause as a StorageError that names it."""
-        return decoding(self.storage.uri_of(key), remedy(key, redact(self.uri)))
-
-    @contextmanager
-    def _present(self, key: str) -> Iterator[None]:
-        try:
-            yield
-        except NotFoundError as e:
-            raise NotFoundError(f"{e}; {remedy(key, redact(self.uri))}") from e
 
     def _ids(self, kind: str, folder: str | None = None) -> set[str]:
         return set(self._listed(kind, f"{kind}/" if folder is None else folder))
