@@ -1,7 +1,8 @@
 """An output folder: its object keys, its recipe, and which shards are planned and committed.
 
 The folder is the only state shared between nights. Every object is created once
-(`ObjectStorage.put_new`) and never renamed, appended to or deleted. The README shows the tree.
+(`ObjectStorage.put_new`) and never renamed or appended to; no night deletes any. The README shows
+the tree.
 """
 
 import json

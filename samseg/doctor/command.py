@@ -42,7 +42,7 @@ def doctor(
 ) -> int:
     """Check the store and all objects of an output folder, and name what mends them.
 
-    Repair while no night runs. Nothing else of samseg deletes objects.
+    Repair while no night runs. No night deletes objects.
 
     Exit codes: 0 nothing is wrong, 1 objects are damaged or missing, 3 the store does not answer
     or cannot be used.

@@ -1,4 +1,4 @@
-"""Sets damaged objects aside, so that later runs write them again. Only this deletes objects."""
+"""Sets damaged objects aside, so that later runs write them again."""
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
