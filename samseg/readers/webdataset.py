@@ -54,7 +54,7 @@ class WebDataset(Spec):
 
     kind: Literal["webdataset"] = "webdataset"
     uri: Location
-    bytes_per_shard: Annotated[ByteSize, Field(ge=1)] = ByteSize(128 << 20)
+    bytes_per_shard: Annotated[ByteSize, Field(ge=1)] = ByteSize(512 << 20)
     include: tuple[str, ...] = Field(default=IMAGES, min_length=1)
     exclude: tuple[str, ...] = ()
 
