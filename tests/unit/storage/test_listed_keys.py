@@ -101,7 +101,7 @@ GOOD = ("a.jpg", "b/1.jpg", "c/2.jpg", "c/d/3.jpg", "e.jpg", "f/g/4.jpg", "z ü#
         (("c/d/./x.jpg", "f/g/../x.jpg"), {"c/d/", "f/g/"}, {"c/d/3.jpg", "f/g/4.jpg"}),
         (("f/\n.jpg", "y//", "y//x.jpg"), {"f/", "y/"}, {"f/g/4.jpg"}),
     ],
-    ids=str,
+    ids=["none", "empty name", "dots", "newline"],
 )
 def test_a_key_that_cannot_be_addressed_skips_its_folder(lake, monkeypatch, bad, skipped, lost):
     monkeypatch.setattr(Store, "keys", (*GOOD, *bad))
