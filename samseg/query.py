@@ -231,7 +231,8 @@ class Tables:
             used = [name for name in names if re.search(rf"\b{name}\b", sql, re.IGNORECASE)]
             columns = [f"{name}: {', '.join(self._columns(name))}" for name in used]
             return ConfigError("\n".join([f"query: {text}", *columns]))
-        failed = any(words in text for words in ("Parquet input source", "IOError", "OSError"))
+        causes = ("Parquet input source", "IOError", "OSError", "reading the stream registered as")
+        failed = any(words in text for words in causes)
         if failed or isinstance(error, duckdb.OperationalError):
             return self._damage(text) or StorageError(
                 f"query over {redact(self.uri)}: {redact(text)}"

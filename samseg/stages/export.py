@@ -14,7 +14,7 @@ from typing import Any
 
 from samseg.engine.local import Local
 from samseg.engine.protocol import Attempt, Engine, Heartbeat, Slot, Task
-from samseg.errors import StorageError
+from samseg.errors import DamagedError
 from samseg.exporters.types import Format, LabelledImage, Written
 from samseg.output import Output
 from samseg.stages.labelled_images import LabelledImages
@@ -228,7 +228,7 @@ class _ExportFolder:
 
     def put(self, name: str, payload: bytes) -> None:
         if not self.offer(name, payload):
-            raise StorageError(
+            raise DamagedError(
                 f"{self._output.storage.uri_of(self._key(name))} exists from another export to "
                 f"{self.stamp} and has different content; move or delete that folder, and export "
                 "again"
