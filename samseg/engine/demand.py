@@ -44,4 +44,5 @@ def demand_for(tasks: int, share: Share, nodes: Iterable[Node], *, on_gpu_nodes:
         on_gpu_nodes: whether the workers are placed on nodes with GPUs.
     """
     keeps_gpus = not on_gpu_nodes and any(node.get("GPU") for node in nodes)
-    return Demand(0 if keeps_gpus else tasks, int(share.device == "cuda"), share.cpus)
+    gpus = int(share.device == "cuda")
+    return Demand(0 if keeps_gpus or not (gpus or share.cpus) else tasks, gpus, share.cpus)

@@ -56,7 +56,7 @@ class Local(Spec):
         build: Callable[[Slot], Work[P, R]],
         tasks: Iterable[Task[P] | None],
         device: Device,
-        cpus: int | None = None,
+        cpus: float | None = None,
     ) -> Iterator[Workers | Heartbeat | Result[P, R]]:
         """See `samseg.engine.protocol.Engine.map`; there is one worker, whatever `cpus` is."""
         scheduler = Scheduler(tasks, attempts=self.attempts, backoff_s=self.backoff_s)

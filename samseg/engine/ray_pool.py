@@ -84,7 +84,7 @@ class RayPool(Spec):
         build: Callable[[Slot], Work[P, R]],
         tasks: Iterable[Task[P] | None],
         device: Device,
-        cpus: int | None = None,
+        cpus: float | None = None,
     ) -> Iterator[Workers | Heartbeat | Result[P, R]]:
         """See `samseg.engine.protocol.Engine.map`."""
         _set_environment()

@@ -52,7 +52,7 @@ class Room:
         device: Device,
         *,
         workers: int | Literal["auto"],
-        cpus_per_worker: int | Literal["auto"],
+        cpus_per_worker: float | Literal["auto"],
         on_gpu_nodes: bool,
         max_workers: int,
         first_worker_s: float,
@@ -60,7 +60,7 @@ class Room:
         self._cluster = cluster
         self._device: Device = device
         self._wanted = workers
-        self._cpus_per_worker: int | Literal["auto"] = cpus_per_worker
+        self._cpus_per_worker: float | Literal["auto"] = cpus_per_worker
         self._on_gpu_nodes = on_gpu_nodes
         self._first_worker_s = first_worker_s
         self._grows = workers == "auto" and not cluster.own

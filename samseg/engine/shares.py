@@ -34,7 +34,7 @@ class Share:
 def share_out(
     nodes: Iterable[Node],
     device: Literal["auto", "cpu", "cuda"],
-    cpus_per_worker: int | Literal["auto"],
+    cpus_per_worker: float | Literal["auto"],
 ) -> Share:
     """Decide what each worker gets; `auto` uses GPUs if any node has one.
 
@@ -54,12 +54,12 @@ def share_out(
         fits = sum(min(gpus, _times(cpus, wanted)) for cpus, gpus in with_gpus)
         return Share("cuda", max(1, int(wanted)), wanted, fits)
     cpus = [int(cpus) for cpus, _ in cpus_and_gpus if cpus >= 1]
-    threads = (
-        cpus_per_worker
+    wanted = (
+        float(cpus_per_worker)
         if cpus_per_worker != "auto"
-        else max(1, min(_CPU_THREADS, min(cpus, default=1) // _CPU_WORKERS))
+        else max(1.0, min(_CPU_THREADS, min(cpus, default=1) // _CPU_WORKERS))
     )
-    return Share("cpu", threads, float(threads), sum(c // threads for c in cpus))
+    return Share("cpu", max(1, int(wanted)), wanted, sum(_times(c, wanted) for c in cpus))
 
 
 def without_gpus(nodes: Iterable[Node]) -> list[Node]:

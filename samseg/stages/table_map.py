@@ -89,15 +89,20 @@ def alive(task_id: str, slot: Slot, function: Callable[[], R]) -> Generator[Hear
 
 
 def results(
-    engine: Engine, build: Callable[[Slot], Work[Any, R]], tasks: Iterable[Task[Any] | None]
+    engine: Engine,
+    build: Callable[[Slot], Work[Any, R]],
+    tasks: Iterable[Task[Any] | None],
+    cpus: float = 1,
 ) -> Iterator[R]:
     """Run a map over tables and yield the results of its tasks, in any order.
+
+    `cpus` is what Ray reserves for a worker, as in `Engine.map`.
 
     Raises:
         SamsegError: a task failed, whatever the engine tried; with the class of its error.
         WorkersError: workers cannot start.
     """
-    for event in engine.map(build, tasks, "cpu", cpus=1):
+    for event in engine.map(build, tasks, "cpu", cpus=cpus):
         if isinstance(event, Result):
             if event.value is None:
                 last = re.sub(r"^attempt \d+: ", "", event.failures[-1])

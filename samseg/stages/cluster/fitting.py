@@ -24,6 +24,8 @@ from samseg.stages.cluster.sampling import Chosen, choose
 from samseg.stages.table_map import alive, results
 
 Samples = tuple[Chosen, ...]
+_WAITING = 0.0
+"""CPUs reserved for the fit: it waits while workers sample, also on a cluster of one CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def fit(spec: FitSpec, shards: Sequence[str], engine: Engine) -> Codebook:
                 yield Task(f"level {level}", samples)
 
     found: LeftOut | Codebook | None = None
-    for found in results(engine, spec.build, levels()):
+    for found in results(engine, spec.build, levels(), _WAITING):
         if isinstance(found, LeftOut):
             samples = (*samples, chosen(found))
     if not isinstance(found, Codebook):
