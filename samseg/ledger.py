@@ -1,4 +1,4 @@
-"""Ledgers: the counts of shards, so that nobody opens a million parts to add them up.
+"""Ledgers: counts per shard, so that totals do not need every part of the lake.
 
 `ledger/{n}.parquet` counts images and masks, `classes/v{version}/ledger/{n}.parquet` the masks of
 each class. Every night appends the shards that are listed and in no ledger yet. A ledger is a cache
@@ -8,7 +8,7 @@ begins anew: ledgers of lower numbers count no more.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -196,16 +196,8 @@ def table_of(rows: Sequence[Mapping[str, Any]], version: int | None = None) -> p
     return schema.table_of([dict(row) for row in rows], table)
 
 
-def image_counts(rows: pa.Table, shards: Collection[str] | None = None) -> ImageCounts:
-    """Add up rows of `LEDGER`.
-
-    Args:
-        rows: as `read` returns them.
-        shards: count these only.
-    """
-    if shards is not None:
-        only = pa.array(sorted(shards), pa.string())
-        rows = rows.filter(pc.is_in(rows["shard_id"], value_set=only))
+def image_counts(rows: pa.Table) -> ImageCounts:
+    """Add up rows of `LEDGER`, as `read` returns them."""
     counts = ImageCounts()
     own = pc.is_null(rows["replaces"])
     for part, sign in ((rows.filter(own), 1), (rows.filter(pc.invert(own)), -1)):
@@ -229,7 +221,7 @@ def _by_status(rows: pa.Table) -> Iterator[tuple[str, int]]:
 
 
 def _failed_in(rows: pa.Table, limit: int = 50) -> list[str]:
-    """Return the first shards with images that could not be labelled, of which some still count."""
+    """Return the first shards with failed images that were not labelled again since."""
     statuses = rows["statuses"].combine_chunks()
     status = pc.struct_field(pc.list_flatten(statuses), 0)
     failed = pc.invert(pc.is_in(status, value_set=pa.array(LABELLED)))

@@ -27,8 +27,8 @@ CELLS = 2_500
 """Cells of the first level of a fit (`samseg.clustering.levels`)."""
 
 MOST_CELLS = 5_000
-"""Cells that a tree is built over at most: 400 MB, ten seconds. Where earlier classes are scattered
-over all cells, dividing by them would give many times as many."""
+"""Cells that a tree is built over at most; their distances take 200 MB. Where earlier classes are
+scattered over all cells, dividing by them would give many times as many."""
 
 STAY, APART = 0.15, 0.1
 """In a refit, distances between masks of one earlier class are this much shorter, and those between

@@ -160,8 +160,8 @@ class Engine(Protocol):
                 because `build` prepares a worker for one kind of task.
             cpus: CPUs and threads of a worker that reads and writes tables: as many workers run as
                 the nodes have CPUs, on nodes without GPUs if there are any. None for workers that
-                hold models, whose number and CPUs are settings of the engine. 0 is for a
-                worker that waits for other maps: it must not take a CPU from them.
+                hold models, whose number and CPUs are settings of the engine. 0 reserves none, for
+                a worker that waits for other maps, which need the CPUs.
 
         Raises:
             WorkersError: workers repeatedly fail to start, or no node of a cluster holds one.

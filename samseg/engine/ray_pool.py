@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from samseg.engine.cluster import Cluster
 
 _FEW_ROWS = 500_000
-"""Rows of tables that one process works through in less time than Ray takes to start."""
+"""Rows of tables below which starting Ray and its workers costs more than it saves."""
 _sessions: list[ExitStack] = []
 """What ends with each open session; a map connects to Ray in the first of them."""
 

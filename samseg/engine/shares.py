@@ -53,7 +53,7 @@ def share_out(
         )
         fits = sum(min(gpus, _times(cpus, wanted)) for cpus, gpus in with_gpus)
         return Share("cuda", max(1, int(wanted)), wanted, fits)
-    cpus = [int(cpus) for cpus, _ in cpus_and_gpus if cpus >= 1]
+    cpus = [int(cpus) for cpus, _ in cpus_and_gpus if cpus >= 1 or cpus_per_worker == 0]
     wanted = (
         float(cpus_per_worker)
         if cpus_per_worker != "auto"

@@ -1,25 +1,21 @@
 """Keeps the ledgers of classes: counts the assignments that are in none yet, on the engine."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from samseg import ledger, schema
-from samseg.engine.protocol import Attempt, Engine, Heartbeat, Slot, Task
+from samseg.engine.protocol import Engine, Task
 from samseg.ledger import ClassCounts, Sizes
 from samseg.output import Output
-from samseg.stages.table_map import each, grouped, results
+from samseg.stages.table_map import ROWS_PER_PART, PerItem, grouped, results
 from samseg.superseded import Replanned, is_current
-
-_ROWS_PER_PART = 500
-"""Rows of tables that are read in the time that opening a part takes."""
 
 
 @dataclass(frozen=True, slots=True)
-class ClassTallySpec:
+class ClassTallySpec(PerItem[str, pa.Table]):
     """What workers receive.
 
     Attributes:
@@ -32,21 +28,11 @@ class ClassTallySpec:
     version: int
     sizes: Sizes
 
-    def build(self, slot: Slot) -> "ClassTallySpec":
-        """Return the work; there is nothing to load."""
-        return self
-
-    def __call__(
-        self, task: Task[Sequence[str]], attempt: Attempt[Any]
-    ) -> Generator[Heartbeat, None, pa.Table]:
-        """Count the classes of some shards: rows of the ledger."""
-        rows = yield from each(task.id, task.payload, attempt, self._row)
-        return ledger.table_of(rows, self.version)
-
-    def _row(self, shard: str) -> dict[str, Any]:
-        key = self.output.assignments_key(self.version, shard)
+    def of_item(self, item: str) -> pa.Table:
+        """Count the classes of one shard: a row of the ledger."""
+        key = self.output.assignments_key(self.version, item)
         part = self.output.read(key, ["mask_id", "class_id", "distance", "margin"])
-        return ledger.class_row(shard, self.sizes[shard], part)
+        return ledger.table_of([ledger.class_row(item, self.sizes[item], part)], self.version)
 
 
 def class_rows(
@@ -77,9 +63,10 @@ def class_rows(
     if not missing:
         return rows, schema.CLASS_LEDGER.empty_table()
     spec = ClassTallySpec(output, version, missing)
-    engine = engine.for_tables(_ROWS_PER_PART * len(missing))
+    engine = engine.for_tables(ROWS_PER_PART * len(missing))
     tasks = (Task(group[0], group) for group in grouped(list(missing)))
-    return rows, pa.concat_tables(results(engine, spec.build, tasks))
+    found = (row for rows_of_task in results(engine, spec.build, tasks) for row in rows_of_task)
+    return rows, pa.concat_tables(found)
 
 
 def class_counts(output: Output, version: int, engine: Engine, images: pa.Table) -> ClassCounts:

@@ -18,7 +18,7 @@ from samseg.errors import DamagedError
 from samseg.exporters.types import Format, LabelledImage, Written
 from samseg.output import Output
 from samseg.stages.labelled_images import LabelledImages
-from samseg.stages.table_map import alive, each, results, tasks_of
+from samseg.stages.table_map import PerItem, alive, results, tasks_of
 
 _EDIT = 0
 """Number of the newest edit of the classes."""
@@ -106,7 +106,7 @@ def export_all(
 
 
 @dataclass(frozen=True, slots=True)
-class PartsSpec:
+class PartsSpec(PerItem[str, Written]):
     """What the workers of an export by parts receive.
 
     Attributes:
@@ -119,20 +119,11 @@ class PartsSpec:
     exporter: Format
     folder: "_ExportFolder"
 
-    def build(self, slot: Slot) -> "PartsSpec":
-        """Return the work; there is nothing to load."""
-        return self
-
-    def __call__(
-        self, task: Task[Sequence[str]], attempt: Attempt[Any]
-    ) -> Generator[Heartbeat, None, list[Written]]:
-        """Write some shards, a part each."""
-        return (yield from each(task.id, task.payload, attempt, self._part))
-
-    def _part(self, shard: str) -> Written:
-        part = self.folder.of_part(shard)
-        done = _write(self.exporter, self.labelled, [shard], part)
-        part.put(f"parts/{shard}.json", _record(done, self.labelled, self.exporter))
+    def of_item(self, item: str) -> Written:
+        """Write one shard as a part."""
+        part = self.folder.of_part(item)
+        done = _write(self.exporter, self.labelled, [item], part)
+        part.put(f"parts/{item}.json", _record(done, self.labelled, self.exporter))
         return Written(done.kind, done.uri, done.images, done.masks, done.left_out, part.objects)
 
 

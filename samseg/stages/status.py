@@ -134,7 +134,7 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
-class _AskedFor:
+class _PlannedCounts:
     """What the plans of a folder ask for.
 
     Attributes:
@@ -211,7 +211,7 @@ def _skipped(output: Output, nights: Sequence[str]) -> int:
     return 0
 
 
-def _planned(output: Output) -> _AskedFor:
+def _planned(output: Output) -> _PlannedCounts:
     """Add up the plans, one in memory at a time.
 
     Since plans count their retries, no object is in two of them but as a retry.
@@ -237,4 +237,4 @@ def _planned(output: Output) -> _AskedFor:
         sources += by_key.num_rows
         images += pc.sum(by_key["images_max"]).as_py() or 0
         unknown |= by_key["images_max"].null_count > 0
-    return _AskedFor(shards, sources, None if unknown else images)
+    return _PlannedCounts(shards, sources, None if unknown else images)

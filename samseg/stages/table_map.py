@@ -7,7 +7,7 @@ million shards is not a million messages; the driver receives counts and small a
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Any, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from samseg.engine.protocol import Attempt, Engine, Heartbeat, Result, Slot, Task, Work
 from samseg.errors import StorageError
@@ -18,6 +18,8 @@ R = TypeVar("R")
 _TASKS = 256
 """Tasks that a map has, as long as none has more than `_SHARDS` shards."""
 _SHARDS = 64
+ROWS_PER_PART = 500
+"""Rows of tables that are read in the time that opening a part takes."""
 _AT_A_TIME = 4
 """Shards that a worker reads and writes at a time, to wait for the store less."""
 _HEARTBEAT_S = 5.0
@@ -37,37 +39,57 @@ def tasks_of(shards: Sequence[str]) -> Iterator[Task[tuple[str, ...]]]:
 
 def each(
     task_id: str,
-    shards: Sequence[T],
+    items: Sequence[T],
     attempt: Attempt[Any],
-    of_shard: Callable[[T], R],
+    of_item: Callable[[T], R],
 ) -> Generator[Heartbeat, None, list[R]]:
-    """Call a function on every shard of a task, several at a time.
+    """Call a function on every item of a task, several at a time.
 
     Args:
         task_id: of the task.
-        shards: its shards.
+        items: its items, shards mostly.
         attempt: the attempt; one that looks for what kills workers has no second thread.
-        of_shard: returns something small; thread-safe.
+        of_item: returns something small; thread-safe.
 
     Returns:
-        What it returned, in the order of `shards`.
+        What it returned, in the order of `items`.
 
     Raises:
-        StorageError: a shard killed its workers, so that it is to be skipped.
+        StorageError: an item killed its workers; leaving it out would lose it.
     """
     if attempt.skip:
-        raise _FatalError(f"the tables of shard {shards[min(attempt.skip)]} end every worker")
+        raise _FatalError(f"every worker dies at the tables of {items[min(attempt.skip)]}")
     done: list[R] = []
     alone = attempt.exact or _AT_A_TIME == 1
     with ThreadPoolExecutor(_AT_A_TIME) as threads:
-        ahead = [] if alone else [threads.submit(of_shard, shard) for shard in shards]
+        ahead = [] if alone else [threads.submit(of_item, item) for item in items]
         try:
-            for index, shard in enumerate(shards):
+            for index, item in enumerate(items):
                 yield Heartbeat(task_id, index)
-                done.append(ahead[index].result() if ahead else of_shard(shard))
+                done.append(ahead[index].result() if ahead else of_item(item))
         finally:
             threads.shutdown(cancel_futures=True)
     return done
+
+
+class PerItem(Generic[T, R]):
+    """Work on items that needs nothing loaded: workers receive the object itself."""
+
+    __slots__ = ()
+
+    def build(self, slot: Slot) -> Self:
+        """Return the work."""
+        return self
+
+    def __call__(
+        self, task: Task[Sequence[T]], attempt: Attempt[Any]
+    ) -> Generator[Heartbeat, None, Sequence[R]]:
+        """Do the items of one task; returns what `of_item` returned for each, in order."""
+        return (yield from each(task.id, task.payload, attempt, self.of_item))
+
+    def of_item(self, item: T) -> R:
+        """Do one item and return something small; thread-safe."""
+        raise NotImplementedError
 
 
 def alive(task_id: str, slot: Slot, function: Callable[[], R]) -> Generator[Heartbeat, None, R]:

@@ -4,7 +4,7 @@ Readers of the folder (`samseg status`, the report) count what is missing for th
 nothing; a night appends it.
 """
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,16 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from samseg import ledger
-from samseg.engine.protocol import Attempt, Engine, Heartbeat, Slot, Task
+from samseg.engine.protocol import Engine, Task
 from samseg.errors import DamagedError, NotFoundError, StorageError
 from samseg.ledger import Sizes
 from samseg.output import Output
 from samseg.schema import SECONDS
-from samseg.stages.table_map import each, grouped, results
+from samseg.stages.table_map import ROWS_PER_PART, PerItem, grouped, results
 from samseg.superseded import Replanned, is_current
-
-_ROWS_PER_PART = 500
-"""Rows of tables that are read in the time that opening a part takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +39,15 @@ class _Uncounted:
 
 
 @dataclass(frozen=True, slots=True)
-class TallySpec:
-    """What workers receive: the output folder."""
+class TallySpec(PerItem[_Uncounted, dict[str, Any] | str]):
+    """What workers receive: the output folder. Counts rows, or says what is wrong with a part."""
 
     output: Output
 
-    def build(self, slot: Slot) -> "TallySpec":
-        """Return the work; there is nothing to load."""
-        return self
-
-    def __call__(
-        self, task: Task[Sequence[_Uncounted]], attempt: Attempt[Any]
-    ) -> Generator[Heartbeat, None, list[dict[str, Any] | str]]:
-        """Count some shards: rows of the ledger, or what is wrong with a part."""
-        return (yield from each(task.id, task.payload, attempt, self._row))
-
-    def _row(self, of: _Uncounted) -> dict[str, Any] | str:
+    def of_item(self, item: _Uncounted) -> dict[str, Any] | str:
+        """Count one row of the ledger."""
         try:
-            return self._counted(of)
+            return self._counted(item)
         except (DamagedError, NotFoundError) as e:
             return str(e)
 
@@ -123,7 +111,7 @@ def tally(
     tasks = (Task(group[0].shard, group) for group in grouped(missing))
     found: list[dict[str, Any]] = []
     problems: list[str] = []
-    engine = engine.for_tables(_ROWS_PER_PART * len(missing))
+    engine = engine.for_tables(ROWS_PER_PART * len(missing))
     for part in results(engine, TallySpec(output).build, tasks):
         for row in part:
             problems.append(row) if isinstance(row, str) else found.append(row)

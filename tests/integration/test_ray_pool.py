@@ -238,3 +238,23 @@ def test_workers_end_with_the_map(end):
     while any(map(alive, pids)) and time.monotonic() < until:
         time.sleep(0.05)
     assert not any(map(alive, pids))
+
+
+def nothing(slot):
+    """Build work that returns at once."""
+
+    def work(task, attempt):
+        yield Heartbeat(task.id, 0)
+        return task.payload
+
+    return work
+
+
+def test_a_map_that_waits_leaves_all_cpus_to_others(ray):
+    """Else the fit, which waits while workers sample, would hold the only CPU of a cluster."""
+    engine = RayPool()
+    waiting = engine.map(nothing, iter([Task("first", 1), None, Task("second", 2)]), "cpu", cpus=0)
+    first = next(e for e in waiting if isinstance(e, Result))
+    assert ray.available_resources()["CPU"] == ray.cluster_resources()["CPU"]
+    waiting.close()
+    assert first.value == 1

@@ -1,6 +1,6 @@
 """Writes assignments: the class of each mask of a shard under one codebook. A map over shards."""
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 
 from samseg import ledger, schema
 from samseg.clustering.codebook import Codebook
-from samseg.engine.protocol import Attempt, Engine, Heartbeat, Slot, Task
+from samseg.engine.protocol import Engine
 from samseg.ledger import Sizes
 from samseg.stages.cluster.embeddings import Embeddings
-from samseg.stages.table_map import each, results, tasks_of
+from samseg.stages.table_map import PerItem, results, tasks_of
 from samseg.types import NOISE, Float32
 
 OnProgress = Callable[[int], None]
@@ -49,7 +49,7 @@ class AssignCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class AssignSpec:
+class AssignSpec(PerItem[str, pa.Table]):
     """What workers receive, once each.
 
     Attributes:
@@ -62,16 +62,9 @@ class AssignSpec:
     embeddings: Embeddings
     done: Sizes
 
-    def build(self, slot: Slot) -> "AssignSpec":
-        """Return the work; the codebook is in memory."""
-        return self
-
-    def __call__(
-        self, task: Task[Shards], attempt: Attempt[Shards]
-    ) -> Generator[Heartbeat, None, pa.Table]:
-        """Assign the masks of some shards: rows of the ledger of classes."""
-        rows = yield from each(task.id, task.payload, attempt, self._assigned)
-        return ledger.table_of(rows, self.codebook.version)
+    def of_item(self, item: str) -> pa.Table:
+        """Assign the masks of one shard: a row of the ledger of classes."""
+        return ledger.table_of([self._assigned(item)], self.codebook.version)
 
     def _assigned(self, shard: str) -> dict[str, Any]:
         output = self.embeddings.output
@@ -117,8 +110,9 @@ def assign(
     left = sorted(set(shards) - set(counted["shard_id"].to_pylist()))
     spec = AssignSpec(codebook, embeddings, done)
     for found in results(engine, spec.build, tasks_of(left)):
-        counts.add(found, earlier)
-        pending = pa.concat_tables([pending, found])
+        new = pa.concat_tables(found)
+        counts.add(new, earlier)
+        pending = pa.concat_tables([pending, new])
         if pending.nbytes > _LEDGER_BYTES:
             ledger.append(output, pending, version)
             pending = pending.slice(0, 0)

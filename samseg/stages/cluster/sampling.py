@@ -58,7 +58,7 @@ class _Draw:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Hashed:
+class _ShardCandidates:
     """The masks of one shard that can be chosen.
 
     Attributes:
@@ -91,12 +91,12 @@ class SampleSpec:
 
     def __call__(
         self, task: Task[_Draw], attempt: Attempt[_Draw]
-    ) -> Generator[Heartbeat, None, list[_Hashed]]:
+    ) -> Generator[Heartbeat, None, list[_ShardCandidates]]:
         """Find the candidates of some shards."""
         of_shard = partial(self._candidates, cutoff=task.payload.cutoff)
         return (yield from each(task.id, task.payload.shards, attempt, of_shard))
 
-    def _candidates(self, shard: str, cutoff: int) -> _Hashed:
+    def _candidates(self, shard: str, cutoff: int) -> _ShardCandidates:
         if self.left_out is None:
             mask_ids, present = self.embeddings.ids(shard)
         else:
@@ -113,7 +113,7 @@ class SampleSpec:
             kept = rows
         hashes = np.array([sample_rank_of(i) for i in ids], np.uint64)
         small = hashes <= np.uint64(cutoff)
-        return _Hashed(shard, hashes[small], kept[small], len(rows))
+        return _ShardCandidates(shard, hashes[small], kept[small], len(rows))
 
 
 def choose(

@@ -35,3 +35,10 @@ DGX = {"CPU": 128.0, "GPU": 8.0}
 )
 def test_share(nodes, device, cpus, wanted):
     assert share_out(nodes, device, cpus) == wanted
+
+
+def test_a_worker_that_reserves_no_cpu_fits_any_node():
+    for nodes in ([{"CPU": 0.0}], [{}], [{"CPU": 1.0}]):
+        share = share_out(nodes, "cpu", 0)
+        assert share.workers > 0 and (share.cpus, share.threads) == (0.0, 1)
+    assert share_out([], "cpu", 0).workers == 0

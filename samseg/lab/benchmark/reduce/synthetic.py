@@ -6,7 +6,7 @@ the number of the shard, so a folder can be made larger, and two runs make the s
 """
 
 import hashlib
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 
 from samseg import schema
-from samseg.engine.protocol import Attempt, Engine, Heartbeat, Slot, Task
+from samseg.engine.protocol import Engine, Task
 from samseg.features import MaskEmbeddings
 from samseg.output import Output
 from samseg.stages.embed.named_rows import NamedRows
-from samseg.stages.table_map import each, grouped, results
+from samseg.stages.table_map import PerItem, grouped, results
 from samseg.types import Float32, Shard, Source, image_id_of, mask_id_of
 
 EMBEDDING = "synthetic"
@@ -57,27 +57,18 @@ def vectors_of(number: int) -> Float32:
 
 
 @dataclass(frozen=True, slots=True)
-class SyntheticSpec:
+class SyntheticSpec(PerItem[int, None]):
     """What workers receive: the output folder."""
 
     output: Output
 
-    def build(self, slot: Slot) -> "SyntheticSpec":
-        """Return the work; there is nothing to load."""
-        return self
-
-    def __call__(
-        self, task: Task[tuple[int, ...]], attempt: Attempt[Any]
-    ) -> Generator[Heartbeat, None, list[None]]:
-        """Write some shards."""
-        return (yield from each(task.id, task.payload, attempt, self._write))
-
-    def _write(self, number: int) -> None:
-        output, shard = self.output, shard_of(number)
+    def of_item(self, item: int) -> None:
+        """Write one shard."""
+        output, shard = self.output, shard_of(item)
         image_ids = [image_id_of(source.key) for source in shard.sources]
         mask_ids = [mask_id_of(i, n) for i in image_ids for n in range(MASKS)]
         rows = NamedRows(EMBEDDING, _DIMENSION)
-        rows.add(mask_ids, MaskEmbeddings(vectors_of(number), ("ok",) * MASKS_OF_SHARD))
+        rows.add(mask_ids, MaskEmbeddings(vectors_of(item), ("ok",) * MASKS_OF_SHARD))
         masks = _masks(shard, image_ids, mask_ids)
         output.storage.put_new(output.masks_key(shard.id), schema.encode(masks))
         rows.put(output, shard.id)
