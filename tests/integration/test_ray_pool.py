@@ -115,13 +115,17 @@ def test_killed_workers_are_replaced_and_nothing_is_lost_or_doubled():
     assert len(victims) == 3
 
 
-def test_each_worker_has_a_gpu_of_its_own():
+def test_each_worker_has_a_gpu_of_its_own(tmp_path):
     def build(slot):
         def work(task, attempt):
-            yield Heartbeat(task.id, 0)
-            time.sleep(0.1)
-            place = f"{os.environ['CUDA_VISIBLE_DEVICES']} {os.getpid()}"
-            return {slot.device, place}
+            gpu = os.environ["CUDA_VISIBLE_DEVICES"]
+            (tmp_path / f"gpu-{gpu}").touch()
+            for i in range(600):  # the other worker may start late, and all tasks be done by then
+                yield Heartbeat(task.id, i)
+                if len(list(tmp_path.iterdir())) > 1:
+                    break
+                time.sleep(0.1)
+            return {slot.device, f"{gpu} {os.getpid()}"}
 
         return work
 
