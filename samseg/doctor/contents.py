@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from samseg import schema
 from samseg.clustering.transform import Transform
-from samseg.engine.protocol import Attempt, Engine, Heartbeat, Result, Slot, Task
-from samseg.errors import NotFoundError, StorageError, redact
+from samseg.engine.protocol import Attempt, Engine, Heartbeat, Slot, Task
+from samseg.errors import NotFoundError, StorageError
 from samseg.object_names import kind_of
 from samseg.output import Output
 from samseg.sealed_json import unsealed
+from samseg.stages.table_map import results
 
 _COLUMNS = {
     "plan": schema.PLAN,
@@ -81,11 +82,8 @@ def contents(output: Output, keys: Sequence[str], engine: Engine) -> Contents:
         WorkersError: workers cannot start.
     """
     found: Contents = {}
-    for event in engine.map(ContentsSpec(output.uri).build, _tasks(keys), "cpu"):
-        if isinstance(event, Result):
-            if event.value is None:
-                raise StorageError(f"{redact(output.uri)}: {event.failures[-1]}")
-            found |= event.value
+    for of_task in results(engine, ContentsSpec(output.uri).build, _tasks(keys)):
+        found |= of_task
     return found
 
 

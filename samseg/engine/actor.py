@@ -61,8 +61,10 @@ class Worker:
     def start(
         self, build: Callable[[Slot], AnyWork], slot: Slot
     ) -> Iterator[WorkerStarted | WorkerReady | Failure]:
-        """Report the process, check the device, build the work."""
+        """Report the process, check the device, build the work, in place of that of another map."""
         _log_redacted()
+        if (close := getattr(getattr(self, "_work", None), "close", None)) is not None:
+            close()
         context = ray.get_runtime_context()
         gpus = context.get_accelerator_ids().get("GPU", []) if slot.device == "cuda" else []
         gpu = ",".join(map(str, gpus)) if gpus else None

@@ -24,6 +24,7 @@ from samseg.engine.failure import Done, Failure, cause_of_death
 from samseg.engine.protocol import AnyResult, AnyWork, Heartbeat, Slot, Workers
 from samseg.engine.room import Room
 from samseg.engine.scheduler import Scheduler
+from samseg.engine.session import Session
 from samseg.engine.worker_handle import WorkerHandle
 from samseg.errors import WorkersError
 
@@ -42,6 +43,7 @@ class Pool:
         scheduler: the rules, holding the tasks.
         build: makes the work in each worker.
         room: what the nodes of the cluster hold.
+        session: has idle workers from maps before and keeps those of this one; None starts all.
         backoff_s: pause after the first failed start, doubled with each further one.
         silence_s: as given to the scheduler; named in the reason when a worker is stopped.
         start_failures: failed starts in a row, with no worker ready, that end the night.
@@ -52,6 +54,7 @@ class Pool:
         scheduler: Scheduler,
         build: Callable[[Slot], AnyWork],
         room: Room,
+        session: Session | None,
         *,
         backoff_s: float,
         silence_s: float,
@@ -60,6 +63,7 @@ class Pool:
         self._scheduler = scheduler
         self._build = ray.put(build)
         self._room = room
+        self._session = session
         self._backoff_s = backoff_s
         self._silence_s = silence_s
         self._start_failures = start_failures
@@ -85,7 +89,11 @@ class Pool:
                 yield from self._reap()
         finally:
             for worker in self._workers:
-                ray.kill(worker.actor)
+                idle = worker.ready and worker.stream is None
+                if self._session and idle and not worker.died_of and not worker.retired:
+                    self._session.keep(self._room.share, worker.actor)
+                else:
+                    ray.kill(worker.actor)
             self._room.close()
 
     # ------------------------------------------------------------------ starting workers
@@ -120,13 +128,15 @@ class Pool:
 
     def _start(self, now: float) -> None:
         share = self._room.share
-        make: Any = ray.remote(Worker)
-        actor = make.options(
-            num_gpus=1 if share.device == "cuda" else 0,
-            num_cpus=share.cpus,
-            max_restarts=0,
-            max_task_retries=0,
-        ).remote()
+        actor = self._session.take(share) if self._session else None
+        if actor is None:
+            make: Any = ray.remote(Worker)
+            actor = make.options(
+                num_gpus=1 if share.device == "cuda" else 0,
+                num_cpus=share.cpus,
+                max_restarts=0,
+                max_task_retries=0,
+            ).remote()
         slot = Slot(share.device, share.threads)
         stream = actor.start.options(num_returns="streaming").remote(self._build, slot)
         worker = WorkerHandle(actor, started_at=now, stream=stream)

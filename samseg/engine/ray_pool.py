@@ -11,7 +11,7 @@ map.
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -31,6 +31,7 @@ from samseg.engine.protocol import (
     Work,
     Workers,
 )
+from samseg.engine.session import Session
 from samseg.engine.shares import share_out
 from samseg.errors import WorkersError
 from samseg.spec import Spec
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
 
 _FEW_ROWS = 500_000
 """Rows of tables below which starting Ray and its workers costs more than it saves."""
-_sessions: list[ExitStack] = []
-"""What ends with each open session; a map connects to Ray in the first of them."""
+_sessions: list[Session] = []
+"""The open sessions; a map connects to Ray in the first of them."""
 
 
 class RayPool(Spec):
@@ -110,10 +111,14 @@ class RayPool(Spec):
                 max_workers=self.max_workers,
                 first_worker_s=self.first_worker_s,
             )
+            session = _sessions[0] if _sessions else None
+            if cpus is None and session is not None:
+                session.stop_workers()
             pool = Pool(
                 scheduler,
                 build,
                 room,
+                session if cpus is not None else None,
                 backoff_s=self.backoff_s,
                 silence_s=self.silence_s,
                 start_failures=self.start_failures,
@@ -146,18 +151,20 @@ class RayPool(Spec):
     @contextmanager
     def session(self) -> Iterator[None]:
         """See `samseg.engine.protocol.Engine.session`; Ray starts with the first map."""
-        with ExitStack() as stack:
-            _sessions.append(stack)
+        with closing(Session()) as session:
+            _sessions.append(session)
             try:
                 yield
             finally:
-                _sessions.remove(stack)
+                _sessions.remove(session)
 
     def _connected(self) -> "AbstractContextManager[Cluster]":
         from samseg.engine.cluster import connected
 
         connection = connected(self.address)
-        return nullcontext(_sessions[0].enter_context(connection)) if _sessions else connection
+        if not _sessions:
+            return connection
+        return nullcontext(_sessions[0].stack.enter_context(connection))
 
     def _on_this_machine(self) -> bool:
         """Return whether Ray is, or would be, one that this process starts."""

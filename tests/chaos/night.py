@@ -29,7 +29,8 @@ def run(config: Any, stub: dict[str, Any] | None) -> int:
 
     samseg.nightly.embed_stage = embed
     try:
-        return Night(config).run().exit
+        with config.engine.session():
+            return Night(config).run().exit
     except SamsegError as e:
         sys.stderr.write(f"{type(e).__name__}: {e}\n")
         return e.exit_code

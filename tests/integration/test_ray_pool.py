@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 
+import psutil
 import pytest
 
 from samseg.engine import RayPool
@@ -262,3 +263,36 @@ def test_a_map_that_waits_leaves_all_cpus_to_others(ray):
     assert ray.available_resources()["CPU"] == ray.cluster_resources()["CPU"]
     waiting.close()
     assert first.value == 1
+
+
+def pids_of_a_map(cpus):
+    def build(slot):
+        def work(task, attempt):
+            yield Heartbeat(task.id, 0)
+            time.sleep(0.3)
+            return os.getpid()
+
+        return work
+
+    found = run(pool().map(build, map(task, range(6)), "cpu", cpus=cpus), 6)
+    return {r.value for r in found.values()}
+
+
+def test_maps_over_tables_keep_their_workers_until_the_session_ends():
+    with pool().session():
+        first = pids_of_a_map(1)
+        assert first <= pids_of_a_map(1), "and another one, if it came too late before"
+        os.kill(min(first), signal.SIGKILL)  # while idle
+        then = pids_of_a_map(1)
+        assert max(first) in then and min(first) not in then
+        assert not pids_of_a_map(None) & then, "workers that hold models start anew"
+        assert not pids_of_a_map(1) & then, "and have the room of those before"
+    ended(then)
+    assert not pids_of_a_map(1) & pids_of_a_map(1)
+
+
+def ended(pids):
+    until = time.monotonic() + 30
+    while any(map(psutil.pid_exists, pids)):
+        assert time.monotonic() < until
+        time.sleep(0.1)
