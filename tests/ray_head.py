@@ -55,6 +55,7 @@ def ray_head(
         "HOME": str(folder),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        "RAY_worker_niceness": "0",  # as in tests/conftest.py
         # a job finds its cluster by a file there, where the last Ray to start on this machine
         # would otherwise write its own address; a short path, for it holds sockets
         "RAY_TMPDIR": tempfile.mkdtemp(prefix="ray-"),

@@ -3,3 +3,8 @@
 `segmenter` is the entry point; `runtime` holds the model with its optimised encoder and decoder,
 which `prompts` and `automatic` share.
 """
+
+from samseg.sam.packages import run_init_on_use
+
+run_init_on_use("segment_anything")
+run_init_on_use("torchvision")

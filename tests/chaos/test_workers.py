@@ -174,7 +174,7 @@ def test_with_every_gpu_broken_nothing_is_recorded(head, drivers, tmp_path):
 
 def test_images_that_take_their_workers_along(drivers, lake, calm, verdict):
     reader = {"kind": "folder", "uri": str(lake), "images_per_shard": 4}
-    night = drivers(engine=ray_engine(silence_s=6), reader=reader)
+    night = drivers(engine=ray_engine(silence_s=4), reader=reader)
     night.start()
     night.end(code=1)
     poison = {path.name for path in lake.glob("poison-*")}

@@ -74,14 +74,15 @@ settings = ClusterSettings(embedding=synthetic.EMBEDDING, reference=1500)
 seconds = {}
 for of, engine in ((alone, Local()), (output, Noting(attempts=2))):
     started = time.time()
-    tally(of, engine, write=True)
     assert engine is engine.for_tables(10)
-    cluster(of, settings, recipe_fingerprint=recipe, engine=engine)
-    export(of, [Coco.model_validate({})], engine)
-    export_all(of, [Coco.model_validate({})], engine)
-    keys = [s.key for s in of.storage.list() if s.key.endswith(".parquet")]
-    assert not any(problem for problem, _ in contents(of, keys, engine).values())
-    assert status_of(of, engine).complete
+    with engine.session():
+        tally(of, engine, write=True)
+        cluster(of, settings, recipe_fingerprint=recipe, engine=engine)
+        export(of, [Coco.model_validate({})], engine)
+        export_all(of, [Coco.model_validate({})], engine)
+        keys = [s.key for s in of.storage.list() if s.key.endswith(".parquet")]
+        assert not any(problem for problem, _ in contents(of, keys, engine).values())
+        assert status_of(of, engine).complete
     seconds[of.uri] = time.time() - started
 found = {s.key: output.storage.get(s.key) for s in output.storage.list()}
 wanted = {s.key: alone.storage.get(s.key) for s in alone.storage.list()}

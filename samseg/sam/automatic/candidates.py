@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import torch
+import torchvision.extension  # type: ignore[import-untyped]  # noqa: F401  has `nms`
 from numpy.typing import NDArray
-from torchvision.ops.boxes import batched_nms  # type: ignore[import-untyped]
 
 from samseg.masks.rle import MaskWindow, Rle, areas_of, boxes_of, encode, window_flips
 from samseg.sam.upsample.upsampler import LogitCrop, Upsampler
@@ -112,10 +112,9 @@ def suppress(boxes: NDArray[Any], scores: NDArray[Any], threshold: float) -> NDA
     Returns:
         (k,) int64 positions of the boxes that are kept, best first.
     """
-    one_class = torch.zeros(len(boxes))
-    kept = batched_nms(
-        torch.as_tensor(boxes).float(), torch.as_tensor(scores), one_class, threshold
-    )
+    # `torchvision.ops.nms` without what else that module imports
+    nms = torch.ops.torchvision.nms
+    kept = nms(torch.as_tensor(boxes).float(), torch.as_tensor(scores), threshold)
     return np.asarray(kept.numpy(), dtype=np.int64)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from segment_anything import sam_model_registry
+from segment_anything.build_sam import sam_model_registry
 from segment_anything.modeling import Sam
 from torch import Tensor
 

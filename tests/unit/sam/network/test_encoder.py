@@ -116,6 +116,7 @@ def test_head_dimensions_of(embed_dim, num_heads):
 def test_vit_b(scene):
     torch.manual_seed(0)
     model = build_model("vit_b")
+    model.image_encoder.blocks = model.image_encoder.blocks[:3]  # the third is a global one
     perturbed(model.image_encoder)
     image = scene(70, 100)
     wanted = of_predictor(model, image)
