@@ -32,7 +32,7 @@ def side_by_side(panels: Mapping[str, Pixels]) -> Pixels:
         font = cv2.FONT_HERSHEY_SIMPLEX
         thick = max(1, round(scale * 1.6))
         width = cv2.getTextSize(title, font, scale, thick)[0][0]
-        fits = scale * min(1.0, w / max(width, 1))
-        at = (x, band - round(12 * scale))
+        fits = scale * min(1.0, (w - 4 * thick) / max(width, 1))
+        at = (x + thick, band - round(12 * scale))  # strokes reach beyond their text
         cv2.putText(page, title, at, font, fits, _INK, thick, cv2.LINE_AA)
     return page

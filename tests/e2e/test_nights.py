@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
 FRUITS = ROOT.parent / "shared" / "data" / "fruits_nuts" / "images"
 RAY = str(Path(sys.executable).with_name("ray"))
-PHOTOS = 8
+PHOTOS = 10
 PLANNED_LATER = 2
 
 

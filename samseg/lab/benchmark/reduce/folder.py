@@ -54,8 +54,9 @@ def ray_of(workers: int) -> Iterator[Engine]:
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     from samseg.engine.cluster import started
 
-    with started(workers):
-        yield RayPool(attempts=1)
+    pool = RayPool(attempts=1)
+    with started(workers), pool.session():  # as `samseg nightly` does
+        yield pool
 
 
 def make_folder(uri: str, masks: int, workers: int) -> None:

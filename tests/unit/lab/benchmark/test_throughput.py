@@ -90,19 +90,20 @@ def test_a_shard_given_up_is_an_error():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_descendants_are_measured():
-    code = "x = b'1' * 300_000_000\nprint('ready', flush=True)\nwhile True: pass"
+    most = largest_peak_bytes() + 300_000_000  # other tests may have left processes
+    code = f"x = b'1' * {most}\nprint('ready', flush=True)\nwhile True: pass"
     before = cpu_seconds() - time.process_time()
     busy = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     try:
         assert busy.stdout.readline() == "ready\n"
-        assert largest_peak_bytes() > 300e6
+        assert largest_peak_bytes() > most
         while cpu_seconds() - time.process_time() - before < 0.5:
             assert busy.poll() is None
             time.sleep(0.05)
     finally:
         busy.kill()
         busy.communicate()
-    assert largest_peak_bytes() < 300e6
+    assert largest_peak_bytes() < most
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
