@@ -21,7 +21,7 @@ from tests.ray_head import RAY, kill_hard, ray_head, ray_node
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 LIMIT_S = 150
-KILLS = 10
+KILLS = 6
 WORKING = "ray::Worker.run"
 """How Ray names the process of an actor that runs a task, or has run one."""
 
@@ -119,7 +119,7 @@ def test_workers_killed_at_random(head, drivers, lake, calm, verdict, seed):
         time.sleep(g.uniform(0, 0.5))
         g.choice(night.until_working(head)).kill()
     night.end()
-    verdict("10 workers killed at random", calm, night.output)
+    verdict(f"{KILLS} workers killed at random", calm, night.output)
 
 
 @pytest.mark.parametrize("drained", [False] if ROUNDS == 1 else [False, True])
@@ -149,27 +149,6 @@ def drain(head):
     told += ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--deadline-remaining-seconds", "3"]
     subprocess.run([*told, "--node-id", found.stdout.decode().split()[-1]], env=env, check=True)
     time.sleep(2)
-
-
-def on_gpus(n):
-    return {"engine": ray_engine(workers=n), "model": {"checkpoint": "tiny", "device": "cuda"}}
-
-
-def test_a_faulty_and_a_broken_gpu_of_three(head, drivers, calm, verdict, tmp_path):
-    night = drivers({"faulty_gpu": "0", "broken_gpus": ["1"]}, **on_gpus(3))
-    with ray_node(head, tmp_path, cpus=3, gpus=3):
-        night.start()
-        night.end()
-    verdict("a faulty and a broken GPU of three", calm, night.output)
-
-
-def test_with_every_gpu_broken_nothing_is_recorded(head, drivers, tmp_path):
-    night = drivers({"broken_gpus": ["0", "1"]}, **on_gpus(2))
-    with ray_node(head, tmp_path, cpus=2, gpus=2):
-        night.start()
-        night.end(code=3)
-    assert "uncorrectable ECC error" in night.log()
-    assert not night.output.committed() and not night.output.quarantined()
 
 
 def test_images_that_take_their_workers_along(drivers, lake, calm, verdict):
@@ -235,3 +214,28 @@ def test_a_driver_and_a_worker_killed_under_the_real_model(head, tmp_path, verdi
     night.end()
     assert status_of(night.output).complete
     verdict("real model, driver and worker killed", Output(str(tmp_path / "calm")), night.output)
+
+
+def on_gpus(n):
+    return {"engine": ray_engine(workers=n), "model": {"checkpoint": "tiny", "device": "cuda"}}
+
+
+@pytest.fixture(scope="module")
+def gpu_node(head, tmp_path_factory):
+    with ray_node(head, tmp_path_factory.mktemp("gpus"), cpus=3, gpus=3):
+        yield
+
+
+def test_a_faulty_and_a_broken_gpu_of_three(gpu_node, drivers, calm, verdict):
+    night = drivers({"faulty_gpu": "0", "broken_gpus": ["1"]}, **on_gpus(3))
+    night.start()
+    night.end()
+    verdict("a faulty and a broken GPU of three", calm, night.output)
+
+
+def test_with_every_gpu_broken_nothing_is_recorded(gpu_node, drivers):
+    night = drivers({"broken_gpus": ["0", "1", "2"]}, **on_gpus(3))
+    night.start()
+    night.end(code=3)
+    assert "uncorrectable ECC error" in night.log()
+    assert not night.output.committed() and not night.output.quarantined()
