@@ -15,6 +15,7 @@ import typer
 
 import samseg
 from samseg.commands import deletion, night, start, tables, training
+from samseg.commands.classes import classes
 from samseg.commands.options import LAB, LABEL, NIGHTLY, RESULTS, examples
 from samseg.doctor.command import doctor
 from samseg.errors import SamsegError, one_line
@@ -124,6 +125,18 @@ app.command(
         ),
     ),
 )(tables.query)
+app.add_typer(
+    classes,
+    name="classes",
+    rich_help_panel=RESULTS,
+    help="Name, merge, split, ignore and correct classes.",
+    epilog=examples(
+        ("samseg classes labels list", "ids, masks and names"),
+        ('samseg classes labels name 3 "hazel nut"', "everything shows the name from now on"),
+        ("samseg classes labels merge 5 7 --into 3", "one class; 3 keeps its id and its name"),
+        ("samseg classes labels undo 2", "takes the second edit back"),
+    ),
+)
 app.command(
     rich_help_panel=RESULTS,
     epilog=examples(

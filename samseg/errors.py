@@ -18,6 +18,7 @@ command line when the error ends a night.
     |-- InterruptionError        a signal ended the run (`samseg.interruption`)
     |-- ShardError               a shard cannot be read to its end (a truncated tar)
     |-- CodebookError            no codebook, or one that does not match these embeddings
+    |-- ConflictError            somebody else changed the same classes at the same time
     `-- ImageError               one image cannot be labelled; becomes a row of `images`
 """
 
@@ -89,6 +90,10 @@ class ShardError(SamsegError):
 
 class CodebookError(SamsegError):
     """There is no codebook, or it does not match these embeddings."""
+
+
+class ConflictError(SamsegError):
+    """Somebody else changed the same classes or masks at the same time; nothing was written."""
 
 
 class ImageError(SamsegError):

@@ -33,11 +33,15 @@ KINDS = {
         "forgotten": rf"forgotten/{_ID}\.json",
         "codebook": rf"{_CODEBOOK}/{_CODEBOOK_OBJECTS}",
         "assignments": rf"{_CODEBOOK}/assignments/{_PART}",
+        "members": rf"{_CODEBOOK}/edits/(?P<edit>[0-9]{{6,}})/{_PART}",
+        "split_cells": rf"{_CODEBOOK}/edits/{_NUMBER}/cells\.parquet",
+        "resolved": rf"{_CODEBOOK}/resolved/e{_NUMBER}/(classes|cells|moves)\.parquet",
+        "edits": rf"edits/{_NUMBER}\.json",
         "ledger": rf"ledger/{_NUMBER}\.parquet",
         "class_ledger": rf"{_CODEBOOK}/ledger/{_NUMBER}\.parquet",
         "nights": rf"nights/{NIGHT.pattern}/[^/]+",
         "exports": "exports/.+",
-        "views": r"views\.sql",
+        "views": r"views(\.[0-9]+)?\.sql",
         "damaged": "damaged/.+",
         "probe": "doctor/probe",
     }.items()
@@ -73,7 +77,7 @@ def remedy(key: str, folder: str) -> str:
         return f"{repair} with its shard; the next night labels the shard again"
     if kind == "embeddings":
         return f"{repair}; `samseg describe -c CONFIG` writes it again"
-    if kind in ("assignments", "ledger", "class_ledger"):
+    if kind in ("assignments", "ledger", "class_ledger", "members", "split_cells", "resolved"):
         return f"{repair}; the next night writes it again"
     if kind == "nights":
         return f"{repair}; nothing reads it"

@@ -208,6 +208,14 @@ class Output(OutputObjects):
         """Return the ids of shards that have assignments under a codebook."""
         return self._ids("assignments", f"classes/v{version:06d}/assignments/")
 
+    def edit_numbers(self) -> list[int]:
+        """Numbers of all edits of the classes, ascending."""
+        return sorted(map(int, self._ids("edits")))
+
+    def member_shards(self, version: int, edit: int) -> set[str]:
+        """Return the ids of shards that have members of a class by example under a codebook."""
+        return self._ids("members", f"classes/v{version:06d}/edits/{edit:06d}/")
+
     def ledger_numbers(self, version: int | None = None) -> list[int]:
         """Numbers of the ledgers of the folder, or of the classes of a codebook, ascending."""
         kind = "ledger" if version is None else "class_ledger"

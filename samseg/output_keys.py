@@ -58,6 +58,26 @@ class OutputKeys:
         return f"classes/v{version:06d}/assignments/part-{shard_id}.parquet"
 
     @staticmethod
+    def members_key(version: int, edit: int, shard_id: str) -> str:
+        """Key of a shard's members of a class that an edit created, under one codebook."""
+        return f"classes/v{version:06d}/edits/{edit:06d}/part-{shard_id}.parquet"
+
+    @staticmethod
+    def split_key(version: int, edit: int) -> str:
+        """Key of the cells on the new side of a split, under one codebook."""
+        return f"classes/v{version:06d}/edits/{edit:06d}/cells.parquet"
+
+    @staticmethod
+    def resolved_key(version: int, edit: int, name: str) -> str:
+        """Key of a table of what the edits up to one make of the classes of a codebook."""
+        return f"classes/v{version:06d}/resolved/e{edit:06d}/{name}.parquet"
+
+    @staticmethod
+    def edit_key(n: int) -> str:
+        """Key of the n-th edit."""
+        return f"edits/{n:06d}.json"
+
+    @staticmethod
     def ledger_key(n: int, version: int | None = None) -> str:
         """Key of the n-th ledger of the folder, or of the classes of a codebook."""
         return f"{OutputKeys.ledgers(version)}{n:06d}.parquet"

@@ -7,11 +7,12 @@ view, and macros that need no casts.
 
     images                         one row per image, including failures
     masks                          one row per mask, including its embedding
-    assignments                    mask_id -> class_id under this codebook
-    classes                        the classes of this codebook
+    assignments                    mask_id -> class_id as this codebook has it, without edits
+    classes                        the classes of this codebook after all edits
     plans                          planned objects, in planning order
     embeddings                     name, mask_id, status, embedding: `sam` and the named ones
-    labels                         masks with their class, its name and the image's key
+    labels                         masks with their class after all edits, its name and the
+                                   image's key; `ignored` is true where a person said so
     nearest('MASK_ID', k := 10)    the masks most similar to one mask, nearest first
     distance('MASK_A', 'MASK_B')   cosine distance between two masks
     tree                           the tree that the classes are branches of (`linkage` only)
@@ -35,11 +36,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from samseg import schema
+from samseg.editable_classes import EditableClasses
+from samseg.edits.tables import MEMBERS
 from samseg.errors import CodebookError, ConfigError, SamsegError, StorageError, redact
 from samseg.output import Output
 from samseg.part_tables import PartTables
 from samseg.schema import SAM_COLUMN
 from samseg.sql import statements
+from samseg.stages.edits.members import member_keys
+from samseg.stages.edits.resolution import resolved
 from samseg.superseded import superseded
 
 _LOCKED: dict[str, str | bool | int | float | list[str]] = {
@@ -85,19 +90,23 @@ class Tables:
             "masks": (schema.MASKS, map(output.masks_key, shards)),
             "plans": (schema.PLAN, map(output.plan_key, output.plan_numbers())),
             "assignments": (schema.ASSIGNMENTS, []),
-            "classes": (schema.CLASSES, []),
+            "codebook_classes": (schema.CLASSES, []),
+            "members": (MEMBERS, []),
             "tree": (schema.TREE, []),
         }
         if version is not None:
             keys = [output.assignments_key(version, s) for s in shards if s in assigned]
             parts["assignments"] = (schema.ASSIGNMENTS, keys)
-            parts["classes"] = (schema.CLASSES, [output.codebook_key(version, "classes.parquet")])
+            classes = output.codebook_key(version, "classes.parquet")
+            parts["codebook_classes"] = (schema.CLASSES, [classes])
+            parts["members"] = (MEMBERS, member_keys(output, version, shards))
             tree = output.codebook_key(version, "tree.parquet")
             parts["tree"] = (schema.TREE, [tree] if output.storage.exists(tree) else [])
         parts_of = PartTables(self._connection, output, superseded(output, {*shards}))
         for name, (columns, part_keys) in parts.items():
             self._keys[name] = list(part_keys)
             parts_of.register(name, columns, self._keys[name])
+        self._register_edits()
         tables = {SAM_COLUMN: "masks"}
         for name in (names := output.embeddings()):
             keys = [output.embeddings_key(name, s) for s in output.embedded(name) & {*shards}]
@@ -145,9 +154,10 @@ class Tables:
         return self._connection.view("assignments")
 
     @property
-    def classes(self) -> duckdb.DuckDBPyRelation:
-        """The classes of this codebook."""
-        return self._connection.view("classes")
+    def classes(self) -> EditableClasses:
+        """The classes of this codebook after all edits: a relation, with verbs to edit them."""
+        relation = self._connection.view("classes")
+        return EditableClasses(self._output, relation, self._register_edits)
 
     @property
     def plans(self) -> duckdb.DuckDBPyRelation:
@@ -198,6 +208,12 @@ class Tables:
 
         mask = self._row("select image_id, rle from masks where mask_id = ?", mask_id, "mask")
         return pictures.cutout(self.image(mask["image_id"]), mask["rle"], margin)
+
+    def _register_edits(self) -> None:
+        """Register what the edits make of the classes, also anew."""
+        found = resolved(self._output, self.codebook)
+        for name in ("classes", "cells", "moves"):
+            self._connection.register(f"edited_{name}", getattr(found, name))
 
     def _row(self, sql: str, wanted: str, noun: str) -> dict[str, Any]:
         rows: list[dict[str, Any]] = self.query(sql, [wanted]).to_pylist()

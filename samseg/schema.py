@@ -42,7 +42,8 @@ _UNITS = {
 }
 
 
-def _table(name: str, fields: list[tuple[str, pa.DataType]]) -> pa.Schema:
+def table_schema(name: str, fields: list[tuple[str, pa.DataType]]) -> pa.Schema:
+    """Return the schema of a table, with its version and the units of its columns."""
     units = {column: _UNITS[column] for column, _ in fields if column in _UNITS}
     if "height" in units and "width" not in units:  # of a tree's node
         units["height"] = _DISTANCE
@@ -68,7 +69,7 @@ CLASS_COUNTS = pa.struct(
     ]
 )
 
-PLAN = _table(
+PLAN = table_schema(
     "plan",
     [
         ("shard_id", pa.string()),
@@ -84,7 +85,7 @@ PLAN = _table(
     ],
 )
 
-MASKS = _table(
+MASKS = table_schema(
     "masks",
     [
         ("mask_id", pa.string()),
@@ -108,7 +109,7 @@ MASKS = _table(
     ],
 )
 
-IMAGES = _table(
+IMAGES = table_schema(
     "images",
     [
         ("image_id", pa.string()),
@@ -128,7 +129,7 @@ IMAGES = _table(
     ],
 )
 
-EMBEDDINGS = _table(
+EMBEDDINGS = table_schema(
     "embeddings",  # of one name; sorted by samseg.types.sample_rank_of(mask_id)
     [
         ("mask_id", pa.string()),
@@ -137,7 +138,7 @@ EMBEDDINGS = _table(
     ],
 )
 
-ASSIGNMENTS = _table(
+ASSIGNMENTS = table_schema(
     "assignments",
     [
         ("mask_id", pa.string()),
@@ -149,7 +150,7 @@ ASSIGNMENTS = _table(
     ],
 )
 
-LEDGER = _table(
+LEDGER = table_schema(
     "ledger",
     [
         ("shard_id", pa.string()),
@@ -163,7 +164,7 @@ LEDGER = _table(
     ],
 )
 
-CLASS_LEDGER = _table(
+CLASS_LEDGER = table_schema(
     "class_ledger",
     [
         ("shard_id", pa.string()),
@@ -175,7 +176,7 @@ CLASS_LEDGER = _table(
     ],
 )
 
-CLASSES = _table(
+CLASSES = table_schema(
     "classes",
     [
         ("class_id", pa.int32()),
@@ -193,7 +194,7 @@ CLASSES = _table(
     ],
 )
 
-CORE = _table(
+CORE = table_schema(
     "core",
     [
         ("mask_id", pa.string()),
@@ -203,7 +204,7 @@ CORE = _table(
 )
 
 
-TREE = _table(
+TREE = table_schema(
     "tree",
     [
         ("node", pa.int32()),  # leaves first; they are the cells
@@ -213,7 +214,7 @@ TREE = _table(
     ],
 )
 
-CELLS = _table(
+CELLS = table_schema(
     "cells",
     [
         ("cell", pa.int32()),

@@ -3,14 +3,38 @@
 from collections.abc import Mapping, Sequence
 
 MACROS = """
+create view classes as
+select
+    coalesce(c.class_id, e.class_id) as class_id, coalesce(e.name, c.name) as name,
+    case when e.into <> e.class_id then 'merged' else coalesce(c.status, e.status) end as status,
+    c.* exclude (class_id, name, status),
+    coalesce(e.ignored, false) as ignored, nullif(e.into, e.class_id) as merged_into
+from codebook_classes c full join edited_classes e on e.class_id = c.class_id;
+
+create view edited as -- masks of classes by example, each in the nearest one
+select m.mask_id, e.into as class_id, m.distance
+from members m join edited_classes e on e.class_id = m.class_id
+qualify row_number() over (partition by m.mask_id order by m.distance, m.class_id) = 1;
+
 create view labels as
+with resolved as (
+    select
+        a.mask_id, coalesce(v.class_id, n.class_id, l.class_id, e.into, a.class_id) as class_id,
+        case when v.mask_id is null then coalesce(n.distance, a.distance) end as distance,
+        case when v.mask_id is null and n.mask_id is null then a.margin end as margin
+    from assignments a
+    left join edited_moves v on v.mask_id = a.mask_id
+    left join edited n on n.mask_id = a.mask_id
+    left join edited_cells l on l.cell = a.cell
+    left join edited_classes e on e.class_id = a.class_id
+)
 select
     m.mask_id, m.image_id, i.key, a.class_id,
     case when a.class_id = -1 then 'noise'
          else coalesce(nullif(c.name, ''), 'class ' || a.class_id) end as name,
-    a.distance, a.margin, m.* exclude (mask_id, image_id)
+    a.distance, a.margin, m.* exclude (mask_id, image_id), coalesce(c.ignored, false) as ignored
 from masks m
-left join assignments a using (mask_id)
+left join resolved a using (mask_id)
 left join classes c using (class_id)
 left join images i on i.image_id = m.image_id;
 

@@ -11,6 +11,7 @@ grows. Views and macros are those of `samseg.query`.
 import pyarrow as pa
 
 from samseg import schema
+from samseg.edits.tables import MEMBERS, RESOLVED_CELLS, RESOLVED_CLASSES, RESOLVED_MOVES
 from samseg.sql import MACROS, quoted
 
 _HEAD = """\
@@ -22,6 +23,7 @@ _HEAD = """\
 --
 -- Views: images masks embeddings assignments classes plans tree labels.
 -- Macros: nearest(mask_id, k), distance(mask_a, mask_b), class_at(height).
+-- Classes and labels are those after all edits of `samseg classes`; `assignments` is without them.
 -- Load the file again to see what was committed since.
 --
 -- Before loading it, if the folder is elsewhere now:  set variable samseg_at = 's3://bucket/labels';
@@ -64,6 +66,26 @@ set variable samseg_assignments = (
 set variable samseg_classes = (
     select list(file) from glob(getvariable('samseg_dir') || '/classes/v*/classes.parquet')
     where parse_path(file)[-2] = getvariable('samseg_codebook')
+);
+set variable samseg_edit = (
+    select max(file) from (
+        select parse_path(file)[-2] as file
+        from glob(getvariable('samseg_dir') || '/classes/v*/resolved/e*/classes.parquet')
+        where parse_path(file)[-4] = getvariable('samseg_codebook')
+    ) where regexp_full_match(file, 'e[0-9]{6,}')
+);
+create or replace temp macro samseg_edited(name) as (
+    select list(file) from glob(getvariable('samseg_dir') || '/classes/v*/resolved/e*/' || name)
+    where parse_path(file)[-4] = getvariable('samseg_codebook')
+        and parse_path(file)[-2] = getvariable('samseg_edit')
+);
+set variable samseg_edited_classes = samseg_edited('classes.parquet');
+set variable samseg_edited_cells = samseg_edited('cells.parquet');
+set variable samseg_edited_moves = samseg_edited('moves.parquet');
+set variable samseg_members = (
+    select list(file order by file)
+    from samseg_committed('/classes/v*/edits/*/part-*.parquet')
+    where parse_path(file)[-4] = getvariable('samseg_codebook')
 );
 set variable samseg_tree = (
     select list(file) from glob(getvariable('samseg_dir') || '/classes/v*/tree.parquet')
@@ -109,6 +131,10 @@ create or replace view assignments as
 select a.* exclude (filename) from assignments_of_all_plans a
 anti join samseg_superseded s
 on s.image_id = a.mask_id[:20] and s.shard_id = shard_of(a.filename);
+create or replace view members as
+select m.* exclude (filename) from members_of_all_plans m
+anti join samseg_superseded s
+on s.image_id = m.mask_id[:20] and s.shard_id = shard_of(m.filename);
 create or replace view plans as select * exclude (filename) from plans_by_file;
 create or replace view vectors as
 select 'sam' as name, m.mask_id, m.status, m.embedding::float[] as vector from masks m
@@ -129,9 +155,16 @@ _PARTS = {
     "masks_of_all_plans": ("samseg_masks", schema.MASKS),
     "vectors_of_all_plans": ("samseg_vectors", schema.EMBEDDINGS),
     "assignments_of_all_plans": ("samseg_assignments", schema.ASSIGNMENTS),
+    "members_of_all_plans": ("samseg_members", MEMBERS),
     "plans_by_file": ("samseg_plans", schema.PLAN),
 }
-_TABLES = {"classes": ("samseg_classes", schema.CLASSES), "tree": ("samseg_tree", schema.TREE)}
+_TABLES = {
+    "codebook_classes": ("samseg_classes", schema.CLASSES),
+    "edited_classes": ("samseg_edited_classes", RESOLVED_CLASSES),
+    "edited_cells": ("samseg_edited_cells", RESOLVED_CELLS),
+    "edited_moves": ("samseg_edited_moves", RESOLVED_MOVES),
+    "tree": ("samseg_tree", schema.TREE),
+}
 
 
 def views_sql(root: str) -> str:
@@ -180,4 +213,5 @@ _SQL_TYPES = {
     pa.int32(): "integer",
     pa.int64(): "bigint",
     pa.float32(): "float",
+    pa.bool_(): "boolean",
 }

@@ -7,7 +7,7 @@ from samseg.object_names import kind_of, remedy
 
 _REPAIRABLE = (
     *("masks", "images", "embeddings", "assignments", "failed", "quarantine", "nights"),
-    *("ledger", "class_ledger"),
+    *("ledger", "class_ledger", "members", "split_cells", "resolved"),
 )
 """Kinds of objects that later runs write again, or that nothing depends on."""
 

@@ -7,11 +7,13 @@ those.
 
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 from typing import Any, Literal
 
 import numpy as np
 
+from samseg.edits.edit import CREATED
 from samseg.errors import ConfigError
 from samseg.exporters.names import png_of
 from samseg.exporters.selection import Selection
@@ -23,6 +25,9 @@ from samseg.types import NOISE, Int32
 
 class Png(Selection):
     """`classes.json` and one PNG per image: pixel value = class id + 1, 0 where there is no class.
+
+    Classes that people made have the values after those, in the order of their ids; `classes.json`
+    has the value of each class as `index`.
 
     PNGs are 8-bit with a palette if every value fits, otherwise 16-bit grayscale. Where masks
     overlap, the smallest one is drawn. Noise and unassigned masks are 0.
@@ -41,26 +46,27 @@ class Png(Selection):
         Raises:
             ConfigError: a class id does not fit in 16 bits.
         """
-        indices = max((c.class_id for c in classes), default=NOISE) + 2
+        index_of = _indices(classes)
+        indices = max(index_of.values(), default=0) + 1
         if indices > 1 << 16:
             raise ConfigError(
                 f"exporters.png: class id {indices - 2} does not fit a 16-bit PNG (at most "
                 f"{(1 << 16) - 2}); use `kind: coco`"
             )
-        target.put("classes.json", _legend(classes))
-        count = kept = left_out = 0
+        target.put("classes.json", _legend(classes, index_of))
+        images_written = kept = left_out = 0
         for image in images:
-            masks = [m for m in image.masks if m.class_id is not None and m.class_id != NOISE]
+            masks = [(index_of[m.class_id], m) for m in image.masks if m.class_id in index_of]
             index = painted(
                 (image.height, image.width),
-                [m.rle for m in masks],
-                [m.area for m in masks],
-                [m.class_id + 1 for m in masks if m.class_id is not None],
+                [mask.rle for _, mask in masks],
+                [mask.area for _, mask in masks],
+                [index for index, _ in masks],
             )
             target.put(f"images/{png_of(image)}", _encode(index, indices))
-            count, kept = count + 1, kept + len(masks)
+            images_written, kept = images_written + 1, kept + len(masks)
             left_out += len(image.masks) - len(masks)
-        return Written(self.kind, target.uri, count, kept, left_out, target.objects)
+        return Written(self.kind, target.uri, images_written, kept, left_out, target.objects)
 
 
 def _encode(index: Int32, indices: int) -> bytes:
@@ -76,10 +82,20 @@ def _encode(index: Int32, indices: int) -> bytes:
     return sink.getvalue()
 
 
-def _legend(classes: Sequence[ClassRow]) -> bytes:
+def _indices(classes: Sequence[ClassRow]) -> dict[int | None, int]:
+    """Return the pixel value of each class."""
+    found = [c.class_id for c in classes if c.class_id < CREATED]
+    index_of: dict[int | None, int] = {class_id: class_id + 1 for class_id in found}
+    made = (c.class_id for c in classes if c.class_id >= CREATED)
+    return index_of | dict(zip(made, count(max(found, default=NOISE) + 2), strict=False))
+
+
+def _legend(classes: Sequence[ClassRow], index_of: Mapping[int | None, int]) -> bytes:
     rows: list[dict[str, Any]] = [{"index": 0, "class_id": None, "name": "no class"}]
-    rows += [{"index": c.class_id + 1, "class_id": c.class_id, "name": c.name} for c in classes]
+    rows += [
+        {"index": index_of[c.class_id], "class_id": c.class_id, "name": c.name} for c in classes
+    ]
     for row in rows:
-        class_id = row["class_id"]
-        row["color"] = "#%02x%02x%02x" % ((0, 0, 0) if class_id is None else color_of(class_id))
+        index = row["index"]
+        row["color"] = "#%02x%02x%02x" % (color_of(index - 1) if index else (0, 0, 0))
     return (json.dumps(rows, indent=1) + "\n").encode()

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class ClassRow:
-    """One class of the codebook.
+    """One class of the codebook after all edits.
 
     Attributes:
         class_id: never `NOISE`.
@@ -24,7 +24,8 @@ class MaskRow:
 
     Attributes:
         mask_id: its id in the table `masks`.
-        class_id: its class, `NOISE`, or None if it has not been assigned yet.
+        class_id: its class, `NOISE`, or None if it has not been assigned yet or its class is
+            ignored.
         bbox: (x, y, w, h), px of the upright original image.
         area: px.
         predicted_iou: the decoder's own estimate.
@@ -72,6 +73,7 @@ class Written:
         left_out: masks that were not written: noise, without a class, or without a visible pixel
             in a format of one label per pixel.
         objects: objects in the folder.
+        earlier: shards that folders of earlier edits have, with the names that held then.
     """
 
     kind: str
@@ -80,6 +82,7 @@ class Written:
     masks: int
     left_out: int
     objects: int
+    earlier: int = 0
 
     def with_part(self, part: "Written") -> "Written":
         """Return the counts with those of a part of the folder added."""

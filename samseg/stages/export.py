@@ -7,8 +7,9 @@ whose objects have one name (`exporters.pairing`), the one that is written first
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -20,8 +21,8 @@ from samseg.output import Output
 from samseg.stages.labelled_images import LabelledImages
 from samseg.stages.table_map import PerItem, alive, results, tasks_of
 
-_EDIT = 0
-"""Number of the newest edit of the classes."""
+_STAMP = re.compile(r"(?P<codebook>v[0-9]+)-e[0-9]+(?P<rest>(-[0-9a-f]{8})?)")
+"""Folder of a format by parts."""
 
 
 def export(
@@ -62,7 +63,9 @@ def export(
         total = Written(exporter.kind, folder.uri, 0, 0, 0, 0)
         _, classes = exporter.chosen((), labelled.classes)
         complete = folder.parts()
-        todo = sorted(labelled.ready() - complete)
+        earlier = (folder.earlier_parts() & labelled.ready()) - complete
+        total = replace(total, earlier=len(earlier))
+        todo = sorted(labelled.ready() - complete - earlier)
         spec = PartsSpec(labelled, exporter, folder)
         for parts in results(engine, spec.build, tasks_of(todo)):
             for part in parts:
@@ -161,7 +164,7 @@ def counts_of(written: Iterable[Written]) -> dict[str, Any]:
 
 def _name(labelled: LabelledImages, exporter: Format) -> str:
     """Return the name of the folder that an exporter writes to by parts."""
-    name, settings = f"v{labelled.version or 0}-e{_EDIT}", exporter.settings()
+    name, settings = f"v{labelled.version or 0}-e{labelled.edit}", exporter.settings()
     if not settings:
         return name
     text = json.dumps(settings, sort_keys=True)
@@ -192,6 +195,7 @@ def _record(done: Written, labelled: LabelledImages, exporter: Format) -> bytes:
     record = {
         "kind": done.kind,
         "codebook": labelled.version,
+        **({"edit": labelled.edit} if labelled.edit else {}),
         "settings": exporter.settings(),
         "images": done.images,
         "masks": done.masks,
@@ -239,6 +243,17 @@ class _ExportFolder:
         """Return the names of the complete parts."""
         stored = self._output.storage.list(self._key("parts/"))
         return {s.key.rpartition("/")[2].removesuffix(".json") for s in stored}
+
+    def earlier_parts(self) -> set[str]:
+        """Return the parts that the folders of other edits of the same classes have."""
+        same = _STAMP.fullmatch(self.stamp)
+        others = self._output.storage.folders(f"exports/{self._kind}/") - {self.stamp}
+        found: set[str] = set()
+        for stamp in others:
+            other = _STAMP.fullmatch(stamp)
+            if same and other and same.group("codebook", "rest") == other.group("codebook", "rest"):
+                found |= _ExportFolder(self._output, self._kind, stamp).parts()
+        return found
 
     def complete(self) -> Written | None:
         """Return what the folder contains if it has been written as a whole."""

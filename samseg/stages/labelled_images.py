@@ -3,15 +3,18 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 
-import pyarrow as pa
+import pyarrow.compute as pc
 
 from samseg.errors import CodebookError
 from samseg.exporters.types import ClassRow, LabelledImage, MaskRow
 from samseg.output import Output
+from samseg.stages.edits.members import lacking_members, members_of
+from samseg.stages.edits.resolution import resolved
 from samseg.superseded import superseded
-from samseg.types import LABELLED
+from samseg.types import LABELLED, NOISE
 
 _IMAGE_COLUMNS = ["image_id", "key", "uri", "width", "height", "status"]
+_OWN = ["mask_id", "class_id"]
 _MASK_COLUMNS = ["mask_id", "image_id", "bbox", "area", "predicted_iou", "rle"]
 
 
@@ -20,16 +23,22 @@ class LabelledImages:
 
     Attributes:
         version: of the codebook, None if there is none yet. Then the masks have no class.
-        classes: its classes, ascending by id.
+        edit: number of the newest edit of the classes, 0 if there is none.
+        classes: its classes after all edits, ascending by id, without ignored ones.
     """
 
     def __init__(self, output: Output):
         """List what is committed and assigned; only the classes are read yet."""
         self._output = output
         self.version = max(output.codebook_versions(), default=None)
-        self.classes = tuple(self._classes())
+        self._resolved = resolved(output, self.version)
+        self.edit = self._resolved.edit
+        kept = (c for c in self._resolved.current if c not in self._resolved.ignored)
+        self.classes = tuple(ClassRow(c, self._resolved.name(c)) for c in kept)
         self._committed = output.committed()
         self._assigned = set() if self.version is None else output.assigned(self.version)
+        if self.version is not None:
+            self._assigned -= lacking_members(output, self.version, self._resolved)
         self._superseded = superseded(output, self._committed)
 
     @property
@@ -71,15 +80,6 @@ class LabelledImages:
                         masks=masks.get(row["image_id"], ()),
                     )
 
-    def _classes(self) -> Iterator[ClassRow]:
-        if self.version is None:
-            return
-        key = self._output.codebook_key(self.version, "classes.parquet")
-        table = self._output.read(key, ["class_id", "name", "status"]).sort_by("class_id")
-        for row in table.to_pylist():
-            if row["status"] != "retired":
-                yield ClassRow(row["class_id"], row["name"] or f"class {row['class_id']}")
-
     def _masks(self, shard: str) -> dict[str, list[MaskRow]]:
         """Return the masks of a shard by image."""
         class_of = self._class_of(shard)
@@ -99,16 +99,19 @@ class LabelledImages:
         return by_image
 
     def _class_of(self, shard: str) -> dict[str, int]:
+        """Return the class of each mask of a shard; masks of ignored classes are left out."""
         if self.version is None or shard not in self._assigned:
             return {}
-        key = self._output.assignments_key(self.version, shard)
-        table: pa.Table = self._output.read(key, ["mask_id", "class_id"])
-        class_of = dict(zip(*(table[c].to_pylist() for c in table.column_names), strict=True))
-        unknown = sorted(set(class_of.values()) - {c.class_id for c in self.classes} - {-1})
+        found, key = self._resolved, self._output.assignments_key(self.version, shard)
+        table = self._output.read(key) if found.cells.num_rows else self._output.read(key, _OWN)
+        unknown = sorted({*pc.unique(table["class_id"]).to_pylist()} - found.rows.keys() - {NOISE})
         if unknown:
             raise CodebookError(
                 f"the assignments of shard {shard} refer to the classes {unknown[:5]}, which "
                 f"codebook {self.version} of {self._output.uri} does not have; "
                 "run `samseg cluster --refit`"
             )
-        return class_of
+        members = members_of(self._output, self.version, shard, found)
+        classes = found.class_ids(table, members).tolist()
+        pairs = zip(table["mask_id"].to_pylist(), classes, strict=True)
+        return {mask: class_id for mask, class_id in pairs if class_id not in found.ignored}

@@ -1,0 +1,1 @@
+"""What people say of classes: the log of edits, and the classes that result from it."""

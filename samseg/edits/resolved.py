@@ -1,0 +1,173 @@
+"""What the edits make of the classes of one codebook: the one place where both meet.
+
+Whoever reads a class reads it through `ResolvedClasses`. Its tables lie in the folder beside the
+codebook (`classes/v{n}/resolved/e{edit}/`), so that SQL alone has the same answer.
+
+The class of a mask is, the first that applies: what it was moved to; the class by example that it
+is a member of, the nearest one; what became of its cell, where its class was split; what its class
+was merged into; the class of the codebook.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from samseg import schema
+from samseg.edits.edit import CREATED, Merge, Split
+from samseg.edits.replay import ClassState
+from samseg.edits.tables import RESOLVED_CELLS, RESOLVED_CLASSES, RESOLVED_MOVES
+from samseg.types import NOISE, Bool, Int32
+
+ACTIVE, RETIRED = "active", "retired"
+CODEBOOK, EXAMPLE = "codebook", "example"
+
+
+@dataclass(frozen=True)
+class ResolvedClasses:
+    """The classes of one codebook after all edits.
+
+    Attributes:
+        edit: number of the newest edit, 0 if there is none.
+        classes: of `RESOLVED_CLASSES`, ascending by id.
+        cells: of `RESOLVED_CELLS`: the cells of classes that were split.
+        moves: of `RESOLVED_MOVES`: masks that were moved.
+    """
+
+    edit: int
+    classes: pa.Table
+    cells: pa.Table
+    moves: pa.Table
+
+    @cached_property
+    def rows(self) -> dict[int, dict[str, Any]]:
+        """The rows of `classes` by class id."""
+        return {row["class_id"]: row for row in self.classes.to_pylist()}
+
+    @cached_property
+    def into(self) -> dict[int, int]:
+        """Class -> the class that its masks have now."""
+        return {class_id: row["into"] for class_id, row in self.rows.items()}
+
+    @cached_property
+    def current(self) -> tuple[int, ...]:
+        """The classes that masks can have now, ascending."""
+        used = {row["into"] for row in self.rows.values() if row["status"] != RETIRED}
+        used |= {*self.cells["class_id"].to_pylist(), *self.moves["class_id"].to_pylist()}
+        return tuple(sorted(used - {NOISE}))
+
+    @cached_property
+    def ignored(self) -> frozenset[int]:
+        """The current classes that are left out of exports."""
+        return frozenset(c for c in self.current if self.rows.get(c, {}).get("ignored"))
+
+    @cached_property
+    def examples(self) -> tuple[int, ...]:
+        """Numbers of the edits that created a class by example."""
+        return tuple(c - CREATED for c, row in self.rows.items() if row["origin"] == EXAMPLE)
+
+    def name(self, class_id: int) -> str:
+        """Return what a class is called: a person's name, the codebook's, or `class {id}`."""
+        if class_id == NOISE:
+            return "noise"
+        return self.rows.get(class_id, {}).get("name") or f"class {class_id}"
+
+    def class_ids(self, assignments: pa.Table, members: pa.Table | None = None) -> Int32:
+        """Return the class of each mask, (n,) int32, `NOISE` for none.
+
+        Args:
+            assignments: `mask_id`, `class_id` and, where there is a tree, `cell`.
+            members: of `MEMBERS`, in the same shard; classes that are gone do not count.
+        """
+        raw = assignments["class_id"].to_numpy().astype(np.int32)
+        found, position = np.unique(raw, return_inverse=True)
+        now = np.array([self.into.get(int(c), int(c)) for c in found], np.int32)[position]
+        if self.cells.num_rows and "cell" in assignments.column_names:
+            _replace(now, assignments["cell"], self.cells["cell"], self.cells["class_id"])
+        if members is not None and members.num_rows:
+            nearest = nearest_members(members, self.into)
+            _replace(now, assignments["mask_id"], nearest["mask_id"], nearest["class_id"])
+        if self.moves.num_rows:
+            moves = self.moves
+            _replace(now, assignments["mask_id"], moves["mask_id"], moves["class_id"])
+        return now
+
+
+def _replace(now: Int32, keys: Any, changed: Any, values: Any) -> None:
+    """Set the values of the rows whose key is among the changed ones."""
+    at = pc.index_in(keys, value_set=changed.combine_chunks())
+    rows = at.is_valid().to_numpy(zero_copy_only=False) if at.null_count else np.ones(len(at), bool)
+    position = at.fill_null(0).to_numpy()
+    now[rows] = values.to_numpy()[position[rows]]
+
+
+def nearest_members(members: pa.Table, into: Mapping[int, int]) -> pa.Table:
+    """Return each member once, with what became of the nearest class by example that has it."""
+    alive = pc.is_in(members["class_id"], value_set=pa.array(list(into), pa.int32()))
+    table = members.filter(alive).sort_by([("distance", "ascending"), ("class_id", "ascending")])
+    ids = table["mask_id"].to_numpy(zero_copy_only=False).astype(str)
+    _, first = np.unique(ids, return_index=True)
+    table = table.take(pa.array(first))
+    now = [into[c] for c in table["class_id"].to_pylist()]
+    return pa.table([table["mask_id"], pa.array(now, pa.int32())], ["mask_id", "class_id"])
+
+
+def resolve(
+    state: ClassState,
+    classes: Iterable[Mapping[str, Any]],
+    of_cells: Int32,
+    sides: Mapping[int, Bool],
+) -> ResolvedClasses:
+    """Apply edits to the classes of a codebook.
+
+    Args:
+        state: the replay of the edits.
+        classes: `class_id`, `name` and `status` of every class of the codebook.
+        of_cells: (k,) int32, the class of each cell of its tree; empty without a tree.
+        sides: number of the edit of each split -> (k,) bool, the cells on the new side.
+    """
+    rows = [_row(state, c["class_id"], c["name"] or "", c["status"]) for c in classes]
+    rows += [_row(state, created, "", ACTIVE) for created in state.created]
+    rows.sort(key=lambda row: row["class_id"])
+    now = _cells_after(state, of_cells, sides)
+    unsplit = np.array([state.final(int(c)) for c in of_cells], np.int32)
+    changed = np.flatnonzero(now != unsplit)
+    cells = [pa.array(changed, pa.int32()), pa.array(now[changed], pa.int32())]
+    known = {row["class_id"] for row in rows}
+    moves = {m: state.final(c) for m, c in sorted(state.moved.items())}
+    moves = {m: c for m, c in moves.items() if c in known or c == NOISE}
+    moved = [pa.array(list(moves), pa.string()), pa.array(list(moves.values()), pa.int32())]
+    return ResolvedClasses(
+        state.newest,
+        schema.table_of(rows, RESOLVED_CLASSES),
+        pa.table(cells, schema=RESOLVED_CELLS),
+        pa.table(moved, schema=RESOLVED_MOVES),
+    )
+
+
+def _row(state: ClassState, class_id: int, name: str, status: str) -> dict[str, Any]:
+    return {
+        "class_id": class_id,
+        "name": state.names.get(class_id, name),
+        "status": status,
+        "origin": state.created[class_id].action.action if class_id in state.created else CODEBOOK,
+        "ignored": class_id in state.ignored,
+        "into": state.final(class_id),
+        "edit": state.last.get(class_id),
+    }
+
+
+def _cells_after(state: ClassState, of_cells: Int32, sides: Mapping[int, Bool]) -> Int32:
+    """Return the class of each cell after all merges and splits, in their order."""
+    now = of_cells.astype(np.int32, copy=True)
+    for edit in state.applied:
+        action = edit.action
+        if isinstance(action, Merge):
+            now[np.isin(now, action.class_ids)] = action.into
+        elif edit.created is not None and isinstance(action, Split) and edit.number in sides:
+            now[(now == action.class_id) & sides[edit.number]] = edit.created
+    return now

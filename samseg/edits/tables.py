@@ -1,0 +1,51 @@
+"""The tables of what edits make of the classes of one codebook; see `samseg.edits.resolved`."""
+
+import pyarrow as pa
+
+from samseg.schema import table_schema
+
+RESOLVED_CLASSES = table_schema(
+    "resolved_classes",
+    [
+        ("class_id", pa.int32()),  # of the codebook, or created by an edit
+        ("name", pa.string()),
+        ("status", pa.string()),  # active | retired; what the codebook says, or of a created class
+        ("origin", pa.string()),  # codebook | split | example
+        ("ignored", pa.bool_()),
+        ("into", pa.int32()),  # the class that its masks have now: its own id unless merged
+        ("edit", pa.int32()),  # the last edit that concerned it; null for none
+    ],
+)
+
+RESOLVED_CELLS = table_schema(
+    "resolved_cells",
+    [
+        ("cell", pa.int32()),  # of the codebook's tree
+        ("class_id", pa.int32()),  # the class that its masks have now
+    ],
+)
+
+RESOLVED_MOVES = table_schema(
+    "resolved_moves",
+    [
+        ("mask_id", pa.string()),
+        ("class_id", pa.int32()),  # the class that the mask has now; -1: none
+    ],
+)
+
+MEMBERS = table_schema(
+    "members",  # of a class that an edit created, in one shard
+    [
+        ("mask_id", pa.string()),
+        ("class_id", pa.int32()),  # the created class
+        ("distance", pa.float32()),  # cosine distance to the mean of the accepted masks
+    ],
+)
+
+SPLIT_CELLS = table_schema(
+    "split_cells",  # of one split under one codebook
+    [
+        ("cell", pa.int32()),
+        ("new", pa.bool_()),  # whether it is on the side of the new class
+    ],
+)

@@ -1,0 +1,241 @@
+"""What people do to the classes of an output folder: each verb looks up, checks and appends."""
+
+import getpass
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from samseg.edits.edit import (
+    Action,
+    Edit,
+    Example,
+    ExampleMask,
+    Ignore,
+    Merge,
+    Move,
+    Name,
+    Restore,
+    Split,
+    Undo,
+)
+from samseg.edits.log import append, read_log, valid
+from samseg.edits.replay import ClassState, replay
+from samseg.edits.resolved import ResolvedClasses
+from samseg.errors import ConfigError, redact
+from samseg.output import Output
+from samseg.stages.edits.listing import class_list, history
+from samseg.stages.edits.lookup import class_of, labelled, name_in_use
+from samseg.stages.edits.masks import located
+from samseg.stages.edits.resolution import resolved, resolved_after
+from samseg.stages.edits.sides import sides_by_masks, sides_by_tree
+
+Which = str | int
+"""A class: its id or its name."""
+Rows = list[dict[str, Any]]
+Act = Callable[[ClassState, ResolvedClasses], Action]
+"""Decides what to do, given what holds now."""
+NO_CLASS = "none"
+
+
+class ClassEditor:
+    """The classes of an output folder under its newest codebook, to look at and to edit.
+
+    Every edit is one object of the log `edits/`, and holds under all later codebooks. Methods that
+    edit take `author`, by default the user of this process, and `reason`, and return the edit.
+    They raise a `ConfigError` for a class or mask that is not there, and a `ConflictError` if
+    somebody changed the same classes at the same time.
+    """
+
+    def __init__(self, output: Output):
+        """Read nothing yet."""
+        self._output = output
+
+    def list(self) -> Rows:
+        """Return the classes, largest first; see `samseg.stages.edits.listing.class_list`."""
+        version, state, found = self._read()
+        return class_list(self._output, version, state, found)
+
+    def history(self) -> Rows:
+        """Return all edits and what refits did to classes, oldest first."""
+        return history(self._output, replay(read_log(self._output)))
+
+    def consequences(self, edit: Edit) -> Sequence[str]:
+        """Return, as sentences, which edits an undo leaves without effect."""
+        log = read_log(self._output)
+        before = replay(e for e in log if e.number < edit.number).idle
+        after = replay(e for e in log if e.number <= edit.number).idle
+        return [
+            f"edit {number} has no effect now: {why}"
+            for number, why in after.items()
+            if number not in before
+        ]
+
+    def name(self, which: Which, name: str, author: str | None = None, reason: str = "") -> Edit:
+        """Give a class a name that no other class has."""
+
+        def act(state: ClassState, found: ResolvedClasses) -> Action:
+            class_id = class_of(found, state, which)
+            action = valid(lambda: Name(class_id=class_id, name=name))
+            _require_free(found, name, class_id)
+            return action
+
+        return self._edit(act, author, reason)
+
+    def merge(
+        self,
+        which: Which | Iterable[Which],
+        into: Which,
+        author: str | None = None,
+        reason: str = "",
+    ) -> Edit:
+        """Make classes part of another one, which keeps its id and its name."""
+        classes = [which] if isinstance(which, str | int) else [*which]
+
+        def act(state: ClassState, found: ResolvedClasses) -> Action:
+            ids = tuple(dict.fromkeys(class_of(found, state, one) for one in classes))
+            target = class_of(found, state, into)
+            return valid(lambda: Merge(class_ids=ids, into=target))
+
+        return self._edit(act, author, reason)
+
+    def split(
+        self,
+        which: Which,
+        by: Sequence[str] = (),
+        author: str | None = None,
+        reason: str = "",
+    ) -> Edit:
+        """Divide a class in two, along its branches in the codebook's tree.
+
+        Args:
+            which: the class. The larger side keeps its id and its name.
+            by: two masks, one for each side, in place of the branches.
+            author: who does it.
+            reason: why.
+        """
+
+        def act(state: ClassState, found: ResolvedClasses) -> Action:
+            class_id = class_of(found, state, which)
+            output, version = self._output, self._version()
+            if by:
+                kept, new = sides_by_masks(output, version, found, class_id, by)
+            else:
+                kept, new = sides_by_tree(output, version, found, class_id)
+            return valid(lambda: Split(class_id=class_id, kept=kept, new=new))
+
+        return self._edit(act, author, reason)
+
+    def ignore(self, which: Which, author: str | None = None, reason: str = "") -> Edit:
+        """Leave a class out of exports."""
+        return self._edit(
+            lambda state, found: Ignore(class_id=class_of(found, state, which)), author, reason
+        )
+
+    def restore(self, which: Which, author: str | None = None, reason: str = "") -> Edit:
+        """Take an ignored class into exports again."""
+        return self._edit(
+            lambda state, found: Restore(class_id=class_of(found, state, which)), author, reason
+        )
+
+    def move(
+        self,
+        masks: str | Iterable[str],
+        into: Which | None,
+        author: str | None = None,
+        reason: str = "",
+    ) -> Edit:
+        """Give masks another class; `None` or `"none"` for no class."""
+        ids = [masks] if isinstance(masks, str) else [*dict.fromkeys(masks)]
+
+        def act(state: ClassState, found: ResolvedClasses) -> Action:
+            none = into is None or into == NO_CLASS
+            target = None if none else class_of(found, state, into)  # type: ignore[arg-type]
+            action = valid(lambda: Move(mask_ids=tuple(ids), into=target))
+            located(self._output, ids)
+            return action
+
+        return self._edit(act, author, reason)
+
+    def undo(self, edit: int, author: str | None = None, reason: str = "") -> Edit:
+        """Take one edit back; the others stay, and those that needed it have no effect."""
+        return self._edit(lambda state, found: valid(lambda: Undo(edit=edit)), author, reason)
+
+    def example(
+        self,
+        name: str,
+        embedding: str,
+        accepted: Sequence[ExampleMask],
+        rejected: Sequence[ExampleMask] = (),
+        author: str | None = None,
+        reason: str = "",
+    ) -> Edit:
+        """Make a class from masks that a person chose.
+
+        Its members in shards that have classes already are written by
+        `samseg.stages.edits.members.write_members`, which every night calls.
+
+        Args:
+            name: of the class.
+            embedding: name of the embedding that the vectors are of.
+            accepted: masks of the class.
+            rejected: masks that are not of it.
+            author: who does it.
+            reason: why.
+        """
+
+        def act(state: ClassState, found: ResolvedClasses) -> Action:
+            action = valid(
+                lambda: Example(
+                    name=name,
+                    embedding=embedding,
+                    accepted=tuple(accepted),
+                    rejected=tuple(rejected),
+                )
+            )
+            _require_free(found, name, None)
+            return action
+
+        return self._edit(act, author, reason)
+
+    def _edit(
+        self,
+        act: Act,
+        author: str | None,
+        reason: str,
+    ) -> Edit:
+        version, state, found = self._read()
+        action = act(state, found)
+        edit = append(self._output, action, author or _user(), reason, state)
+        after = replay(read_log(self._output))
+        resolved_after(self._output, version, after, write=True)
+        return edit
+
+    def _read(self) -> tuple[int, ClassState, ResolvedClasses]:
+        version, state = self._version(), replay(read_log(self._output))
+        found = resolved(self._output, version)
+        if found.edit != state.newest:  # somebody edits meanwhile
+            found = resolved_after(self._output, version, state)
+        return version, state, found
+
+    def _version(self) -> int:
+        versions = self._output.codebook_versions()
+        if not versions:
+            raise ConfigError(
+                f"{redact(self._output.uri)} has no classes yet; run `samseg cluster -c CONFIG`"
+            )
+        return versions[-1]
+
+
+def _require_free(found: ResolvedClasses, name: str, class_id: int | None) -> None:
+    other = name_in_use(found, name, but=class_id)
+    if other is not None:
+        raise ConfigError(
+            f"{labelled(found, other)} has that name already; choose another one, or `merge` makes "
+            "two classes one"
+        )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as e:
+        raise ConfigError("this process has no user name; give an author (--author NAME)") from e

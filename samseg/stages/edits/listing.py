@@ -1,0 +1,137 @@
+"""The classes of a folder as people see them, and the history of their edits."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from samseg import ledger
+from samseg.edits.edit import Edit, Example, Merge, Move, Name, Split, Undo
+from samseg.edits.replay import ClassState
+from samseg.edits.resolved import ResolvedClasses
+from samseg.engine.local import Local
+from samseg.output import Output
+from samseg.stages.class_tally import class_rows
+from samseg.stages.edits.lineage import fates
+from samseg.stages.edits.lookup import quoted
+from samseg.stages.edits.members import members_of
+from samseg.superseded import is_current, superseded
+
+
+def class_list(
+    output: Output, version: int, state: ClassState, found: ResolvedClasses
+) -> list[dict[str, Any]]:
+    """Return a row for each current class, largest first, then for retired ones with a name.
+
+    Returns:
+        `class_id`, `name`, `masks`, `named` (by a person), `ignored`, `merged` (classes that are
+        part of it), `created_by` (number of the edit, else None), `retired`, and `notes`: what
+        refits did to it, as sentences.
+    """
+    masks = mask_counts(output, version, found)
+    parts: dict[int, list[int]] = {}
+    for class_id, into in found.into.items():
+        if into != class_id:
+            parts.setdefault(into, []).append(class_id)
+    notes: dict[int, list[str]] = {}
+    for fate in fates(output):
+        notes.setdefault(fate.class_id, []).append(str(fate))
+
+    def row(class_id: int, retired: bool) -> dict[str, Any]:
+        created = state.created.get(class_id)
+        return {
+            "class_id": class_id,
+            "name": found.name(class_id),
+            "masks": masks[class_id],
+            "named": class_id in state.names,
+            "ignored": class_id in state.ignored,
+            "merged": parts.get(class_id, []),
+            "created_by": None if created is None else created.number,
+            "retired": retired,
+            "notes": [n for c in (class_id, *parts.get(class_id, ())) for n in notes.get(c, ())],
+        }
+
+    current = sorted(found.current, key=lambda c: (-masks[c], c))
+    gone = [c for c in sorted(state.names) if c in found.into and found.into[c] == c]
+    return [
+        *(row(c, False) for c in current),
+        *(row(c, True) for c in gone if c not in found.current),
+    ]
+
+
+def mask_counts(output: Output, version: int, found: ResolvedClasses) -> Counter[int]:
+    """Count the masks of each class; from the ledger, unless edits divide classes."""
+    committed = output.committed()
+    again = superseded(output, committed)
+    sizes = {s: n for s, n in output.sizes("assignments", version).items() if s in committed}
+    counts: Counter[int] = Counter()
+    divided = found.cells.num_rows or found.moves.num_rows or found.examples
+    if not divided and not again:
+        for rows in class_rows(output, version, Local(), sizes):
+            for class_id, masks in ledger.class_counts(rows).masks_of.items():
+                counts[found.into.get(class_id, class_id)] += masks
+        return counts
+    for shard in sorted(sizes):
+        ids, classes = classes_in(output, version, shard, found)
+        kept = is_current(ids, again.get(shard, ()))
+        values, of_value = np.unique(classes[kept], return_counts=True)
+        counts.update(dict(zip(values.tolist(), of_value.tolist(), strict=True)))
+    return counts
+
+
+def classes_in(
+    output: Output, version: int, shard: str, found: ResolvedClasses
+) -> tuple[pa.ChunkedArray, Any]:
+    """Return the masks of a shard that has assignments, and their classes, (n,) int32."""
+    key = output.assignments_key(version, shard)
+    table = output.read(key) if found.cells.num_rows else output.read(key, ["mask_id", "class_id"])
+    return table["mask_id"], found.class_ids(table, members_of(output, version, shard, found))
+
+
+def history(output: Output, state: ClassState) -> list[dict[str, Any]]:
+    """Return a row for each edit, oldest first, then for what refits did to classes.
+
+    Returns:
+        `edit`, `time`, `author`, `reason`, `action`, `text`, `undone_by` (number of the undo, else
+        None) and `idle` (why it has no effect; empty if it has one); and for refits `codebook` and
+        `text`.
+    """
+    rows: list[dict[str, Any]] = [
+        {
+            "edit": edit.number,
+            "time": edit.time,
+            "author": edit.author,
+            "reason": edit.reason,
+            "action": edit.action.action,
+            "text": described(edit),
+            "undone_by": state.undone.get(edit.number),
+            "idle": state.idle.get(edit.number, ""),
+        }
+        for edit in state.edits.values()
+    ]
+    return rows + [{"codebook": fate.codebook, "text": str(fate)} for fate in fates(output)]
+
+
+def described(edit: Edit) -> str:
+    """Return what an edit does, in words."""
+    action = edit.action
+    if isinstance(action, Name):
+        return f"class {action.class_id} is called {quoted(action.name)}"
+    if isinstance(action, Merge):
+        return f"merge {_ids(action.class_ids)} into class {action.into}"
+    if isinstance(action, Split):
+        return f"split class {action.class_id}; the new class is {edit.created}"
+    if isinstance(action, Move):
+        into = "no class" if action.into is None else f"class {action.into}"
+        return f"move {len(action.mask_ids)} masks to {into}"
+    if isinstance(action, Example):
+        chosen = f"{len(action.accepted)} accepted and {len(action.rejected)} rejected masks"
+        return f"class {edit.created} {quoted(action.name)} by {chosen}"
+    if isinstance(action, Undo):
+        return f"undo edit {action.edit}"
+    return f"{action.action} class {action.class_id}"
+
+
+def _ids(class_ids: tuple[int, ...]) -> str:
+    return ("class " if len(class_ids) == 1 else "classes ") + ", ".join(map(str, class_ids))

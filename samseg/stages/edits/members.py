@@ -1,0 +1,194 @@
+"""The members of classes by example, shard by shard: a map over assignments and embeddings.
+
+`classes/v{n}/edits/{e}/part-{shard}.parquet` holds the masks of a shard that the class of edit e
+takes: inside its radius, and nearer to it than to the class of the codebook that they have. Where
+several such classes take a mask, the nearest has it (`samseg.edits.resolved`). Assignments are
+never written again.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from samseg import schema
+from samseg.clustering.codebook import Codebook
+from samseg.edits.edit import CREATED, Edit, Example
+from samseg.edits.replay import ClassState
+from samseg.edits.resolved import ResolvedClasses
+from samseg.edits.tables import MEMBERS
+from samseg.engine.protocol import Engine, Task
+from samseg.errors import NotFoundError
+from samseg.object_names import KINDS
+from samseg.output import Output
+from samseg.stages.cluster.codebook_store import load_codebook
+from samseg.stages.edits.example_region import Region, region_of
+from samseg.stages.embeddings import read_embeddings
+from samseg.stages.table_map import ROWS_PER_PART, PerItem, grouped, results
+from samseg.types import NOISE
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleRegion:
+    """A class by example under one codebook.
+
+    Attributes:
+        edit: number of the edit that created it.
+        region: which points it takes.
+        rejected: masks that it never takes.
+    """
+
+    edit: int
+    region: Region
+    rejected: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class MembersSpec(PerItem[str, int]):
+    """What workers receive, once each.
+
+    Attributes:
+        output: the output folder.
+        codebook: the classes.
+        regions: the classes by example.
+        done: number of an edit -> shards that have its part.
+    """
+
+    output: Output
+    codebook: Codebook
+    regions: Sequence[ExampleRegion]
+    done: dict[int, set[str]]
+
+    def of_item(self, item: str) -> int:
+        """Write the parts that a shard lacks; returns the number of members."""
+        part = read_embeddings(self.output, item, self.codebook.embedding, ["mask_id", "embedding"])
+        part = part.filter(part["embedding"].is_valid())
+        key = self.output.assignments_key(self.codebook.version, item)
+        assigned = self.output.read(key, ["mask_id", "class_id", "distance"])
+        members = 0
+        for of in self.regions:
+            if item not in self.done[of.edit]:
+                table = members_in(self.codebook, of, part, assigned)
+                members += table.num_rows
+                part_key = self.output.members_key(self.codebook.version, of.edit, item)
+                self.output.storage.put_new(part_key, schema.encode(table))
+        return members
+
+
+def members_in(
+    codebook: Codebook, of: ExampleRegion, part: pa.Table, assigned: pa.Table
+) -> pa.Table:
+    """Return the masks that a class by example takes, of `MEMBERS`, in the order of `part`.
+
+    Args:
+        codebook: the classes.
+        of: the class by example.
+        part: `mask_id` and `embedding`, without nulls.
+        assigned: `mask_id`, `class_id` and `distance` of the same shard.
+    """
+    if not part.num_rows:
+        return MEMBERS.empty_table()
+    points, valid = codebook.transform.apply(schema.matrix_of(part["embedding"]))
+    distance = of.region.distances(points)
+    own = {
+        mask: near if class_id != NOISE else np.inf
+        for mask, class_id, near in zip(
+            *(assigned[c].to_pylist() for c in ("mask_id", "class_id", "distance")), strict=True
+        )
+    }
+    ids = part["mask_id"].to_pylist()
+    nearer = np.array([d < own.get(m, np.inf) for m, d in zip(ids, distance, strict=True)])
+    allowed = np.array([mask not in of.rejected for mask in ids])
+    rows = np.flatnonzero(valid & (distance <= of.region.radius) & nearer & allowed)
+    columns = [
+        part["mask_id"].take(rows),
+        pa.array(np.full(len(rows), CREATED + of.edit, np.int32)),
+        pa.array(distance[rows].astype(np.float32)),
+    ]
+    return pa.table(columns, schema=MEMBERS)
+
+
+def write_members(
+    output: Output,
+    version: int,
+    state: ClassState,
+    engine: Engine,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> int:
+    """Write the members of classes by example in all shards that have assignments and lack them.
+
+    Args:
+        output: the output folder.
+        version: of the codebook.
+        state: the replay of the edits.
+        engine: runs the map.
+        on_progress: called with the number of shards done.
+
+    Returns:
+        The number of shards that were written.
+    """
+    edits = [edit for edit in state.created.values() if isinstance(edit.action, Example)]
+    if not edits:
+        return 0
+    codebook = load_codebook(output, version)
+    regions = [region for edit in edits if (region := _region(codebook, edit)) is not None]
+    shards = output.committed() & output.assigned(version)
+    done = {of.edit: output.member_shards(version, of.edit) for of in regions}
+    left = sorted({s for shards_of in done.values() for s in shards - shards_of})
+    if not left:
+        return 0
+    spec = MembersSpec(output, codebook, regions, done)
+    written = 0
+    engine = engine.for_tables(ROWS_PER_PART * len(left))
+    tasks = (Task(group[0], group) for group in grouped(left))
+    for found in results(engine, spec.build, tasks):
+        written += len(found)
+        on_progress(written)
+    return written
+
+
+def _region(codebook: Codebook, edit: Edit) -> ExampleRegion | None:
+    """Return a class by example under a codebook; None where the embedding is another."""
+    action = edit.action
+    if not isinstance(action, Example) or action.embedding != codebook.embedding:
+        return None
+    accepted, rejected = (
+        np.array([m.vector for m in masks if m.vector], np.float32)
+        for masks in (action.accepted, action.rejected)
+    )
+    region = region_of(codebook, accepted, rejected)
+    ids = frozenset(m.mask_id for m in action.rejected if m.mask_id is not None)
+    return None if region is None else ExampleRegion(edit.number, region, ids)
+
+
+def members_of(output: Output, version: int, shard: str, found: ResolvedClasses) -> pa.Table | None:
+    """Read the members of all classes by example in a shard; None where there are none."""
+    parts = list(_parts(output, version, shard, found.examples))
+    return pa.concat_tables(parts) if parts else None
+
+
+def _parts(output: Output, version: int, shard: str, edits: Iterable[int]) -> Iterable[pa.Table]:
+    for edit in edits:
+        try:
+            yield output.read(output.members_key(version, edit, shard), MEMBERS.names)
+        except NotFoundError:  # of a codebook of another embedding, or not written yet
+            continue
+
+
+def member_keys(output: Output, version: int, shards: Iterable[str]) -> list[str]:
+    """Return the keys of all parts of members under a codebook, of the given shards."""
+    wanted, pattern = {*shards}, KINDS["members"]
+    listed = (source.key for source in output.storage.list(f"classes/v{version:06d}/edits/"))
+    parts = filter(None, map(pattern.fullmatch, listed))
+    return [part.string for part in parts if part["id"] in wanted]
+
+
+def lacking_members(output: Output, version: int, found: ResolvedClasses) -> set[str]:
+    """Return shards that have assignments and lack members that other shards have."""
+    assigned = output.assigned(version)
+    lacking: set[str] = set()
+    for edit in found.examples:
+        have = output.member_shards(version, edit)
+        lacking |= assigned - have if have else set()
+    return lacking

@@ -1,0 +1,104 @@
+"""What the edits make of the classes of one codebook: read where it is stored, else computed.
+
+`classes/v{n}/resolved/e{edit}/` is written when an edit is made, and by each night for its
+codebook; `classes.parquet` is its last object. `classes/v{n}/edits/{e}/cells.parquet` holds the
+cells on the new side of a split. Readers do not wait for either.
+"""
+
+import numpy as np
+import pyarrow as pa
+
+from samseg import schema
+from samseg.clustering.codebook import Codebook
+from samseg.edits.edit import Split
+from samseg.edits.log import read_log
+from samseg.edits.replay import ClassState, replay
+from samseg.edits.resolved import ResolvedClasses, resolve
+from samseg.edits.tables import (
+    RESOLVED_CELLS,
+    RESOLVED_CLASSES,
+    RESOLVED_MOVES,
+    SPLIT_CELLS,
+)
+from samseg.output import Output
+from samseg.stages.cluster.codebook_store import load_codebook
+from samseg.stages.edits.splitting import sides_of
+from samseg.types import Bool, Int32
+
+_COLUMNS = ["class_id", "name", "status"]
+
+
+def resolved(output: Output, version: int | None) -> ResolvedClasses:
+    """Return the classes of a codebook after all edits.
+
+    Args:
+        output: the output folder.
+        version: of the codebook, None if there is none: then there are no classes.
+
+    Raises:
+        StorageError: the log, the codebook or what it needs is damaged or cannot be read.
+    """
+    newest = max(output.edit_numbers(), default=0)
+    if version is None:
+        return resolve(ClassState(), (), np.zeros(0, np.int32), {})
+    key = output.resolved_key(version, newest, "classes")
+    if newest and output.storage.exists(key):
+        return ResolvedClasses(
+            newest,
+            output.read(key, RESOLVED_CLASSES.names),
+            output.read(output.resolved_key(version, newest, "cells"), RESOLVED_CELLS.names),
+            output.read(output.resolved_key(version, newest, "moves"), RESOLVED_MOVES.names),
+        )
+    return resolved_after(output, version, replay(read_log(output) if newest else ()))
+
+
+def resolved_after(
+    output: Output, version: int, state: ClassState, write: bool = False
+) -> ResolvedClasses:
+    """Return the classes of a codebook after some edits.
+
+    Args:
+        output: the output folder.
+        version: of the codebook.
+        state: the replay of the edits.
+        write: store what was computed, for readers that know SQL only; what exists is kept.
+    """
+    table = output.read(output.codebook_key(version, "classes.parquet"), _COLUMNS)
+    splits = [edit.number for edit in state.applied if isinstance(edit.action, Split)]
+    of_cells = _classes_of_cells(output, version) if splits else np.zeros(0, np.int32)
+    sides = _sides(output, version, state, splits, write) if len(of_cells) else {}
+    found = resolve(state, table.to_pylist(), of_cells, sides)
+    if write and found.edit:
+        for name in ("cells", "moves", "classes"):
+            key = output.resolved_key(version, found.edit, name)
+            output.storage.put_new(key, schema.encode(getattr(found, name)))
+    return found
+
+
+def _classes_of_cells(output: Output, version: int) -> Int32:
+    """Return the class of each cell of a codebook's tree, (k,) int32; empty without a tree."""
+    key = output.codebook_key(version, "tree.parquet")
+    if not output.storage.exists(key):
+        return np.zeros(0, np.int32)
+    classes = output.read(key, ["class_id"])["class_id"]
+    return classes.slice(0, (len(classes) + 1) // 2).to_numpy().astype(np.int32)
+
+
+def _sides(
+    output: Output, version: int, state: ClassState, splits: list[int], write: bool
+) -> dict[int, Bool]:
+    """Return for each split which cells of the codebook are on its new side, (k,) bool."""
+    sides: dict[int, Bool] = {}
+    codebook: Codebook | None = None
+    for number in splits:
+        action, key = state.edits[number].action, output.split_key(version, number)
+        if output.storage.exists(key):
+            sides[number] = output.read(key, ["new"])["new"].to_numpy()
+        elif isinstance(action, Split):
+            codebook = codebook or load_codebook(output, version)
+            sides[number] = sides_of(output, codebook, action)
+            if write:
+                cells = pa.array(np.arange(len(sides[number])), pa.int32())
+                table = pa.table([cells, pa.array(sides[number])], schema=SPLIT_CELLS)
+                output.storage.put_new(key, schema.encode(table))
+    return sides
