@@ -1,8 +1,7 @@
 """One night: runs plan, embed, cluster, export and report, in this order, on one output folder.
 
-Each stage can also be run alone. Stages derive what is left to do from the tables, so running the
-same command again resumes an interrupted run. A night ends by writing `nights/{stamp}/` with the
-resolved config, `status.json` and the report page.
+Each stage can also be run alone, and derives what is left to do from the tables, so running the
+same command again resumes an interrupted run. What a night did is in its folder `nights/{stamp}/`.
 """
 
 import secrets
@@ -32,6 +31,7 @@ from samseg.stages.cluster.stage import ClusterReport
 from samseg.stages.cluster.stage import cluster as cluster_stage
 from samseg.stages.describe import stage as describing
 from samseg.stages.describe.stage import DescribeEvent, DescribeSpec, DescribeTotals
+from samseg.stages.edits.upkeep import keep_up
 from samseg.stages.embed.stage import EmbedEvent, EmbedSpec, pending
 from samseg.stages.embed.stage import embed as embed_stage
 from samseg.stages.embed.totals import EmbedTotals
@@ -40,7 +40,7 @@ from samseg.stages.plan import plan as plan_stage
 from samseg.stages.report.stage import report as report_stage
 from samseg.stages.tally import counted
 from samseg.summary import Summary
-from samseg.views_sql import views_sql
+from samseg.views_sql import keep_views
 
 
 class Night:
@@ -167,8 +167,7 @@ class Night:
                 "set embeddings, for example [{kind: efficientnet_lite0}]"
             )
         self._check()
-        started = self._start("describe", None, "images")
-        config = self.config
+        started, config = self._start("describe", None, "images"), self.config
         spec = DescribeSpec(self.output.uri, config.reader, config.decode, config.embeddings)
         engine, device = config.engine, config.model.device
         done = describing.describe(self.output, spec, engine, device, self._on_event())
@@ -196,6 +195,7 @@ class Night:
             engine=self._counted(),
             on_progress=self.progress.update,
         )
+        keep_up(self.output, clustered.version, self.config.engine)
         counts = {k: v for k, v in asdict(clustered).items() if k != "curve"}
         self._finish("cluster", started, counts, str(clustered))
         for note in [*clustered.notes(), remarks.mostly_noise(clustered)]:
@@ -224,6 +224,7 @@ class Night:
         counts = exports.counts_of(written)
         text = ", ".join(f"{w.kind}: {w.masks} masks of {w.images} images" for w in written)
         self._finish("export", started, counts, f"{text} in {self.output.uri}/exports")
+        self._note(remarks.earlier_names(written))
 
     def report(self) -> str:
         """Write the report page and return its URI; raises what `export` raises."""
@@ -251,8 +252,7 @@ class Night:
 
     def close(self) -> Summary:
         """Write the resolved config and `status.json` to the night's folder, and `views.sql`."""
-        views = views_sql(redact(self.output.uri)).encode()
-        self.output.storage.put_new(self.output.views_key, views)
+        keep_views(self.output)
         write_record(self.output, self.summary, self._resolved)
         return self.summary
 

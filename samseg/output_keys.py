@@ -6,6 +6,7 @@ class OutputKeys:
 
     recipe_key = "recipe.json"
     views_key = "views.sql"
+    newer_views_key = "views.2.sql"
 
     @staticmethod
     def plan_key(n: int) -> str:

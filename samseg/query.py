@@ -27,7 +27,7 @@ Pipeline stages do not use it: they read parts shard by shard in bounded memory.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
@@ -36,16 +36,18 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from samseg import schema
-from samseg.editable_classes import EditableClasses
 from samseg.edits.tables import MEMBERS
 from samseg.errors import CodebookError, ConfigError, SamsegError, StorageError, redact
 from samseg.output import Output
 from samseg.part_tables import PartTables
 from samseg.schema import SAM_COLUMN
 from samseg.sql import statements
-from samseg.stages.edits.members import member_keys
+from samseg.stages.edits.member_parts import member_keys
 from samseg.stages.edits.resolution import resolved
 from samseg.superseded import superseded
+
+if TYPE_CHECKING:
+    from samseg.editable_classes import EditableClasses
 
 _LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
@@ -154,8 +156,10 @@ class Tables:
         return self._connection.view("assignments")
 
     @property
-    def classes(self) -> EditableClasses:
+    def classes(self) -> "EditableClasses":
         """The classes of this codebook after all edits: a relation, with verbs to edit them."""
+        from samseg.editable_classes import EditableClasses
+
         relation = self._connection.view("classes")
         return EditableClasses(self._output, relation, self._register_edits)
 
@@ -211,7 +215,8 @@ class Tables:
 
     def _register_edits(self) -> None:
         """Register what the edits make of the classes, also anew."""
-        found = resolved(self._output, self.codebook)
+        edits = self._output.edit_numbers()
+        found = resolved(self._output, self.codebook if edits else None)
         for name in ("classes", "cells", "moves"):
             self._connection.register(f"edited_{name}", getattr(found, name))
 
@@ -245,7 +250,7 @@ class Tables:
             )
         if isinstance(error, duckdb.BinderException):
             used = [name for name in names if re.search(rf"\b{name}\b", sql, re.IGNORECASE)]
-            columns = [f"{name}: {', '.join(self._columns(name))}" for name in used]
+            columns = [f"{name}: {', '.join(self._connection.view(name).columns)}" for name in used]
             return ConfigError("\n".join([f"query: {text}", *columns]))
         causes = ("Parquet input source", "IOError", "OSError", "reading the stream registered as")
         failed = any(words in text for words in causes)
@@ -264,9 +269,6 @@ class Tables:
             except StorageError as e:
                 return e
         return None
-
-    def _columns(self, name: str) -> list[str]:
-        return list(self._connection.view(name).columns)
 
 
 def open(output: str | Output, codebook: int | None = None) -> Tables:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from samseg.exporters.types import Written
 from samseg.output import Output
 from samseg.readers import by_extension
 from samseg.sam.settings import MaskSettings
@@ -111,6 +112,17 @@ def mostly_noise(clustered: ClusterReport) -> str | None:
             "(`min_size` or `min_samples` of cluster.fit) or another embedding may help"
         )
     return f"{share}: they are unlike the classes so far. `--refit` fits the classes again"
+
+
+def earlier_names(written: Sequence[Written]) -> str | None:
+    """Say how many shards of exports carry names from before the newest edits."""
+    shards = max((w.earlier for w in written), default=0)
+    if not shards:
+        return None
+    return (
+        f"{shards} shards of exports were written before the newest edits of classes and carry "
+        "earlier names; `samseg export -c CONFIG --all` writes the whole lake with those of now"
+    )
 
 
 def _any_masks(output: Output) -> bool:

@@ -3,15 +3,18 @@
     duckdb -init samseg-demo/labels/views.sql
 
 The script lists the folder when it is loaded, and its views are a snapshot of what is committed at
-that moment: rows of committed shards only, the newest complete codebook, and of an image that was
-labelled again the rows of its newest plan. It is written once and needs no change as the folder
-grows. Views and macros are those of `samseg.query`.
+that moment: rows of committed shards only, the newest complete codebook and edit, and of an image
+that was labelled again the rows of its newest plan. It is written once and needs no change as the
+folder grows. Where the script of an earlier version of samseg is there, which knows no edits, it
+stays, and this one is `views.2.sql`. Views and macros are those of `samseg.query`.
 """
 
 import pyarrow as pa
 
 from samseg import schema
 from samseg.edits.tables import MEMBERS, RESOLVED_CELLS, RESOLVED_CLASSES, RESOLVED_MOVES
+from samseg.errors import redact
+from samseg.output import Output
 from samseg.sql import MACROS, quoted
 
 _HEAD = """\
@@ -102,6 +105,8 @@ set variable samseg_embedding = coalesce((
 ), 'sam');
 """
 
+_KNOWS_EDITS = b"samseg_edited_classes"
+
 _SUPERSEDED = """
 -- Images that were labelled again: rows of any plan but the newest do not count.
 create or replace temp table samseg_superseded as
@@ -165,6 +170,20 @@ _TABLES = {
     "edited_moves": ("samseg_edited_moves", RESOLVED_MOVES),
     "tree": ("samseg_tree", schema.TREE),
 }
+
+
+def keep_views(output: Output) -> str:
+    """Write the script, unless it is there already; returns its key.
+
+    Raises:
+        StorageError: the store failed.
+    """
+    payload = views_sql(redact(output.uri)).encode()
+    key = output.views_key
+    if not output.storage.put_new(key, payload) and _KNOWS_EDITS not in output.storage.get(key):
+        key = output.newer_views_key
+        output.storage.put_new(key, payload)
+    return key
 
 
 def views_sql(root: str) -> str:

@@ -7,6 +7,14 @@ from dataclasses import dataclass
 
 from samseg import schema
 from samseg.clustering.transform import Transform
+from samseg.edits.edit import Edit
+from samseg.edits.tables import (
+    MEMBERS,
+    RESOLVED_CELLS,
+    RESOLVED_CLASSES,
+    RESOLVED_MOVES,
+    SPLIT_CELLS,
+)
 from samseg.engine.protocol import Attempt, Engine, Heartbeat, Slot, Task
 from samseg.errors import NotFoundError, StorageError
 from samseg.object_names import kind_of
@@ -24,6 +32,13 @@ _COLUMNS = {
     "classes.parquet": schema.CLASSES,
     "tree.parquet": schema.TREE,
     "cells.parquet": schema.CELLS,
+    "members": MEMBERS,
+    "split_cells": SPLIT_CELLS,
+}
+_RESOLVED = {
+    "classes.parquet": RESOLVED_CLASSES,
+    "cells.parquet": RESOLVED_CELLS,
+    "moves.parquet": RESOLVED_MOVES,
 }
 _LATER_COLUMNS = {
     *("coverage", "parent_mask_id", "depth", "note", "seconds", "retry_of", "members"),
@@ -118,12 +133,16 @@ def _rows(key: str, payload: bytes) -> int:
             wanted = schema.EMBEDDINGS
         if kind == "assignments":
             wanted = schema.ASSIGNMENTS
+        if kind == "resolved":
+            wanted = _RESOLVED[name]
         needed = set(wanted.names if wanted else ()) - _LATER_COLUMNS
         if lacking := sorted(needed - set(table.column_names)):
             raise ValueError(f"it lacks the columns {', '.join(lacking)}")
         return int(table.num_rows)
     if name.endswith(".npz"):
         Transform.from_bytes(payload)
+    elif kind == "edits":
+        Edit.from_json(int(name.removesuffix(".json")), unsealed(payload))
     elif name.endswith(".json"):
         unsealed(payload) if kind != "exports" else json.loads(payload)
     elif not payload:

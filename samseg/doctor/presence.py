@@ -11,7 +11,7 @@ from samseg.object_names import KINDS, ids, kind_of
 from samseg.output import Output
 
 _UNCHECKED = ("damaged", "probe", "views")
-_ALWAYS_READ = ("recipe", "plan", "codebook", "forgotten")
+_ALWAYS_READ = ("recipe", "plan", "codebook", "forgotten", "edits")
 _OF_CODEBOOK = ("transform.npz", "core.parquet", "classes.parquet")
 _OF_TREE = ("tree.parquet", "cells.parquet")
 
@@ -91,6 +91,9 @@ def _missing(
     last = max(plans, default=0 if ids("images", known) else -1)
     for number in set(range(last + 1)) - plans:
         yield output.plan_key(number), "is missing, and what was planned later is there"
+    edits = {int(n) for n in ids("edits", known)}
+    for number in set(range(1, max(edits, default=0))) - edits:
+        yield output.edit_key(number), "is missing, and later edits are there"
     for shard in ids("images", known) - ids("masks", known):
         yield output.masks_key(shard), "is missing, and its shard is committed"
     if ids("masks", known) and output.recipe_key not in known:

@@ -91,7 +91,7 @@ class ClassState:
             return f"there is no edit {number}; the newest is {self.newest}"
         if isinstance(edit.action, Undo):
             again = self.edits.get(edit.action.edit)
-            what = f", a {again.action.action}," if again else ""
+            what = f" ({again.action.action})" if again else ""
             return (
                 f"edit {number} is an undo, which cannot be undone; make edit {edit.action.edit}"
                 f"{what} again"

@@ -2,10 +2,10 @@
 
 `forgotten/{image_id}.json` comes first: from then on no worker labels the image again. Then go, in
 this order: exports, report pages that show it, and copies that the doctor set aside; the vectors of
-its masks in codebooks (`samseg.stages.forgotten_vectors`); its rows in assignments, embeddings,
-masks and images. A part is written again without them, over the old one and in one step, so that no
-shard is ever without its parts. The row in `images` goes last: while it is there, the same command
-does all of this again.
+its masks in codebooks and edits (`samseg.stages.forgotten_vectors`); its rows in assignments,
+members of classes by example, embeddings, masks and images. A part is written again without them,
+over the old one and in one step, so that no shard is ever without its parts. The row in `images`
+goes last: while it is there, the same command does all of this again.
 
 What stays holds no pixels: the names of objects in plans, logs and `status.json`; counts in
 ledgers; and means of several masks in codebooks, until a refit and `samseg prune`.
@@ -28,7 +28,7 @@ from samseg.output import Output
 from samseg.sealed_json import sealed
 from samseg.stages.embed.named_rows import ROW_GROUP
 from samseg.stages.embed.shard_rows import WITHOUT_MASKS
-from samseg.stages.forgotten_vectors import erase_from_codebooks, versions
+from samseg.stages.forgotten_vectors import erase_from_codebooks, erase_from_edits, versions
 from samseg.superseded import is_current
 from samseg.types import Float32, image_id_of
 from samseg.views.report import plain
@@ -93,7 +93,9 @@ def forget(output: Output, found: Traces) -> None:
     output.storage.put_new(output.forgotten_key(image), sealed({"shards": list(found.shards)}))
     output.storage.delete(*found.objects)
     if found.tables:
-        erase_from_codebooks(output, image, list(_vectors(output, found.tables, image)))
+        vectors = list(_vectors(output, found.tables, image))
+        erase_from_codebooks(output, image, vectors)
+        erase_from_edits(output, image, vectors)
     for key in found.tables:
         _rewrite(output, key, image)
 
@@ -116,11 +118,20 @@ def _planned(output: Output, key: str) -> tuple[bool, list[str]]:
 def _parts(output: Output, shards: Sequence[str]) -> Iterator[str]:
     """Yield the keys that parts of shards may have, in the order in which rows are removed."""
     numbers, names = versions(output), sorted(output.storage.folders("embeddings"))
+    edits = output.edit_numbers()
+    members = [(v, e) for v in numbers if edits for e in _edited(output, v)]
     for shard in shards:
         yield from (output.assignments_key(version, shard) for version in numbers)
+        yield from (output.members_key(*of, shard) for of in members)
         yield from (output.embeddings_key(name, shard) for name in names)
         yield output.masks_key(shard)
         yield output.images_key(shard)
+
+
+def _edited(output: Output, version: int) -> list[int]:
+    """Return numbers of the edits that a codebook has tables of."""
+    folders = output.storage.folders(output.codebook_key(version, "edits"))
+    return sorted(int(name) for name in folders if name.isdecimal())
 
 
 def _holds(output: Output, key: str, image: str) -> bool:

@@ -1,12 +1,14 @@
-"""Takes the vectors of one image's masks out of codebooks.
+"""Takes the vectors of one image's masks out of codebooks and edits.
 
 Codebooks hold means, and vectors of single masks: prototypes of `dbscan`, cells of a tree and
 classes of one mask. Those that are a vector of the image are found by their direction and replaced:
 a prototype by the mean of its class, unless that is the same vector, and a cell by the nearest
-other cell, so that the tree keeps its leaves. Means of several masks stay.
+other cell, so that the tree keeps its leaves. Means of several masks stay. A class by example keeps
+that the mask was accepted or rejected, without the vector.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +16,12 @@ import pyarrow.compute as pc
 
 from samseg import schema
 from samseg.clustering.transform import Transform, unit
+from samseg.edits.edit import Example, ExampleMask
+from samseg.edits.log import read_log
 from samseg.errors import NotFoundError
 from samseg.object_names import VERSION, matched
 from samseg.output import Output
+from samseg.sealed_json import sealed
 from samseg.superseded import is_current
 from samseg.types import Bool, Float32
 
@@ -47,6 +52,36 @@ def erase_from_codebooks(output: Output, image: str, vectors: Sequence[Float32])
             changed = without(output, version, table, image, vectors)
             if not changed.equals(table):
                 output.storage.replace(key, schema.encode(changed))
+
+
+def erase_from_edits(output: Output, image: str, vectors: Sequence[Float32]) -> None:
+    """Write the edits again that hold vectors of an image's masks, without these.
+
+    Args:
+        output: the output folder.
+        image: its id.
+        vectors: (n, d) raw embeddings of its masks, one matrix per embedding.
+    """
+    own = [unit(v)[0] for v in vectors]
+    for edit in read_log(output):
+        if isinstance(edit.action, Example):
+            chosen = {
+                side: tuple(_without(mask, image, own) for mask in getattr(edit.action, side))
+                for side in ("accepted", "rejected")
+            }
+            action = edit.action.model_copy(update=chosen)
+            if action != edit.action:
+                changed = replace(edit, action=action)
+                output.storage.replace(output.edit_key(edit.number), sealed(changed.to_json()))
+
+
+def _without(mask: ExampleMask, image: str, own: Sequence[Float32]) -> ExampleMask:
+    """Return an example without its vector if that is the image's."""
+    named = mask.mask_id is not None and mask.mask_id.rpartition("-")[0] == image
+    vector = np.array([mask.vector], np.float32)
+    if named or (mask.vector and _are(unit(vector)[0], own).any()):
+        return mask.model_copy(update={"vector": ()})
+    return mask
 
 
 def _core(

@@ -18,6 +18,7 @@ from samseg.ledger import ClassCounts, image_counts
 from samseg.output import Output
 from samseg.plan_rows import RETRIES
 from samseg.stages.class_tally import class_counts
+from samseg.stages.edits.resolution import resolved
 from samseg.stages.tally import require_masks, require_no, tally
 from samseg.superseded import Replanned
 from samseg.types import LABELLED, RETRIED_ONCE
@@ -40,13 +41,14 @@ class Status:
         statuses: images per status.
         masks: their masks.
         codebook: version of the newest codebook, None if there is none.
-        classes: its active classes.
+        classes: its classes after all edits.
         assigned: masks with a class under it.
         noise: masks without a class.
         embeddings: committed shards that have each named embedding, by name.
         nights: nights run.
         skipped: objects and folders that could not be read when the last night listed the lake.
         forgotten: images that were erased on request.
+        edits: edits of the classes.
     """
 
     shards: int
@@ -66,6 +68,7 @@ class Status:
     nights: int
     skipped: int = 0
     forgotten: int = 0
+    edits: int = 0
 
     @property
     def pending(self) -> int:
@@ -128,6 +131,8 @@ class Status:
                     f"{self.noise} noise",
                 )
             )
+        if self.edits:
+            rows.append(("edits", f"{self.edits}; `samseg classes OUTPUT history` lists them"))
         todo = "run the night again to resume" if self.shards else "nothing is planned yet"
         complete = "yes" if self.complete else f"no; {todo}"
         return [*rows, ("nights", str(self.nights)), ("complete", complete)]
@@ -175,8 +180,7 @@ def _status_of(output: Output, engine: Engine) -> Status:
     versions = output.codebook_versions()
     classes, masks = 0, ClassCounts()
     if versions:
-        table = output.read(output.codebook_key(versions[-1], "classes.parquet"), ["status"])
-        classes = table["status"].to_pylist().count("active")
+        classes = len(resolved(output, versions[-1]).current)
         masks = class_counts(output, versions[-1], engine, tallied.rows)
     return Status(
         shards=len(shards),
@@ -196,6 +200,7 @@ def _status_of(output: Output, engine: Engine) -> Status:
         nights=len(nights),
         skipped=_skipped(output, nights),
         forgotten=len(output.forgotten()),
+        edits=len(output.edit_numbers()),
     )
 
 

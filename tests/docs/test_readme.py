@@ -141,7 +141,9 @@ def test_commands_are_valid(arguments):
     group = typer.main.get_command(cli.app)
     with group.make_context("samseg", arguments[:1]) as context:
         name, command, rest = group.resolve_command(context, arguments)
-        while hasattr(command, "resolve_command"):  # `samseg eval masks`
+        while hasattr(command, "resolve_command"):  # `samseg eval masks`, `samseg classes OUT list`
+            context = command.make_context(name, list(rest), parent=context)
+            rest = [*context._protected_args, *context.args]
             name, command, rest = command.resolve_command(context, rest)
         given = command.make_context(name, list(rest), parent=context).params
     if "lake" in given:

@@ -27,6 +27,7 @@ from samseg.stages.edits.lookup import class_of, labelled, name_in_use
 from samseg.stages.edits.masks import located
 from samseg.stages.edits.resolution import resolved, resolved_after
 from samseg.stages.edits.sides import sides_by_masks, sides_by_tree
+from samseg.views_sql import keep_views
 
 Which = str | int
 """A class: its id or its name."""
@@ -207,6 +208,7 @@ class ClassEditor:
         edit = append(self._output, action, author or _user(), reason, state)
         after = replay(read_log(self._output))
         resolved_after(self._output, version, after, write=True)
+        keep_views(self._output)
         return edit
 
     def _read(self) -> tuple[int, ClassState, ResolvedClasses]:

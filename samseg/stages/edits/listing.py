@@ -15,7 +15,7 @@ from samseg.output import Output
 from samseg.stages.class_tally import class_rows
 from samseg.stages.edits.lineage import fates
 from samseg.stages.edits.lookup import quoted
-from samseg.stages.edits.members import members_of
+from samseg.stages.edits.member_parts import members_of
 from samseg.superseded import is_current, superseded
 
 

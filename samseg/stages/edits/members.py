@@ -6,7 +6,7 @@ several such classes take a mask, the nearest has it (`samseg.edits.resolved`). 
 never written again.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +16,8 @@ from samseg import schema
 from samseg.clustering.codebook import Codebook
 from samseg.edits.edit import CREATED, Edit, Example
 from samseg.edits.replay import ClassState
-from samseg.edits.resolved import ResolvedClasses
 from samseg.edits.tables import MEMBERS
 from samseg.engine.protocol import Engine, Task
-from samseg.errors import NotFoundError
-from samseg.object_names import KINDS
 from samseg.output import Output
 from samseg.stages.cluster.codebook_store import load_codebook
 from samseg.stages.edits.example_region import Region, region_of
@@ -160,35 +157,3 @@ def _region(codebook: Codebook, edit: Edit) -> ExampleRegion | None:
     region = region_of(codebook, accepted, rejected)
     ids = frozenset(m.mask_id for m in action.rejected if m.mask_id is not None)
     return None if region is None else ExampleRegion(edit.number, region, ids)
-
-
-def members_of(output: Output, version: int, shard: str, found: ResolvedClasses) -> pa.Table | None:
-    """Read the members of all classes by example in a shard; None where there are none."""
-    parts = list(_parts(output, version, shard, found.examples))
-    return pa.concat_tables(parts) if parts else None
-
-
-def _parts(output: Output, version: int, shard: str, edits: Iterable[int]) -> Iterable[pa.Table]:
-    for edit in edits:
-        try:
-            yield output.read(output.members_key(version, edit, shard), MEMBERS.names)
-        except NotFoundError:  # of a codebook of another embedding, or not written yet
-            continue
-
-
-def member_keys(output: Output, version: int, shards: Iterable[str]) -> list[str]:
-    """Return the keys of all parts of members under a codebook, of the given shards."""
-    wanted, pattern = {*shards}, KINDS["members"]
-    listed = (source.key for source in output.storage.list(f"classes/v{version:06d}/edits/"))
-    parts = filter(None, map(pattern.fullmatch, listed))
-    return [part.string for part in parts if part["id"] in wanted]
-
-
-def lacking_members(output: Output, version: int, found: ResolvedClasses) -> set[str]:
-    """Return shards that have assignments and lack members that other shards have."""
-    assigned = output.assigned(version)
-    lacking: set[str] = set()
-    for edit in found.examples:
-        have = output.member_shards(version, edit)
-        lacking |= assigned - have if have else set()
-    return lacking

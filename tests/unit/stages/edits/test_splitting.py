@@ -1,0 +1,102 @@
+"""Splits: along the tree or by two masks, and what stands after a refit."""
+
+from collections import Counter
+
+import pytest
+
+import samseg
+from samseg.clustering import DBSCAN, Linkage
+from samseg.clustering.settings import ClusterSettings
+from samseg.edits.edit import CREATED
+from samseg.engine.local import Local
+from samseg.errors import ConfigError
+from samseg.stages.cluster.stage import cluster
+from samseg.stages.edits.editor import ClassEditor
+from samseg.stages.edits.upkeep import keep_up
+
+COARSE = ClusterSettings(fit=Linkage(threshold=1.9, min_size=2))
+"""All masks in one class."""
+
+
+@pytest.fixture
+def made(small_output):
+    found = small_output(codebook=False)
+    cluster(found.output, COARSE, recipe_fingerprint="recipe")
+    return found
+
+
+def classes_of(output):
+    rows = samseg.open(output).query("select mask_id, class_id from labels").to_pylist()
+    return {row["mask_id"]: row["class_id"] for row in rows}
+
+
+def sides(made):
+    """Return how often a kind of mask (its true class) has each class."""
+    found = classes_of(made.output)
+    return Counter((kind, found[mask]) for mask, kind in made.class_of.items())
+
+
+def test_a_split_follows_the_branches_of_the_tree(made):
+    editor = ClassEditor(made.output)
+    (whole,) = {*classes_of(made.output).values()}
+    edit = editor.split(whole)
+    assert edit.created == CREATED + 1
+    counts = Counter(classes_of(made.output).values())
+    assert {*counts} == {whole, edit.created} and counts[whole] >= counts[edit.created]
+    kinds = [kind for kind, class_id in sides(made) if class_id == edit.created]
+    assert len(kinds) == len({*kinds}), "a kind of masks is on one side"
+    assert {row["class_id"]: row["masks"] for row in editor.list()} == counts
+
+
+def test_a_split_by_two_masks_puts_each_on_a_side_of_its_own(made):
+    editor = ClassEditor(made.output)
+    (whole,) = {*classes_of(made.output).values()}
+    disc, square = (min(m for m, kind in made.class_of.items() if kind == k) for k in (0, 1))
+    editor.split(whole, by=[disc, square])
+    found = classes_of(made.output)
+    assert found[disc] != found[square]
+    assert len({found[m] for m, kind in made.class_of.items() if kind == 0}) == 1
+
+
+def test_a_part_can_be_split_named_and_merged_back(made):
+    editor = ClassEditor(made.output)
+    before = classes_of(made.output)
+    (whole,) = {*before.values()}
+    first = editor.split(whole).created
+    second = editor.split(whole).created
+    editor.name(first, "first part")
+    assert Counter(classes_of(made.output).values()).keys() == {whole, first, second}
+    editor.merge([first, second], into=whole)
+    assert classes_of(made.output) == before
+    editor.undo(5)
+    editor.undo(1)
+    assert {*classes_of(made.output).values()} == {whole, second}
+
+
+def test_a_split_holds_under_another_codebook(made):
+    editor = ClassEditor(made.output)
+    (whole,) = {*classes_of(made.output).values()}
+    disc, square = (min(m for m, kind in made.class_of.items() if kind == k) for k in (0, 1))
+    new = editor.split(whole, by=[disc, square]).created
+    editor.name(new, "the other side")
+    before = classes_of(made.output)
+    cluster(made.output, COARSE, refit=True, recipe_fingerprint="recipe")
+    keep_up(made.output, 2, Local())
+    assert samseg.open(made.output).codebook == 2
+    assert classes_of(made.output) == before
+    assert any(row["name"] == "the other side" for row in editor.list())
+
+
+def test_what_cannot_be_divided_is_refused(made, small_output):
+    editor = ClassEditor(made.output)
+    (whole,) = {*classes_of(made.output).values()}
+    masks = sorted(made.class_of)
+    with pytest.raises(ConfigError, match="--by: got 1 masks, wanted two"):
+        editor.split(whole, by=masks[:1])
+    with pytest.raises(ConfigError, match="has no mask 'x-0'"):
+        editor.split(whole, by=[masks[0], "x-0"])
+    flat = ClusterSettings(fit=DBSCAN(eps=0.5, min_samples=2))
+    cluster(made.output, flat, refit=True, recipe_fingerprint="recipe")
+    some = ClassEditor(made.output).list()[0]["class_id"]
+    with pytest.raises(ConfigError, match=r"codebook v2 has no tree.*dbscan.*linkage"):
+        editor.split(some)
