@@ -112,6 +112,23 @@ class ClassCounts:
                 some = rows["shard_id"].take(table["shard"].slice(first, min(room, end - first)))
                 self.shards_of[of_class] += some.to_pylist()
 
+    def merged(self, into: Mapping[int, int]) -> "ClassCounts":
+        """Return the counts with classes added up that people merged.
+
+        An image with masks of several of them counts once for each.
+
+        Args:
+            into: class -> the class that its masks have now; others keep theirs.
+        """
+        counts = ClassCounts(self.masks, self.noise, self.invalid)
+        for name in ("masks_of", "images_of", "clear_of"):
+            for class_id, number in getattr(self, name).items():
+                getattr(counts, name)[into.get(class_id, class_id)] += number
+        for class_id, shards in self.shards_of.items():
+            known = counts.shards_of[into.get(class_id, class_id)]
+            known += [shard for shard in shards if shard not in known]
+        return counts
+
 
 def read(
     output: Output, sizes: Sizes, version: int | None = None, *, columns: Sequence[str] = ()

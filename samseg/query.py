@@ -42,8 +42,8 @@ from samseg.output import Output
 from samseg.part_tables import PartTables
 from samseg.schema import SAM_COLUMN
 from samseg.sql import statements
-from samseg.stages.edits.member_parts import member_keys
 from samseg.stages.edits.resolution import resolved
+from samseg.stages.edits.shard_classes import member_keys
 from samseg.superseded import superseded
 
 if TYPE_CHECKING:

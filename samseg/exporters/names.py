@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from samseg.exporters.types import ClassRow, LabelledImage, Target
+from samseg.printable import printable
 
 _SEGMENT = r"\w[\w.+=@(), -]*"
 _SAFE_KEY = re.compile(rf"(?:(?!_/){_SEGMENT}/)*{_SEGMENT}")
@@ -70,8 +71,10 @@ def numbered(target: Target, number: int) -> str:
 
 
 def labels_of(classes: Sequence[ClassRow]) -> dict[int | None, str]:
-    """Return a label for each class id: its name, and its id too where names are equal."""
-    uses = Counter(c.name for c in classes)
-    return {
-        c.class_id: c.name if uses[c.name] == 1 else f"{c.name} ({c.class_id})" for c in classes
-    }
+    """Return a label for each class id: its name, and its id too where names are equal.
+
+    Control characters, which XML cannot hold, are escaped.
+    """
+    names = {c.class_id: printable(c.name) for c in classes}
+    uses = Counter(names.values())
+    return {i: name if uses[name] == 1 else f"{name} ({i})" for i, name in names.items()}

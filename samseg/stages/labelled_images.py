@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 from samseg.errors import CodebookError
 from samseg.exporters.types import ClassRow, LabelledImage, MaskRow
 from samseg.output import Output
-from samseg.stages.edits.member_parts import lacking_members, members_of
 from samseg.stages.edits.resolution import resolved
+from samseg.stages.edits.shard_classes import lacking_members, members_of
 from samseg.superseded import superseded
 from samseg.types import LABELLED, NOISE
 

@@ -4,7 +4,6 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from samseg import ledger
 from samseg.edits.edit import Edit, Example, Merge, Move, Name, Split, Undo
@@ -15,7 +14,7 @@ from samseg.output import Output
 from samseg.stages.class_tally import class_rows
 from samseg.stages.edits.lineage import fates
 from samseg.stages.edits.lookup import quoted
-from samseg.stages.edits.member_parts import members_of
+from samseg.stages.edits.shard_classes import classes_in
 from samseg.superseded import is_current, superseded
 
 
@@ -78,15 +77,6 @@ def mask_counts(output: Output, version: int, found: ResolvedClasses) -> Counter
         values, of_value = np.unique(classes[kept], return_counts=True)
         counts.update(dict(zip(values.tolist(), of_value.tolist(), strict=True)))
     return counts
-
-
-def classes_in(
-    output: Output, version: int, shard: str, found: ResolvedClasses
-) -> tuple[pa.ChunkedArray, Any]:
-    """Return the masks of a shard that has assignments, and their classes, (n,) int32."""
-    key = output.assignments_key(version, shard)
-    table = output.read(key) if found.cells.num_rows else output.read(key, ["mask_id", "class_id"])
-    return table["mask_id"], found.class_ids(table, members_of(output, version, shard, found))
 
 
 def history(output: Output, state: ClassState) -> list[dict[str, Any]]:

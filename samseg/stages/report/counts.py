@@ -15,11 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from samseg.edits.resolved import ResolvedClasses
 from samseg.engine.local import Local
 from samseg.engine.protocol import Engine
 from samseg.ledger import ClassCounts, ImageCounts, image_counts
 from samseg.output import Output
 from samseg.stages.class_tally import class_counts
+from samseg.stages.edits.resolution import resolved
+from samseg.stages.edits.shard_classes import classes_in
 from samseg.stages.tally import require_no, tally
 from samseg.superseded import Replanned, is_current
 from samseg.types import LABELLED, NOISE
@@ -49,7 +52,9 @@ class LakeCounts:
 
     Attributes:
         images: what is in `images` and `masks`.
-        classes: the masks of each class; nothing without a codebook.
+        classes: the masks of each class, merged ones added up; nothing without a codebook. Classes
+            that people split count as one.
+        resolved: the classes after all edits; candidates and examples have these.
         failures: (status, key, error) of the first images that failed.
         candidates: per class, (rank within its image, mask id, shard) of masks from which exemplars
             are chosen, ascending; the medoid has rank -1 and comes first.
@@ -59,6 +64,7 @@ class LakeCounts:
 
     images: ImageCounts = field(default_factory=ImageCounts)
     classes: ClassCounts = field(default_factory=ClassCounts)
+    resolved: ResolvedClasses | None = None
     failures: list[tuple[str, str, str]] = field(default_factory=list)
     candidates: dict[int, list[tuple[int, str, str]]] = field(default_factory=dict)
     examples: list[tuple[tuple[int, int], str, str, frozenset[int]]] = field(default_factory=list)
@@ -83,17 +89,18 @@ def count(
     again: Superseded = replanned.superseded(set(sizes))
     tallied = tally(output, engine, write=False, sizes=sizes, replanned=replanned)
     require_no(tallied.problems)
-    counts = LakeCounts(image_counts(tallied.rows))
+    counts, found = LakeCounts(image_counts(tallied.rows)), resolved(output, version)
+    counts.resolved = found
     assigned: set[str] = set()
     if version is not None:
-        counts.classes = class_counts(output, version, engine, tallied.rows)
+        counts.classes = class_counts(output, version, engine, tallied.rows).merged(found.into)
         assigned = output.assigned(version)
     counts.failures = _failures(output, counts.images.failed_in, again)
     medoid_ids = pa.array(sorted(medoids), pa.string())
     shards = sorted(tallied.rows["shard_id"].unique().to_pylist())
     for shard in shards[:SHARDS]:
         if version is not None and shard in assigned:
-            rows = _assignments(output, version, shard, again)
+            rows = _assignments(output, version, shard, again, found)
             _add_candidates(counts, shard, rows, medoid_ids, _CANDIDATES)
         else:
             columns = output.read(output.images_key(shard), ["image_id", "masks"])
@@ -104,14 +111,18 @@ def count(
                 _add_example(counts, (0, row["masks"] or 0), row["image_id"], shard, frozenset())
     if version is not None:
         for shard in _further(counts, shards[:SHARDS]):
-            rows = _assignments(output, version, shard, again)
+            rows = _assignments(output, version, shard, again, found)
             _add_candidates(counts, shard, rows, medoid_ids, _MIN_CANDIDATES)
     return counts
 
 
-def _assignments(output: Output, version: int, shard: str, again: Superseded) -> pa.Table:
-    rows = output.read(output.assignments_key(version, shard), ["mask_id", "class_id"])
-    return rows.filter(pa.array(is_current(rows["mask_id"], again.get(shard, ()))))
+def _assignments(
+    output: Output, version: int, shard: str, again: Superseded, found: ResolvedClasses
+) -> pa.Table:
+    """Return `mask_id` and `class_id` of a shard, with classes after all edits."""
+    ids, classes = classes_in(output, version, shard, found)
+    rows = pa.table([ids, pa.array(classes)], ["mask_id", "class_id"])
+    return rows.filter(pa.array(is_current(ids, again.get(shard, ()))))
 
 
 def _further(counts: LakeCounts, read: Collection[str]) -> list[str]:

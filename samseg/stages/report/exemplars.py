@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from samseg import schema
 from samseg.output import Output
 from samseg.schema import SAM_COLUMN
+from samseg.stages.edits.shard_classes import classes_in
 from samseg.stages.embeddings import read_embeddings
 from samseg.stages.report.counts import SHARDS, LakeCounts
 from samseg.types import Float32
@@ -96,7 +97,7 @@ def read(
         )
         named = output.read(output.images_key(shard), ["image_id", "key"])
         key_of = dict(zip(*(named[c].to_pylist() for c in named.column_names), strict=True))
-        class_of = _classes(output, version, shard)
+        class_of = _classes(output, version, shard, counts)
         for mask in _shown_masks(table.filter(keep), key_of, class_of, vectors):
             if mask.mask_id in wanted and mask.class_id is not None:
                 by_class[mask.class_id].append(mask)
@@ -135,11 +136,14 @@ def spread(candidates: Sequence[ShownMask], first: str | None, limit: int) -> li
     return [usable[i] for i in chosen]
 
 
-def _classes(output: Output, version: int | None, shard: str) -> dict[str, int]:
-    if version is None or not output.storage.exists(output.assignments_key(version, shard)):
+def _classes(output: Output, version: int | None, shard: str, counts: LakeCounts) -> dict[str, int]:
+    found = counts.resolved
+    if version is None or found is None:
         return {}
-    rows = output.read(output.assignments_key(version, shard), ["mask_id", "class_id"])
-    return dict(zip(rows["mask_id"].to_pylist(), rows["class_id"].to_pylist(), strict=True))
+    if not output.storage.exists(output.assignments_key(version, shard)):
+        return {}
+    ids, classes = classes_in(output, version, shard, found)
+    return dict(zip(ids.to_pylist(), classes.tolist(), strict=True))
 
 
 def _vectors(output: Output, shard: str, name: str, wanted: Iterable[str]) -> dict[str, Float32]:

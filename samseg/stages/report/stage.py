@@ -16,6 +16,7 @@ from samseg.lake import address_now
 from samseg.ledger import CLEAR
 from samseg.output import Output
 from samseg.schema import SAM_COLUMN
+from samseg.stages.edits.resolution import resolved
 from samseg.stages.report import exemplars
 from samseg.stages.report.counts import LakeCounts, count
 from samseg.stages.report.drawing import DrawnImages, Fetch, draw
@@ -75,7 +76,8 @@ def report(
     manifest = _manifest(output, version)
     embedding = manifest.get("embedding", SAM_COLUMN)
     by_class, by_image = exemplars.read(output, version, counts, images, embedding)
-    ranked = [i for i, _ in masks_of.most_common() if i != NOISE]
+    hidden = {NOISE} if counts.resolved is None else {NOISE, *counts.resolved.ignored}
+    ranked = [i for i, _ in masks_of.most_common() if i not in hidden]
     chosen = {
         class_id: exemplars.spread(by_class.get(class_id, ()), medoid, limit)
         for class_id, medoid, limit in _crop_limits(classes, ranked)
@@ -139,7 +141,10 @@ def _classes(output: Output, version: int | None) -> dict[int, dict[str, Any]]:
         return {}
     columns = ["class_id", "name", "medoid_mask_id", "born_in"]
     table = output.read(output.codebook_key(version, "classes.parquet"), columns)
-    return {row["class_id"]: row for row in table.to_pylist()}
+    rows = {row["class_id"]: row for row in table.to_pylist()}
+    made = {"medoid_mask_id": None, "born_in": None}
+    found = resolved(output, version)
+    return rows | {c: {**rows.get(c, made), "name": found.name(c)} for c in found.current}
 
 
 def _name(classes: Mapping[int, Mapping[str, Any]], class_id: int) -> str:

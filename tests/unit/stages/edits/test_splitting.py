@@ -68,7 +68,7 @@ def test_a_part_can_be_split_named_and_merged_back(made):
     assert Counter(classes_of(made.output).values()).keys() == {whole, first, second}
     editor.merge([first, second], into=whole)
     assert classes_of(made.output) == before
-    editor.undo(5)
+    editor.undo(4)
     editor.undo(1)
     assert {*classes_of(made.output).values()} == {whole, second}
 

@@ -1,4 +1,7 @@
-"""The parts that hold the members of classes by example, which `members` writes."""
+"""The classes of the masks of a shard after all edits.
+
+Reads its assignments, and the parts that hold the members of classes by example.
+"""
 
 from collections.abc import Iterable
 
@@ -9,6 +12,7 @@ from samseg.edits.tables import MEMBERS
 from samseg.errors import NotFoundError
 from samseg.object_names import KINDS
 from samseg.output import Output
+from samseg.types import Int32
 
 
 def members_of(output: Output, version: int, shard: str, found: ResolvedClasses) -> pa.Table | None:
@@ -23,6 +27,15 @@ def _parts(output: Output, version: int, shard: str, edits: Iterable[int]) -> It
             yield output.read(output.members_key(version, edit, shard), MEMBERS.names)
         except NotFoundError:  # of a codebook of another embedding, or not written yet
             continue
+
+
+def classes_in(
+    output: Output, version: int, shard: str, found: ResolvedClasses
+) -> tuple[pa.ChunkedArray, Int32]:
+    """Return the masks of a shard that has assignments, and their classes after all edits."""
+    key = output.assignments_key(version, shard)
+    table = output.read(key) if found.cells.num_rows else output.read(key, ["mask_id", "class_id"])
+    return table["mask_id"], found.class_ids(table, members_of(output, version, shard, found))
 
 
 def member_keys(output: Output, version: int, shards: Iterable[str]) -> list[str]:
