@@ -27,7 +27,7 @@ _ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Region:
+class ClassRegion:
     """Points within a radius of a direction.
 
     Attributes:
@@ -43,7 +43,7 @@ class Region:
         return np.maximum(1 - points.astype(np.float64) @ self.mean, 0)
 
 
-def region_of(codebook: Codebook, accepted: Float32, rejected: Float32) -> Region | None:
+def region_of(codebook: Codebook, accepted: Float32, rejected: Float32) -> ClassRegion | None:
     """Return the region of a class by example under a codebook.
 
     Args:
@@ -62,7 +62,7 @@ def region_of(codebook: Codebook, accepted: Float32, rejected: Float32) -> Regio
     if not directed[0]:
         return None
     typical = float(np.median([c.radius for c in codebook.active])) if codebook.active else 0.0
-    region = Region(mean[0].astype(np.float64), _radius(inner, typical))
+    region = ClassRegion(mean[0].astype(np.float64), _radius(inner, typical))
     if not len(rejected):
         return region
     others, known = codebook.transform.apply(rejected)
@@ -71,7 +71,7 @@ def region_of(codebook: Codebook, accepted: Float32, rejected: Float32) -> Regio
     outside = float(region.distances(others[known]).min())
     inside = float(region.distances(points[valid]).max())
     border = (inside + outside) / 2 if inside < outside else outside - _ROUNDING
-    return Region(region.mean, min(region.radius, border))
+    return ClassRegion(region.mean, min(region.radius, border))
 
 
 def _radius(points: NDArray[np.float64], typical: float) -> float:

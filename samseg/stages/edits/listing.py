@@ -17,6 +17,9 @@ from samseg.stages.edits.lookup import quoted
 from samseg.stages.edits.shard_classes import classes_in
 from samseg.superseded import is_current, superseded
 
+_SHOWN = {"action", "class_id", "class_ids", "into", "name"}
+"""Fields of an action that the history has; masks and vectors may be many."""
+
 
 def class_list(
     output: Output, version: int, state: ClassState, found: ResolvedClasses
@@ -83,9 +86,9 @@ def history(output: Output, state: ClassState) -> list[dict[str, Any]]:
     """Return a row for each edit, oldest first, then for what refits did to classes.
 
     Returns:
-        `edit`, `time`, `author`, `reason`, `action`, `text`, `undone_by` (number of the undo, else
-        None) and `idle` (why it has no effect; empty if it has one); and for refits `codebook` and
-        `text`.
+        `edit`, `time`, `author`, `reason`, `action` and its names and classes, `text`, `undone_by`
+        (number of the undo, else None) and `idle` (why it has no effect; empty if it has one); and
+        for refits `codebook` and `text`.
     """
     rows: list[dict[str, Any]] = [
         {
@@ -93,7 +96,7 @@ def history(output: Output, state: ClassState) -> list[dict[str, Any]]:
             "time": edit.time,
             "author": edit.author,
             "reason": edit.reason,
-            "action": edit.action.action,
+            **edit.action.model_dump(mode="json", include=_SHOWN),
             "text": described(edit),
             "undone_by": state.undone.get(edit.number),
             "idle": state.idle.get(edit.number, ""),

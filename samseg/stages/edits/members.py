@@ -20,7 +20,7 @@ from samseg.edits.tables import MEMBERS
 from samseg.engine.protocol import Engine, Task
 from samseg.output import Output
 from samseg.stages.cluster.codebook_store import load_codebook
-from samseg.stages.edits.example_region import Region, region_of
+from samseg.stages.edits.example_region import ClassRegion, region_of
 from samseg.stages.embeddings import read_embeddings
 from samseg.stages.table_map import ROWS_PER_PART, PerItem, grouped, results
 from samseg.types import NOISE
@@ -37,7 +37,7 @@ class ExampleRegion:
     """
 
     edit: int
-    region: Region
+    region: ClassRegion
     rejected: frozenset[str]
 
 

@@ -14,6 +14,8 @@ from samseg.errors import ConfigError, SamsegError
 from samseg.exporters import Coco, CocoPanoptic, HuggingFace, LabelStudio, Png, SemanticPng, Yolo
 from samseg.stages.edits.editor import ClassEditor
 from samseg.stages.export import export, export_all
+from samseg.stages.report.counts import count
+from samseg.stages.report.stage import report
 from samseg.views_sql import views_sql
 
 HOSTILE = "<script>alert('x')</script>\"; drop table labels; --\x1b[2J\u202e\n=1+1"
@@ -193,3 +195,22 @@ def test_an_old_folder_gets_a_newer_script_beside_its_own(made, editor):
     script = made.output.storage.get("views.2.sql").decode()
     assert script == views_sql(made.output.uri)
     assert made.output.storage.get("views.sql") == b"-- of an earlier version"
+
+
+def test_the_report_counts_merged_classes_as_one(made, editor):
+    editor.merge(1, into=0)
+    moved = sorted(mask for mask, class_id in made.class_of.items() if class_id == 2)[0]
+    editor.move(moved, into=0)
+    counts = count(made.output, 1, ())
+    assert counts.classes.masks_of == {0: 20, 2: 4, -1: 4}
+    assert moved in {mask for _, mask, _ in counts.candidates[0]}
+    assert 1 not in counts.candidates
+
+
+def test_the_page_shows_names_and_no_ignored_class(made, editor):
+    editor.name(0, "braeburn <apples>")
+    editor.ignore(1)
+    key = report(made.output, "20260101T000000Z-0000", lambda uris: (), lambda payload: None)
+    page = made.output.storage.get(key).decode()
+    assert "braeburn &lt;apples&gt;" in page and "braeburn <apples>" not in page
+    assert "crates" not in page.split("<h2", 1)[0]
