@@ -59,7 +59,7 @@ def test_escapes_in_names_do_not_reach_the_terminal(run):
         (("merge", "0", "--into", "0"), "cannot be merged with itself"),
         (("move", "nothing", "--to", "none"), "has no mask 'nothing'"),
         (("undo", "7"), "there is no edit 7"),
-        (("undo", "last"), "Invalid value for EDIT"),
+        (("undo", "last"), "Invalid value"),
         (("merge", "0"), "Missing option '--into'"),
         (("rename", "0", "x"), "No such command 'rename'"),
     ],
