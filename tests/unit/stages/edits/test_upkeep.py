@@ -1,8 +1,10 @@
 """What edits leave in a folder, and the commands that look after folders: doctor, forget, prune."""
 
+import json
 import shutil
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from samseg.doctor.repair import repair
 from samseg.edits.edit import ExampleMask
 from samseg.edits.log import read_log
 from samseg.engine import Local
+from samseg.nightly import Night
 from samseg.object_names import kind_of
 from samseg.output import Output
 from samseg.stages.edits.editor import ClassEditor
@@ -23,7 +26,7 @@ from samseg.stages.prune import prunable, prune
 from samseg.stages.status import status_of
 from samseg.types import image_id_of
 
-from ...doctor.conftest import labelled
+from ...doctor.conftest import config_of, labelled
 
 KEY = "03.jpg"
 IMAGE = image_id_of(KEY)
@@ -125,3 +128,28 @@ def test_pruning_takes_what_edits_made_of_earlier_codebooks(output: Output) -> N
     output.storage.put_new(output.codebook_key(2, "codebook.json"), manifest)
     prune(output, prunable(output, 1))
     assert objects(output).keys() == log
+
+
+def test_names_stand_after_a_night_that_fits_again(tmp_path: Path) -> None:
+    output = labelled(tmp_path)
+    editor = ClassEditor(output)
+    before = {row["class_id"]: row["masks"] for row in editor.list()}
+    first, second, third = list(before)[:3]
+    editor.name(first, "nuts")
+    editor.merge(second, into=first)
+    editor.ignore(third)
+    night = Night(config_of(tmp_path))
+    assert night.cluster(refit=True).version == 2
+    night.export()
+    night.close()
+    script = output.storage.get(output.views_key).decode()
+    alone = duckdb.connect()
+    alone.execute(script)
+    sql = "select class_id, name, ignored, count(*) from labels group by all order by all"
+    found = alone.execute(sql).fetchall()
+    assert (first, "nuts", False, before[first] + before[second]) in found
+    assert (third, f"class {third}", True, before[third]) in found
+    data = json.loads(
+        next((tmp_path / "output/exports/coco/v2-e3").glob("instances-*.json")).read_text()
+    )
+    assert [(c["id"], c["name"]) for c in data["categories"]] == [(first + 1, "nuts")]
