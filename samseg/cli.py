@@ -15,6 +15,7 @@ import typer
 
 import samseg
 from samseg.commands import deletion, night, start, tables, training
+from samseg.commands.drift import drift
 from samseg.commands.options import LAB, LABEL, NIGHTLY, RESULTS, examples
 from samseg.doctor.command import doctor
 from samseg.errors import SamsegError, one_line
@@ -124,6 +125,13 @@ app.command(
         ),
     ),
 )(tables.query)
+app.command(
+    rich_help_panel=RESULTS,
+    epilog=examples(
+        ("samseg drift labels", "the last nights in a table"),
+        ("samseg drift labels --fail-on 'noise>0.5,new_classes>20'", "a gate for a scheduler"),
+    ),
+)(drift)
 app.command(
     rich_help_panel=RESULTS,
     epilog=examples(

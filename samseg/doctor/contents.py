@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from samseg import schema
 from samseg.clustering.transform import Transform
+from samseg.drift import Drift
 from samseg.engine.protocol import Attempt, Engine, Heartbeat, Slot, Task
 from samseg.errors import NotFoundError, StorageError
 from samseg.object_names import kind_of
@@ -124,6 +125,8 @@ def _rows(key: str, payload: bytes) -> int:
         return int(table.num_rows)
     if name.endswith(".npz"):
         Transform.from_bytes(payload)
+    elif kind == "nights" and name == "drift.json":
+        Drift.of_record(json.loads(payload))
     elif name.endswith(".json"):
         unsealed(payload) if kind != "exports" else json.loads(payload)
     elif not payload:

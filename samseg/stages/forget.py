@@ -7,8 +7,9 @@ masks and images. A part is written again without them, over the old one and in 
 shard is ever without its parts. The row in `images` goes last: while it is there, the same command
 does all of this again.
 
-What stays holds no pixels: the names of objects in plans, logs and `status.json`; counts in
-ledgers; and means of several masks in codebooks, until a refit and `samseg prune`.
+What stays holds no pixels: the names of objects in plans, logs and `status.json`; ids of masks in
+`drift.json`; counts in ledgers; and means of several masks in codebooks, until a refit and
+`samseg prune`.
 """
 
 import html
