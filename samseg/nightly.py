@@ -1,8 +1,7 @@
 """One night: runs plan, embed, cluster, export and report, in this order, on one output folder.
 
-Each stage can also be run alone. Stages derive what is left to do from the tables, so running the
-same command again resumes an interrupted run. A night ends by writing `nights/{stamp}/` with the
-resolved config, `status.json` and the report page.
+Each stage can also be run alone, and derives what is left to do from the tables, so running the
+same command again resumes an interrupted run. What a night did is in its folder `nights/{stamp}/`.
 """
 
 import secrets
@@ -67,6 +66,7 @@ class Night:
         self.recipe = recipe_of(config, weights.sha256, self.masks)
         self.recipes = Recipes(self.output, self.recipe, config.embeddings)
         self.lake = LakeRoot(self.output, config.reader.root)
+        self._clustered: ClusterReport | None = None
 
     def run(
         self,
@@ -167,8 +167,7 @@ class Night:
                 "set embeddings, for example [{kind: efficientnet_lite0}]"
             )
         self._check()
-        started = self._start("describe", None, "images")
-        config = self.config
+        started, config = self._start("describe", None, "images"), self.config
         spec = DescribeSpec(self.output.uri, config.reader, config.decode, config.embeddings)
         engine, device = config.engine, config.model.device
         done = describing.describe(self.output, spec, engine, device, self._on_event())
@@ -196,8 +195,8 @@ class Night:
             engine=self._counted(),
             on_progress=self.progress.update,
         )
-        counts = {k: v for k, v in asdict(clustered).items() if k != "curve"}
-        self._finish("cluster", started, counts, str(clustered))
+        self._clustered = clustered
+        self._finish("cluster", started, clustered.counts(), str(clustered))
         for note in [*clustered.notes(), remarks.mostly_noise(clustered)]:
             self._note(note)
         return clustered
@@ -242,6 +241,7 @@ class Night:
             lake=redact(self.config.reader.uri),
             seconds=dict(self.summary.seconds),
             left_out=by_extension(self.summary.counts.get("plan", {}).get("left_out", {})),
+            clustered=self._clustered,
             engine=self.config.engine,
             on_progress=self.progress.update,
         )
