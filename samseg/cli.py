@@ -16,6 +16,7 @@ import typer
 import samseg
 from samseg.commands import deletion, night, start, tables, training
 from samseg.commands.classes import classes
+from samseg.commands.drift import drift
 from samseg.commands.options import LAB, LABEL, NIGHTLY, RESULTS, examples
 from samseg.doctor.command import doctor
 from samseg.errors import SamsegError, one_line
@@ -137,6 +138,13 @@ app.add_typer(
         ("samseg classes labels undo 2", "takes the second edit back"),
     ),
 )
+app.command(
+    rich_help_panel=RESULTS,
+    epilog=examples(
+        ("samseg drift labels", "the last nights in a table"),
+        ("samseg drift labels --fail-on 'noise>0.5,new_classes>20'", "a gate for a scheduler"),
+    ),
+)(drift)
 app.command(
     rich_help_panel=RESULTS,
     epilog=examples(

@@ -1,7 +1,6 @@
 """One night: runs plan, embed, cluster, export and report, in this order, on one output folder.
 
-Each stage can also be run alone, and derives what is left to do from the tables, so running the
-same command again resumes an interrupted run. What a night did is in its folder `nights/{stamp}/`.
+Each stage can also be run alone. What is left to do follows from the tables, so a run can resume.
 """
 
 import secrets
@@ -67,6 +66,7 @@ class Night:
         self.recipe = recipe_of(config, weights.sha256, self.masks)
         self.recipes = Recipes(self.output, self.recipe, config.embeddings)
         self.lake = LakeRoot(self.output, config.reader.root)
+        self._clustered: ClusterReport | None = None
 
     def run(
         self,
@@ -136,8 +136,7 @@ class Night:
             shards, on_event = todo.read(self.output), self._on_event()
             done = embed_stage(self.output, spec, shards, self.config.engine, on_event)
         given_up = self.output.quarantined()
-        counts = done.counts() | {"quarantined": len(given_up)}
-        self._finish("embed", started, counts, str(done))
+        self._finish("embed", started, done.counts() | {"quarantined": len(given_up)}, str(done))
         self._counted()
         self._note(remarks.lacking(self.output, [e.name for e in self.config.embeddings]))
         self.summary.add_failures(done.failed + done.given_up, done.failures)
@@ -169,8 +168,8 @@ class Night:
         self._check()
         started, config = self._start("describe", None, "images"), self.config
         spec = DescribeSpec(self.output.uri, config.reader, config.decode, config.embeddings)
-        engine, device = config.engine, config.model.device
-        done = describing.describe(self.output, spec, engine, device, self._on_event())
+        where = config.engine, config.model.device
+        done = describing.describe(self.output, spec, *where, self._on_event())
         if done.given_up:
             self.summary.incomplete(
                 f"{done.given_up} shards could not be read; `samseg describe` retries them."
@@ -195,9 +194,9 @@ class Night:
             engine=self._counted(),
             on_progress=self.progress.update,
         )
+        self._clustered = clustered
         keep_up(self.output, clustered.version, self.config.engine)
-        counts = {k: v for k, v in asdict(clustered).items() if k != "curve"}
-        self._finish("cluster", started, counts, str(clustered))
+        self._finish("cluster", started, clustered.counts(), str(clustered))
         for note in [*clustered.notes(), remarks.mostly_noise(clustered)]:
             self._note(note)
         return clustered
@@ -221,9 +220,9 @@ class Night:
         written = (exports.export_all if everything else exports.export)(
             self.output, formats, self._counted(), self.progress.update
         )
-        counts = exports.counts_of(written)
         text = ", ".join(f"{w.kind}: {w.masks} masks of {w.images} images" for w in written)
-        self._finish("export", started, counts, f"{text} in {self.output.uri}/exports")
+        text += f" in {self.output.uri}/exports"
+        self._finish("export", started, exports.counts_of(written), text)
         self._note(remarks.earlier_names(written))
 
     def report(self) -> str:
@@ -243,6 +242,7 @@ class Night:
             lake=redact(self.config.reader.uri),
             seconds=dict(self.summary.seconds),
             left_out=by_extension(self.summary.counts.get("plan", {}).get("left_out", {})),
+            clustered=self._clustered,
             engine=self.config.engine,
             on_progress=self.progress.update,
         )

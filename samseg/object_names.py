@@ -79,6 +79,8 @@ def remedy(key: str, folder: str) -> str:
         return f"{repair}; `samseg describe -c CONFIG` writes it again"
     if kind in ("assignments", "ledger", "class_ledger", "members", "split_cells", "resolved"):
         return f"{repair}; the next night writes it again"
+    if kind == "nights" and key.endswith("/drift.json"):
+        return f"{repair}; `samseg drift` then passes over that night"
     if kind == "nights":
         return f"{repair}; nothing reads it"
     if kind == "codebook" and key.endswith("/next.json"):

@@ -173,6 +173,7 @@ def small_output(tmp_path: Path) -> Callable[..., SmallOutput]:
                 for i, name in enumerate(NAMES)
             ]
             _put(output, output.codebook_key(1, "classes.parquet"), _classes(classes))
+            _put(output, output.codebook_key(1, "core.parquet"), schema.CORE.empty_table())
             facts = {"version": 1, "eps": 0.1}
             output.storage.put_new(
                 output.codebook_key(1, "codebook.json"), json.dumps(facts).encode()

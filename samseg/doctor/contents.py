@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from samseg import schema
 from samseg.clustering.transform import Transform
+from samseg.drift import Drift
 from samseg.edits.edit import Edit
 from samseg.edits.tables import (
     MEMBERS,
@@ -143,6 +144,8 @@ def _rows(key: str, payload: bytes) -> int:
         Transform.from_bytes(payload)
     elif kind == "edits":
         Edit.from_json(int(name.removesuffix(".json")), unsealed(payload))
+    elif kind == "nights" and name == "drift.json":
+        Drift.of_record(json.loads(payload))
     elif name.endswith(".json"):
         unsealed(payload) if kind != "exports" else json.loads(payload)
     elif not payload:

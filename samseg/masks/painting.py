@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from samseg.masks.runs import flips_of_counts
 from samseg.types import Bool, Int32
 
 
@@ -17,6 +18,28 @@ def dense(rle: Mapping[str, Any]) -> Bool:
     from pycocotools import mask as coco
 
     return np.asarray(coco.decode(dict(rle)), dtype=np.bool_)
+
+
+def dense_at(rle: Mapping[str, Any], size: tuple[int, int]) -> Bool:
+    """Sample one COCO compressed RLE at another size, without decoding all of its pixels.
+
+    Args:
+        rle: of a mask.
+        size: (h, w) of the result.
+
+    Returns:
+        (h, w) bool: the mask at the pixel that holds the centre of each pixel of the result.
+    """
+    h, w = rle["size"]
+    rows = ((np.arange(size[0]) + 0.5) * h / size[0]).astype(np.int64)
+    columns = ((np.arange(size[1]) + 0.5) * w / size[1]).astype(np.int64)
+    sampled = np.zeros((size[1], size[0]), np.bool_)
+    flips = flips_of_counts([rle["counts"]])[0]
+    if len(flips):
+        within = (columns >= flips[0] // h) & (columns <= (flips[-1] - 1) // h)
+        at = columns[within][:, None] * h + rows
+        sampled[within] = np.searchsorted(flips, at, side="right") % 2 == 1
+    return sampled.T
 
 
 def painted(

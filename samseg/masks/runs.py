@@ -54,7 +54,7 @@ def flips_of(masks: Masks | Bool) -> Flips:
         masks: masks, or a dense (n, h, w) bool array.
     """
     if isinstance(masks, Masks):
-        return _flips_of_counts([rle["counts"] for rle in masks.rles])
+        return flips_of_counts([rle["counts"] for rle in masks.rles])
     dense = np.asarray(masks, dtype=np.bool_)
     n, h, w = dense.shape
     padded = np.zeros((n, w * h + 2), dtype=np.bool_)
@@ -63,7 +63,7 @@ def flips_of(masks: Masks | Bool) -> Flips:
     return Flips(position, np.searchsorted(mask, np.arange(n + 1)))
 
 
-def _flips_of_counts(counts: Sequence[bytes | str]) -> Flips:
+def flips_of_counts(counts: Sequence[bytes | str]) -> Flips:
     """Decode the counts of compressed COCO RLEs.
 
     From the fourth count on, each is stored as the difference to the one two positions before

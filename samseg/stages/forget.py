@@ -7,8 +7,9 @@ members of classes by example, embeddings, masks and images. A part is written a
 over the old one and in one step, so that no shard is ever without its parts. The row in `images`
 goes last: while it is there, the same command does all of this again.
 
-What stays holds no pixels: the names of objects in plans, logs and `status.json`; counts in
-ledgers; and means of several masks in codebooks, until a refit and `samseg prune`.
+What stays holds no pixels: the names of objects in plans, logs and `status.json`; ids of masks in
+`drift.json`; counts in ledgers; and means of several masks in codebooks, until a refit and
+`samseg prune`.
 """
 
 import html

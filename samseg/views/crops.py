@@ -66,6 +66,13 @@ def data_uri(pixels: Pixels, quality: int = 72) -> str:
     return "data:image/webp;base64," + base64.b64encode(encoded.tobytes()).decode()
 
 
+def layer_uri(layer: Pixels) -> str:
+    """Encode (h, w, 4) uint8 RGBA as lossless WebP in a `data:` URI."""
+    bgra = cv2.cvtColor(layer, cv2.COLOR_RGBA2BGRA)
+    _, encoded = cv2.imencode(".webp", bgra, [cv2.IMWRITE_WEBP_QUALITY, 101])
+    return "data:image/webp;base64," + base64.b64encode(encoded.tobytes()).decode()
+
+
 def _square(mask: Bool, context: float) -> tuple[slice, slice]:
     """Return rows and columns of a square around a mask, limited by the image."""
     h, w = mask.shape

@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from samseg.masks.painting import dense, painted
+from samseg.masks.painting import dense, dense_at, layers, painted
 from samseg.masks.palette import color_of
 from samseg.types import NOISE, Int32, Pixels
 
@@ -49,6 +49,36 @@ def overlay(
             noise = class_ids[i] == NOISE
             color = color_of(class_ids[i])
             outline(result, dense(rles[i]), color, 1 if noise else thick)
+    return result
+
+
+def layer(
+    size: tuple[int, int],
+    rles: Sequence[Mapping[str, Any]],
+    areas: Sequence[int],
+    class_ids: Sequence[int],
+    alpha: float = 0.5,
+) -> Pixels:
+    """Draw masks on a transparent ground, to lay over their image: as `overlay`, at any size.
+
+    Args:
+        size: (h, w) of the result, px.
+        rles: n COCO compressed RLEs of one image.
+        areas: n areas in px of that image.
+        class_ids: n class ids, `NOISE` for none.
+        alpha: opacity of the colours, 0 to 1.
+
+    Returns:
+        (h, w, 4) uint8 RGBA, not premultiplied.
+    """
+    result = np.zeros((*size, 4), np.uint8)
+    thick = max(1, round(max(size) / 400))
+    for i in layers(areas):
+        mask, noise = dense_at(rles[i], size), class_ids[i] == NOISE
+        color = color_of(class_ids[i])
+        result[mask] = (*color, 0 if noise else round(255 * alpha))
+        found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(result, found, -1, (*color, 255), 1 if noise else thick)
     return result
 
 

@@ -1,150 +1,45 @@
 """The report page of a night: one self-contained HTML file, from values in memory.
 
-The page uses no network and no script; its content security policy forbids both. Keys, names and
-errors are untrusted text: the template escapes them, and `plain` replaces invisible characters.
+The page makes no requests. Its content security policy forbids them, and every script but the one
+in `report.js`, by its hash. Keys, names and errors are untrusted text: the template escapes them,
+and `plain` replaces invisible characters.
 """
 
+import base64
+import hashlib
 import unicodedata
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from samseg.masks.palette import color_of
 from samseg.types import NOISE
+from samseg.views.chart import FRAME, chart
+from samseg.views.page import Page
 
 _LARGE_CLASSES = 24
 """Number of classes shown as cards; the smaller ones are collapsed."""
-
-_CHART_W, _CHART_H, _CHART_PAD = 460, 190, 34
-
-
-@dataclass(frozen=True, slots=True)
-class PageImage:
-    """An image on the page.
-
-    Attributes:
-        src: `data:` URI, or None if the image could not be fetched.
-        key: the image's name.
-        note: alternative text, or why `src` is None.
-    """
-
-    src: str | None
-    key: str
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ClassCard:
-    """One class, or noise.
-
-    Attributes:
-        class_id: its id, or `NOISE`.
-        name: its display name.
-        masks: number of its masks.
-        images: number of images with at least one of them.
-        crops: exemplars, the most typical first.
-        born_in: the codebook version that first contains the class.
-        clear: number of its masks that are clearly of this class; None if unknown.
-    """
-
-    class_id: int
-    name: str
-    masks: int
-    images: int
-    crops: Sequence[PageImage] = ()
-    born_in: int | None = None
-    clear: int | None = None
-
-    @property
-    def color(self) -> str:
-        """The class's CSS colour."""
-        return css_color(self.class_id)
-
-
-@dataclass(frozen=True, slots=True)
-class ExampleImage:
-    """An example image.
-
-    Attributes:
-        plain: the image without masks.
-        labelled: the image with its masks in the colours of their classes.
-        classes: (class id, name, number of masks) of its classes, most masks first.
-    """
-
-    plain: PageImage
-    labelled: PageImage
-    classes: Sequence[tuple[int, str, int]] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class FailedImage:
-    """One image, or shard, that could not be labelled."""
-
-    status: str
-    key: str
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """The contents of the page.
-
-    Attributes:
-        lake: URI of the lake.
-        output: URI of the output folder.
-        stamp: the night's name.
-        images: number of labelled images.
-        masks: number of their masks.
-        classes: largest first, without noise.
-        noise: masks of no class; None before the first clustering.
-        clear: a mask is clearly of its class if the next one is at least this many times as far.
-        scenes: example images.
-        failures: the first failures.
-        failed: number of images and shards that failed.
-        left_out: files of the lake that are not read, by extension; empty if none are known.
-        stage_seconds: wall seconds per stage of this night.
-        worker_seconds: seconds that the workers spent per step, over all nights.
-        codebook: properties of the codebook by name; empty before the first clustering.
-        curve: one row per radius tried: `eps`, `classes` and `information`.
-        eps: the radius in use.
-        commands: (description, command) of suggested next commands.
-        version: samseg's version.
-    """
-
-    lake: str
-    output: str
-    stamp: str
-    images: int
-    masks: int
-    classes: Sequence[ClassCard] = ()
-    noise: ClassCard | None = None
-    clear: float | None = None
-    scenes: Sequence[ExampleImage] = ()
-    failures: Sequence[FailedImage] = ()
-    failed: int = 0
-    left_out: str = ""
-    stage_seconds: Mapping[str, float] = field(default_factory=dict)
-    worker_seconds: Mapping[str, float] = field(default_factory=dict)
-    codebook: Mapping[str, str] = field(default_factory=dict)
-    curve: Sequence[Mapping[str, Any]] = ()
-    eps: float | None = None
-    commands: Sequence[tuple[str, str]] = ()
-    version: str = ""
+_CLASSES = 1000
+"""Number of classes on the page."""
 
 
 def render(page: Page) -> str:
     """Return the page as HTML."""
     known = sum(c.masks for c in page.classes) + (page.noise.masks if page.noise else 0)
+    shown = list(page.classes[:_CLASSES])
     return str(
         _template().render(
             page=page,
-            large=page.classes[:_LARGE_CLASSES],
-            small=page.classes[_LARGE_CLASSES:],
+            large=shown[:_LARGE_CLASSES],
+            small=shown[_LARGE_CLASSES:],
+            rest=len(page.classes) - len(shown),
             known=known,
             noise_share=page.noise.masks / known if page.noise and known else None,
             largest=max((c.masks for c in page.classes), default=1),
-            chart=_chart(page.curve, page.eps),
+            linked={c.class_id for c in [*shown, page.noise] if c is not None},
+            enlarged={photo.image_id for photo in page.photos if photo.src},
+            charts=chart(page.curve, page.eps),
+            frame=FRAME,
         )
     )
 
@@ -184,6 +79,7 @@ def percent(share: float) -> str:
 @cache
 def _template() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
 
     environment = Environment(
         loader=PackageLoader("samseg", "views"),
@@ -199,41 +95,13 @@ def _template() -> Any:
         "color": css_color,
         "count": lambda n: f"{n:,}".replace(",", "\u202f"),
     }
-    environment.globals["NOISE"] = NOISE
-    return environment.get_template("report.html.j2")
-
-
-def _chart(curve: Sequence[Mapping[str, Any]], eps: float | None) -> dict[str, Any] | None:
-    """Lay out the curves of classes and information over eps, in px of the drawing."""
-    rows = [r for r in curve if r.get("eps") is not None and r.get("classes") is not None]
-    rows.sort(key=lambda r: float(r["eps"]))
-    if len(rows) < 2:
-        return None
-    low, high = float(rows[0]["eps"]), float(rows[-1]["eps"])
-    width, height = _CHART_W - 2 * _CHART_PAD, _CHART_H - 2 * _CHART_PAD
-
-    def x_of(value: float) -> float:
-        return round(_CHART_PAD + width * (value - low) / ((high - low) or 1), 1)
-
-    def line(name: str) -> tuple[str, float]:
-        top = max(float(r.get(name) or 0) for r in rows)
-        heights = (float(r.get(name) or 0) / (top or 1) for r in rows)
-        points = zip(rows, heights, strict=True)
-        return " ".join(
-            f"{x_of(float(r['eps']))},{round(_CHART_PAD + height * (1 - h), 1)}" for r, h in points
-        ), top
-
-    classes, most = line("classes")
-    score, best = line("information")
-    return {
-        "w": _CHART_W,
-        "h": _CHART_H,
-        "pad": _CHART_PAD,
-        "classes": classes,
-        "most": most,
-        "score": score if best > 0 else None,
-        "low": low,
-        "high": high,
-        "at": x_of(eps) if eps is not None and low <= eps <= high else None,
-        "eps": eps,
+    script = files("samseg.views").joinpath("report.js").read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    style = files("samseg.views").joinpath("report.css").read_text("utf-8")
+    environment.globals |= {
+        "NOISE": NOISE,
+        "style": Markup(style),
+        "script": Markup(script),
+        "script_hash": f"sha256-{digest}",
     }
+    return environment.get_template("report.html.j2")

@@ -14,7 +14,7 @@ not depend on the number of workers or the order in which they finish.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -43,6 +43,7 @@ class ClusterReport:
 
     Attributes:
         version: the newest codebook.
+        before: the newest one when the run began; None if there was none.
         refitted: whether this run fitted it.
         reason: why it was fitted: `first`, `asked` (on request), `settings` (changed since the last
             fit), `growth`, `no classes` (the last fit found none, and there are more masks) or
@@ -50,6 +51,7 @@ class ClusterReport:
         masks: masks that got an assignment, `assigned + noise`: those of the whole lake after a
             refit, otherwise the new ones.
         new_masks: those of shards that had no assignments.
+        new_shards: these shards.
         assigned: masks with a class.
         noise: masks without a class.
         invalid: masks with no embedding, or one without a direction; part of `noise`.
@@ -66,10 +68,12 @@ class ClusterReport:
     """
 
     version: int
+    before: int | None
     refitted: bool
     reason: str
     masks: int
     new_masks: int
+    new_shards: tuple[str, ...]
     assigned: int
     noise: int
     invalid: int
@@ -82,6 +86,11 @@ class ClusterReport:
     eps: float
     seconds: float
     curve: tuple[dict[str, Any], ...]
+
+    def counts(self) -> dict[str, Any]:
+        """Return what `status.json` has of it."""
+        left_out = ("before", "new_shards", "curve")
+        return {name: value for name, value in asdict(self).items() if name not in left_out}
 
     def __str__(self) -> str:
         if self.refitted:
@@ -170,10 +179,12 @@ def cluster(
     after = {c.class_id for c in codebook.active}
     return ClusterReport(
         version=codebook.version,
+        before=newest.version if newest else None,
         refitted=bool(reason),
         reason=reason,
         masks=counts.masks,
         new_masks=counts.new,
+        new_shards=tuple(unassigned),
         assigned=counts.masks - counts.noise,
         noise=counts.noise,
         invalid=counts.invalid,

@@ -7,7 +7,7 @@ hashes, so the first ones in order are an unbiased sample.
 
 import heapq
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -60,6 +60,8 @@ class LakeCounts:
             are chosen, ascending; the medoid has rank -1 and comes first.
         examples: (rank, image id, shard, classes) of the images with the most classes and masks, a
             heap.
+        shards: the committed shards, in the order of their ids.
+        again: ids of images of shards that were labelled again.
     """
 
     images: ImageCounts = field(default_factory=ImageCounts)
@@ -68,6 +70,8 @@ class LakeCounts:
     failures: list[tuple[str, str, str]] = field(default_factory=list)
     candidates: dict[int, list[tuple[int, str, str]]] = field(default_factory=dict)
     examples: list[tuple[tuple[int, int], str, str, frozenset[int]]] = field(default_factory=list)
+    shards: Sequence[str] = ()
+    again: Superseded = field(default_factory=dict)
 
 
 def count(
@@ -98,6 +102,7 @@ def count(
     counts.failures = _failures(output, counts.images.failed_in, again)
     medoid_ids = pa.array(sorted(medoids), pa.string())
     shards = sorted(tallied.rows["shard_id"].unique().to_pylist())
+    counts.shards, counts.again = shards, again
     for shard in shards[:SHARDS]:
         if version is not None and shard in assigned:
             rows = _assignments(output, version, shard, again, found)

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 from samseg.errors import ImageError, one_line
 from samseg.masks.palette import color_of
-from samseg.stages.report.exemplars import ShownMask
+from samseg.stages.report.exemplars import ShownMask, distinct_masks
 from samseg.types import NOISE, Image, Pixels
-from samseg.views import crops, figures, overlay
+from samseg.views import crops, overlay
 
 Fetch = Callable[[Sequence[str]], Iterable[tuple[str, bytes | Exception]]]
 """Fetches images by URI, each once, in any order; the error in place of bytes on failure."""
 
-_SCENE_SIDE = 560
+_PHOTO_SIDE = 720
 
 
 @dataclass(slots=True)
@@ -22,27 +22,27 @@ class DrawnImages:
 
     Attributes:
         crops: mask id -> its exemplar.
-        scenes: image id -> the image without and with its masks.
+        photos: image id -> the photo, its masks on a transparent ground, and their (h, w).
         missing: URI -> why the image could not be drawn.
     """
 
     crops: dict[str, str] = field(default_factory=dict)
-    scenes: dict[str, tuple[str, str]] = field(default_factory=dict)
+    photos: dict[str, tuple[str, str, tuple[int, int]]] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
 
 def draw(
     exemplars: Iterable[ShownMask],
-    scenes: Mapping[str, Sequence[ShownMask]],
+    photos: Mapping[str, Sequence[ShownMask]],
     fetch: Fetch,
     decode: Callable[[bytes], Image],
     on_progress: Callable[[int], None],
 ) -> DrawnImages:
-    """Draw the exemplars and scenes.
+    """Draw the exemplars and photos.
 
     Args:
         exemplars: masks to crop.
-        scenes: image id -> all its masks.
+        photos: image id -> all its masks.
         fetch: fetches the images.
         decode: decodes bytes as for labelling; raises `ImageError`.
         on_progress: called with the number of images done.
@@ -50,12 +50,12 @@ def draw(
     wanted: dict[str, list[ShownMask]] = defaultdict(list)
     for shown in exemplars:
         wanted[shown.uri].append(shown)
-    scene_at = {masks[0].uri: image_id for image_id, masks in scenes.items()}
+    photo_at = {masks[0].uri: image_id for image_id, masks in photos.items()}
     drawn = DrawnImages()
-    uris = sorted(wanted.keys() | scene_at.keys())
+    uris = sorted(wanted.keys() | photo_at.keys())
     for done, (uri, payload) in enumerate(fetch(uris) if uris else (), start=1):
-        image_id = scene_at.get(uri)
-        masks = scenes[image_id] if image_id is not None else ()
+        image_id = photo_at.get(uri)
+        masks = photos[image_id] if image_id is not None else ()
         try:
             pixels = _pixels(payload, decode, [*wanted.get(uri, ()), *masks])
         except ImageError as e:
@@ -64,7 +64,7 @@ def draw(
             for shown in wanted.get(uri, ()):
                 drawn.crops[shown.mask_id] = _crop(pixels, shown)
             if image_id is not None:
-                drawn.scenes[image_id] = _scene(pixels, masks)
+                drawn.photos[image_id] = _photo(pixels, masks)
         on_progress(done)
     return drawn
 
@@ -86,12 +86,13 @@ def _crop(pixels: Pixels, shown: ShownMask) -> str:
     return crops.data_uri(crops.exemplar(pixels, shown.rle, color))
 
 
-def _scene(pixels: Pixels, masks: Sequence[ShownMask]) -> tuple[str, str]:
-    rles, areas = [m.rle for m in masks], [m.area for m in masks]
-    if all(m.class_id is None for m in masks):
-        labelled = figures.every_mask(pixels, rles, areas)
-    else:
-        ids = [NOISE if m.class_id is None else m.class_id for m in masks]
-        labelled = overlay.overlay(pixels, rles, areas, ids)
-    plain, labelled = (crops.shrunk(p, _SCENE_SIDE) for p in (pixels, labelled))
-    return crops.data_uri(plain), crops.data_uri(labelled, quality=80)
+def _photo(pixels: Pixels, masks: Sequence[ShownMask]) -> tuple[str, str, tuple[int, int]]:
+    """Return a photo and its masks; of near-identical outlines the first one."""
+    small = crops.shrunk(pixels, _PHOTO_SIDE)
+    size = (small.shape[0], small.shape[1])
+    masks = distinct_masks(masks)
+    ids = [NOISE if m.class_id is None else m.class_id for m in masks]
+    if all(m.class_id is None for m in masks):  # before the first clustering
+        ids = list(range(len(masks)))
+    layer = overlay.layer(size, [m.rle for m in masks], [m.area for m in masks], ids)
+    return crops.data_uri(small), crops.layer_uri(layer), size

@@ -5,7 +5,7 @@ same tables yield the same page.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from samseg import schema
+from samseg.edits.resolved import ResolvedClasses
+from samseg.masks.distinct import distinct
 from samseg.output import Output
 from samseg.schema import SAM_COLUMN
 from samseg.stages.edits.shard_classes import classes_in
@@ -86,19 +88,11 @@ def read(
     fullest = sorted(masks_in, key=lambda shard: (-len(masks_in[shard]), shard))[:SHARDS]
     by_class: dict[int, list[ShownMask]] = defaultdict(list)
     by_image: dict[str, list[ShownMask]] = defaultdict(list)
-    columns = ["mask_id", "image_id", "image_uri", "area", "rle"]
     for shard in sorted({*fullest, *images.values()}):
-        table = output.read(output.masks_key(shard), columns)
         wanted = masks_in[shard] if shard in fullest else set()
         vectors = _vectors(output, shard, embedding, wanted)
-        keep = pc.or_(
-            pc.is_in(table["mask_id"], value_set=pa.array(sorted(wanted), pa.string())),
-            pc.is_in(table["image_id"], value_set=pa.array(sorted(images), pa.string())),
-        )
-        named = output.read(output.images_key(shard), ["image_id", "key"])
-        key_of = dict(zip(*(named[c].to_pylist() for c in named.column_names), strict=True))
-        class_of = _classes(output, version, shard, counts)
-        for mask in _shown_masks(table.filter(keep), key_of, class_of, vectors):
+        of_shard = _shown_masks(output, version, shard, counts.resolved, wanted, images, vectors)
+        for mask in of_shard:
             if mask.mask_id in wanted and mask.class_id is not None:
                 by_class[mask.class_id].append(mask)
             if mask.image_id in images:
@@ -136,8 +130,42 @@ def spread(candidates: Sequence[ShownMask], first: str | None, limit: int) -> li
     return [usable[i] for i in chosen]
 
 
-def _classes(output: Output, version: int | None, shard: str, counts: LakeCounts) -> dict[str, int]:
-    found = counts.resolved
+def distinct_masks(masks: Iterable[ShownMask], preferred: str | None = None) -> list[ShownMask]:
+    """Leave out masks of an object that another mask of the same image shows.
+
+    Args:
+        masks: the first one of an object is kept.
+        preferred: id of a mask that comes before the others.
+    """
+    by_image: dict[str, list[ShownMask]] = defaultdict(list)
+    for mask in sorted(masks, key=lambda mask: mask.mask_id != preferred):
+        by_image[mask.image_id].append(mask)
+    return [its[i] for its in by_image.values() for i in distinct([mask.rle for mask in its])]
+
+
+def read_masks(
+    output: Output,
+    version: int | None,
+    found: ResolvedClasses | None,
+    shard_of: Mapping[str, str],
+) -> Iterator[ShownMask]:
+    """Read some masks, without their embeddings; those that are gone are left out.
+
+    Args:
+        output: the output folder.
+        version: the codebook whose classes the masks have, None if there is none.
+        found: these classes after all edits.
+        shard_of: mask id -> the shard that has its row.
+    """
+    for shard in sorted(set(shard_of.values())):
+        if output.storage.exists(output.masks_key(shard)):
+            wanted = {mask for mask, of in shard_of.items() if of == shard}
+            yield from _shown_masks(output, version, shard, found, wanted, ())
+
+
+def _classes(
+    output: Output, version: int | None, shard: str, found: ResolvedClasses | None
+) -> dict[str, int]:
     if version is None or found is None:
         return {}
     if not output.storage.exists(output.assignments_key(version, shard)):
@@ -161,12 +189,25 @@ def _vectors(output: Output, shard: str, name: str, wanted: Iterable[str]) -> di
 
 
 def _shown_masks(
-    table: pa.Table,
-    key_of: Mapping[str, str],
-    class_of: Mapping[str, int],
-    vectors: Mapping[str, Float32],
-) -> Iterable[ShownMask]:
-    for row in table.to_pylist():
+    output: Output,
+    version: int | None,
+    shard: str,
+    found: ResolvedClasses | None,
+    wanted: Iterable[str],
+    images: Iterable[str],
+    vectors: Mapping[str, Float32] | None = None,
+) -> Iterator[ShownMask]:
+    """Yield the wanted masks of one shard, and all masks of some images."""
+    columns = ["mask_id", "image_id", "image_uri", "area", "rle"]
+    table = output.read(output.masks_key(shard), columns)
+    keep = pc.or_(
+        pc.is_in(table["mask_id"], value_set=pa.array(sorted(wanted), pa.string())),
+        pc.is_in(table["image_id"], value_set=pa.array(sorted(images), pa.string())),
+    )
+    named = output.read(output.images_key(shard), ["image_id", "key"])
+    key_of = dict(zip(*(named[c].to_pylist() for c in named.column_names), strict=True))
+    class_of = _classes(output, version, shard, found)
+    for row in table.filter(keep).to_pylist():
         yield ShownMask(
             mask_id=row["mask_id"],
             image_id=row["image_id"],
@@ -175,5 +216,5 @@ def _shown_masks(
             class_id=class_of.get(row["mask_id"]),
             area=row["area"],
             rle=row["rle"],
-            embedding=vectors.get(row["mask_id"]),
+            embedding=(vectors or {}).get(row["mask_id"]),
         )

@@ -13,6 +13,7 @@ from samseg.errors import StorageError
 from samseg.nightly import Night
 from samseg.output import Output
 from samseg.stages.cluster.codebook_store import successor
+from samseg.stages.drift import last
 from samseg.stages.embed.stored_masks import StoredMasks
 from samseg.stages.status import status_of
 
@@ -39,6 +40,7 @@ def resumed(folder: Path) -> object:
 
 COMMANDS: dict[str, Callable[[Path], object]] = {
     "status": lambda folder: status_of(output(folder)),
+    "drift": lambda folder: last(output(folder), 1),
     "plan": night("plan"),
     "embed": night("embed"),
     "resumed embed": resumed,
@@ -80,6 +82,7 @@ READERS = {
     "ledger/*.parquet": {"status", "embed", "cluster", "refit", "export", "report"},
     "classes/v000001/ledger/*.parquet": {"status", "cluster", "report"},
     "nights/*/status.json": set(),
+    "nights/*/drift.json": {"drift", "report"},
 }
 """Object -> the commands that read it whole or in part."""
 

@@ -8,7 +8,7 @@ from samseg.masks.painting import dense, painted
 from samseg.masks.palette import color_of
 from samseg.types import NOISE
 from samseg.views import figures
-from samseg.views.overlay import overlay
+from samseg.views.overlay import layer, overlay
 
 H, W = 40, 60
 GREY = np.full((H, W, 3), 100, np.uint8)
@@ -103,3 +103,21 @@ def test_triptych_shows_three_panels_of_the_full_size() -> None:
     ):
         x = 12 + i * (W + 12)
         assert np.array_equal(found[-H - 12 : -12, x : x + W], panel)
+
+
+def test_a_layer_has_the_colours_of_the_topmost_masks_and_nothing_elsewhere() -> None:
+    """At the size of the image and at another."""
+    rles, areas, ids = [SMALL, BIG], [64, 900], [3, 5]
+    for size in ((H, W), (2 * H, 2 * W)):
+        found = layer(size, rles, areas, ids, alpha=0.5)
+        assert found.shape == (*size, 4)
+        scale = size[0] // H
+        inside = {3: (14 * scale, 14 * scale), 5: (25 * scale, 25 * scale)}
+        for class_id, at in inside.items():
+            assert tuple(found[at]) == (*color_of(class_id), 128)
+        assert not found[36 * scale, 50 * scale].any()
+
+
+def test_noise_is_an_outline_in_a_layer() -> None:
+    found = layer((H, W), [BIG, SMALL], [900, 64], [5, NOISE])
+    assert not found[14, 14, 3] and tuple(found[10, 14]) == (*color_of(NOISE), 255)

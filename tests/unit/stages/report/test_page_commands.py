@@ -54,7 +54,7 @@ def test_the_commands_of_the_page_run(
             with pytest.raises(SystemExit) as ended:
                 cli.main(shlex.split(command)[1:])
             assert ended.value.code == 0
-            assert re.search("apples|ok", capfd.readouterr().out)
+            assert re.search("apples|ok|[.]jpg", capfd.readouterr().out)
         elif kinds[-1] == "duckdb":
             _, _, script, _, sql = shlex.split(command)
             connection = duckdb.connect()
@@ -64,4 +64,4 @@ def test_the_commands_of_the_page_run(
             code = f"{command}\nprint(len(table))"
             ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
             assert ran.stdout.strip() == str(len(made.class_of)), ran.stderr
-    assert kinds == ["samseg"] * 3 + ["duckdb", "import"]
+    assert kinds == ["samseg"] * 4 + ["duckdb", "import"]

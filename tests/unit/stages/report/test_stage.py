@@ -3,10 +3,12 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from pycocotools import mask as coco
 
 from samseg import schema
 from samseg.errors import ImageError
@@ -15,7 +17,7 @@ from samseg.output import Output
 from samseg.readers.decode import DecodePolicy
 from samseg.stages.embed.named_rows import NamedRows
 from samseg.stages.report import counts as counting
-from samseg.stages.report import exemplars
+from samseg.stages.report import exemplars, photos
 from samseg.stages.report.exemplars import ShownMask
 from samseg.stages.report.stage import report
 from samseg.types import NOISE, image_id_of
@@ -54,6 +56,84 @@ def test_shows_every_class_with_crops(small_output: Build) -> None:
     assert "x&lt;y&gt;.jpg" in page and "cut short" in page
     assert "s3://photos" in page and "1 min 00 s" in page
     assert steps == [1, 2, 3, 4]
+
+
+def clustered(new_shards: Sequence[str], before: int | None = 1) -> Any:
+    return SimpleNamespace(before=before, new_shards=tuple(new_shards))
+
+
+def test_the_page_of_a_night_tells_what_is_new_and_writes_the_drift(small_output: Build) -> None:
+    made = small_output()
+    page = page_of(made, clustered=clustered(made.shards[1:]))
+    section = page[page.index('id="changes"') : page.index('id="photos"')]
+    assert ">14</td><td>14</td>" in section
+    photos = page[page.index('id="photos"') : page.index("<details")]
+    assert photos.count('<span class="badge">new</span>') == 2
+    drift = json.loads(made.output.storage.get("nights/n1/drift.json"))
+    assert drift["metrics"]["new_masks"] == 14 and drift["stamp"] == "n1"
+
+
+def test_a_page_on_its_own_shows_the_last_drift(small_output: Build) -> None:
+    made = small_output()
+    assert 'id="changes"' not in page_of(made)
+    night = "20261127T000000Z-ab"
+    report(made.output, night, lambda uris: [], decode, clustered=clustered(made.shards[1:]))
+    key = report(made.output, "n2", lambda uris: [], decode)
+    assert ">14</td><td>14</td>" in made.output.storage.get(key).decode()
+    assert not made.output.storage.exists("nights/n2/drift.json")
+
+
+def test_masks_that_drifted_are_shown(small_output: Build) -> None:
+    made = small_output(keys=tuple(f"{i}.jpg" for i in range(12)))
+    key = made.output.assignments_key(1, made.shards[1])
+    rows = made.output.read(key).to_pylist()
+    rows = [row | {"distance": 0.9 if row["class_id"] == 0 else 0.0} for row in rows]
+    rewrite(made.output, key, schema.encode(schema.table_of(rows, schema.ASSIGNMENTS)))
+    page = page_of(made, clustered=clustered(made.shards[1:]))
+    section = page[page.index('id="changes"') : page.index('id="photos"')]
+    assert "mean distance <b>0.900</b>" in section
+    assert 3 < section.count("data:image/webp") <= 6
+
+
+def test_photos_of_the_night_come_first_and_are_bounded(
+    small_output: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = small_output(keys=tuple(f"{i}.jpg" for i in range(8)))
+    monkeypatch.setattr(photos, "SHOWN", 6)
+    monkeypatch.setattr(photos, "LISTED", 5)
+    monkeypatch.setattr(photos, "_COVERING", 1)
+    counts = counting.count(made.output, 1, [])
+    chosen = photos.choose(made.output, counts, made.shards[1:])
+    assert [row.key for row in chosen.listed] == ["4.jpg", "5.jpg", "6.jpg", "7.jpg", "0.jpg"]
+    assert [row.is_new for row in chosen.listed] == [True] * 4 + [False]
+    best, *rest = chosen.shown
+    assert len(chosen.shown) == 6 and chosen.shown[best] in made.shards
+    new = [image_id_of(f"{i}.jpg") for i in range(4, 8)]
+    wanted = [i for i in new if i != best]
+    assert rest[: len(wanted)] == wanted
+
+
+def test_a_photo_without_masks_is_listed_only(small_output: Build) -> None:
+    made = small_output(masks=False, failures=(("x.jpg", "undecodable", "cut short"),))
+    chosen = photos.choose(made.output, counting.count(made.output, 1, []), ())
+    assert chosen.shown == {}
+    assert {row.key: row.status for row in chosen.listed} == {
+        **dict.fromkeys(made.keys, "no_masks"),
+        "x.jpg": "undecodable",
+    }
+
+
+def test_near_identical_masks_of_one_image_are_shown_once() -> None:
+    def mask(name: str, image: str, side: int) -> ShownMask:
+        pixels = np.zeros((40, 40), np.uint8, order="F")
+        pixels[:side, :side] = 1
+        code = coco.encode(pixels)
+        rle = {"size": code["size"], "counts": code["counts"].decode()}
+        return ShownMask(name, image, "k", "u", 0, side**2, rle, None)
+
+    masks = [mask("a", "i", 20), mask("b", "i", 21), mask("c", "j", 21), mask("d", "i", 9)]
+    assert {m.mask_id for m in exemplars.distinct_masks(masks)} == {"a", "c", "d"}
+    assert {m.mask_id for m in exemplars.distinct_masks(masks, "b")} == {"b", "c", "d"}
 
 
 def test_missing_or_changed_images_are_marked(small_output: Build) -> None:
