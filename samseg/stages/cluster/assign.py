@@ -19,7 +19,7 @@ from samseg.types import NOISE, Float32
 OnProgress = Callable[[int], None]
 Shards = tuple[str, ...]
 
-_LEDGER_BYTES = 50_000_000
+_LEDGER_BYTES = 16_000_000
 """Rows of the ledger that are held before they are written."""
 
 
