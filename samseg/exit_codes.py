@@ -59,5 +59,6 @@ def _ignore_output() -> NoReturn:
 
 def _refused(command: str | None, error: Any) -> None:
     """Print the last line of a command that click refuses; click prints the message."""
-    error.message = printable(redact(error.format_message()))
-    Terminal().ended(command, error.exit_code, type(error).__name__, error.message)
+    message = printable(redact(error.format_message()))
+    error.format_message = lambda: message  # click formats it once more
+    Terminal().ended(command, error.exit_code, type(error).__name__, message)

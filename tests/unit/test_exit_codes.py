@@ -79,6 +79,8 @@ def test_a_mistaken_command_line_ends_with_a_json_line(capsys, arguments, comman
     code, last, err = run(capsys, *arguments)
     assert (code, last["exit"], last["samseg"]) == (2, 2, command)
     assert last["message"] and "s3cr" not in last["message"] + err
+    start = last["message"][:12]
+    assert err.count(start) == 1, "a person reads the message once"
 
 
 def test_a_panic_is_recorded_as_no_interruption(capsys, monkeypatch, tmp_path):
