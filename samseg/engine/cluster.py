@@ -15,6 +15,7 @@ from ray.autoscaler.sdk import request_resources
 from ray.exceptions import RayError
 
 from samseg.engine.demand import Demand
+from samseg.engine.failure import start_errors
 from samseg.engine.shares import Node
 from samseg.errors import WorkersError
 
@@ -88,17 +89,16 @@ def started_here() -> bool:
 
 
 def _init(address: str, own: bool, **options: Any) -> None:
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, **options}
+    options = {"log_to_driver": False, "logging_level": logging.ERROR, **options}
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         if own:
             _guard()
-            ray.init(
-                address, include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES, **quiet
-            )
+            options |= {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
         else:
             _probe(address)
-            ray.init(address, **quiet)
+        with start_errors():
+            ray.init(address, **options)
         if on_sigterm is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, on_sigterm)  # Ray installs its own
     except (OSError, RuntimeError, ValueError) as e:

@@ -8,7 +8,8 @@ this module: the work records them as rows.
 
 import logging
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic
 
@@ -89,6 +90,15 @@ def attempt_task(
         yield Failure.of(error)
     else:
         yield Done(value)
+
+
+@contextmanager
+def start_errors() -> Iterator[None]:
+    """Raise any error of a Ray that starts as a `RuntimeError`; some are plain `Exception`s."""
+    try:
+        yield
+    except Exception as error:
+        raise RuntimeError(str(error)) from error
 
 
 def cause_of_death(error: Exception) -> str:

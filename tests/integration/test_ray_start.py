@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from samseg.errors import WorkersError
+
 pytestmark = pytest.mark.ray
 
 
@@ -27,3 +29,15 @@ def test_a_ray_that_does_not_start_gives_its_own_reason(tmp_path):
     assert (ended.returncode, said["exit"], said["error"]) == (3, 3, "WorkersError")
     assert said["message"].startswith("Ray does not start on this machine: ")
     assert str(long) in said["message"] and "engine.address" not in said["message"]
+
+
+def test_whatever_ray_raises_as_it_starts_is_given_as_the_reason(monkeypatch):
+    from samseg.engine import cluster
+
+    def overloaded(*arguments, **options):
+        raise Exception("The current node timed out during startup.")  # as Ray does
+
+    monkeypatch.setattr(cluster.ray, "init", overloaded)
+    reason = r"^Ray does not start on this machine: The current node timed out"
+    with pytest.raises(WorkersError, match=reason), cluster.started(1):
+        pass
