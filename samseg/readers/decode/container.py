@@ -42,7 +42,7 @@ _TO_UPRIGHT = {
     8: Pillow.Transpose.ROTATE_90,
 }
 _KNOWN = (
-    *((b"\xff\xd8\xff", "JPEG"), (b"\x89PNG", "PNG"), (b"GIF8", "GIF")),
+    *((b"\xff\xd8", "JPEG"), (b"\x89PNG", "PNG"), (b"GIF8", "GIF")),
     *((b"\xff\x4f\xff\x51", "JPEG 2000"), (b"\0\0\0\x0cjP  ", "JPEG 2000")),
 )
 _OPTIONAL = {"AVIF": "avif", "JPEG 2000": "jpg_2000", "WebP": "webp"}

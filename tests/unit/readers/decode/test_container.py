@@ -24,6 +24,7 @@ UNKNOWN = {
     "video": (b"\0\0\0\x18ftypisom\0\0\0\0", "an ISO media file (isom: a video or so)"),
     "AVIF": (b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif", "damaged AVIF"),
     "JPEG": (b"\xff\xd8\xff\xe0", "damaged JPEG: its header cannot be read"),
+    "JPEG with other bytes between its segments": (b"\xff\xd8\x00\xff\xe0", "damaged JPEG"),
     "PNG with other line ends": (b"\x89PNG\n\x1a\n\0\0\0\rIHDR", "damaged PNG"),
     "colour PFM": (b"PF\n2 2\n-1.0\n", "a PFM of colours, which is not read"),
     "raw in ISO media": (b"\0\0\0\x18ftypcrx \0\0\0\1", "raw sensor data (CR3), which is not read"),
