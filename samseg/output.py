@@ -212,6 +212,10 @@ class Output(OutputObjects):
         """Numbers of all edits of the classes, ascending."""
         return sorted(map(int, self._ids("edits")))
 
+    def correction_numbers(self) -> list[int]:
+        """Numbers of the tables of outlines that people drew, ascending."""
+        return sorted(map(int, self._ids("corrections")))
+
     def member_shards(self, version: int, edit: int) -> set[str]:
         """Return the ids of shards that have members of a class by example under a codebook."""
         return self._ids("members", f"classes/v{version:06d}/edits/{edit:06d}/")

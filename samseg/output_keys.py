@@ -79,6 +79,11 @@ class OutputKeys:
         return f"edits/{n:06d}.json"
 
     @staticmethod
+    def correction_key(n: int) -> str:
+        """Key of the n-th table of outlines that people drew."""
+        return f"corrections/{n:06d}.parquet"
+
+    @staticmethod
     def ledger_key(n: int, version: int | None = None) -> str:
         """Key of the n-th ledger of the folder, or of the classes of a codebook."""
         return f"{OutputKeys.ledgers(version)}{n:06d}.parquet"

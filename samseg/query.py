@@ -16,6 +16,7 @@ view, and macros that need no casts.
     nearest('MASK_ID', k := 10)    the masks most similar to one mask, nearest first
     distance('MASK_A', 'MASK_B')   cosine distance between two masks
     tree                           the tree that the classes are branches of (`linkage` only)
+    corrections                    outlines that people drew, in place of those in `masks`
     class_at(HEIGHT)               mask_id -> the branch at that height: coarser or finer classes
 
 `nearest` and `distance` compare the embedding that the codebook was fitted to, or another one
@@ -36,7 +37,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from samseg import schema
-from samseg.edits.tables import MEMBERS
+from samseg.edits.tables import CORRECTIONS, MEMBERS
 from samseg.errors import CodebookError, ConfigError, SamsegError, StorageError, redact
 from samseg.output import Output
 from samseg.part_tables import PartTables
@@ -84,6 +85,7 @@ class Tables:
         self.uri, self._output = output.uri, output
         self.codebook = max(versions, default=None) if codebook is None else codebook
         self._connection = duckdb.connect(":memory:", config=_LOCKED)
+        corrections = map(output.correction_key, output.correction_numbers())
         version, shards = self.codebook, sorted(output.committed())
         assigned = set() if version is None else output.assigned(version)
         self._keys: dict[str, list[str]] = {}
@@ -94,6 +96,7 @@ class Tables:
             "assignments": (schema.ASSIGNMENTS, []),
             "codebook_classes": (schema.CLASSES, []),
             "members": (MEMBERS, []),
+            "kept_corrections": (CORRECTIONS, corrections),
             "tree": (schema.TREE, []),
         }
         if version is not None:
@@ -217,7 +220,7 @@ class Tables:
         """Register what the edits make of the classes, also anew."""
         edits = self._output.edit_numbers()
         found = resolved(self._output, self.codebook if edits else None)
-        for name in ("classes", "cells", "moves"):
+        for name in ("classes", "cells", "moves", "outlines"):
             self._connection.register(f"edited_{name}", getattr(found, name))
 
     def _row(self, sql: str, wanted: str, noun: str) -> dict[str, Any]:
@@ -232,10 +235,8 @@ class Tables:
     def _explained(self, sql: str, error: duckdb.Error) -> SamsegError:
         """Convert a DuckDB error to one with a hint."""
         text = str(error).strip()
-        names = (
-            *("labels", "masks", "images", "embeddings", "assignments", "classes", "plans"),
-            "tree",
-        )
+        names = ["labels", "masks", "images", "embeddings", "assignments", "classes", "plans"]
+        names += ["tree", "corrections"]
         if isinstance(error, duckdb.PermissionException) or "configuration" in text:
             first = text.splitlines()[0]
             return ConfigError(

@@ -16,6 +16,10 @@ select m.mask_id, e.into as class_id, m.distance
 from members m join edited_classes e on e.class_id = m.class_id
 qualify row_number() over (partition by m.mask_id order by m.distance, m.class_id) = 1;
 
+create view corrections as -- outlines that people drew and that hold
+select c.*, o.edit
+from kept_corrections c join edited_outlines o using (mask_id, correction);
+
 create view labels as
 with resolved as (
     select
@@ -30,9 +34,10 @@ with resolved as (
 )
 select
     m.mask_id, m.image_id, i.key, a.class_id,
-    case when a.class_id = -1 then 'noise'
+    case when a.class_id = -1 then 'noise' when a.class_id = -2 then 'ignored'
          else coalesce(nullif(c.name, ''), 'class ' || a.class_id) end as name,
-    a.distance, a.margin, m.* exclude (mask_id, image_id), coalesce(c.ignored, false) as ignored
+    a.distance, a.margin, m.* exclude (mask_id, image_id),
+    coalesce(c.ignored, a.class_id = -2, false) as ignored
 from masks m
 left join resolved a using (mask_id)
 left join classes c using (class_id)

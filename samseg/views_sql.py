@@ -12,7 +12,14 @@ stays, and this one is `views.2.sql`. Views and macros are those of `samseg.quer
 import pyarrow as pa
 
 from samseg import schema
-from samseg.edits.tables import MEMBERS, RESOLVED_CELLS, RESOLVED_CLASSES, RESOLVED_MOVES
+from samseg.edits.tables import (
+    CORRECTIONS,
+    MEMBERS,
+    RESOLVED_CELLS,
+    RESOLVED_CLASSES,
+    RESOLVED_MOVES,
+    RESOLVED_OUTLINES,
+)
 from samseg.errors import redact
 from samseg.output import Output
 from samseg.sql import MACROS, quoted
@@ -24,7 +31,7 @@ _HEAD = """\
 --   select name, count(*) as masks from labels group by all order by masks desc;
 --   from nearest('MASK_ID', k := 10);
 --
--- Views: images masks embeddings assignments classes plans tree labels.
+-- Views: images masks embeddings assignments classes plans tree labels corrections.
 -- Macros: nearest(mask_id, k), distance(mask_a, mask_b), class_at(height).
 -- Classes and labels are those after all edits of `samseg classes`; `assignments` is without them.
 -- Load the file again to see what was committed since.
@@ -85,6 +92,11 @@ create or replace temp macro samseg_edited(name) as (
 set variable samseg_edited_classes = samseg_edited('classes.parquet');
 set variable samseg_edited_cells = samseg_edited('cells.parquet');
 set variable samseg_edited_moves = samseg_edited('moves.parquet');
+set variable samseg_edited_outlines = samseg_edited('outlines.parquet');
+set variable samseg_corrections = (
+    select list(file) from glob(getvariable('samseg_dir') || '/corrections/*.parquet')
+    where regexp_full_match(parse_filename(file), '[0-9]{6,}[.]parquet')
+);
 set variable samseg_members = (
     select list(file order by file)
     from samseg_committed('/classes/v*/edits/*/part-*.parquet')
@@ -168,6 +180,8 @@ _TABLES = {
     "edited_classes": ("samseg_edited_classes", RESOLVED_CLASSES),
     "edited_cells": ("samseg_edited_cells", RESOLVED_CELLS),
     "edited_moves": ("samseg_edited_moves", RESOLVED_MOVES),
+    "edited_outlines": ("samseg_edited_outlines", RESOLVED_OUTLINES),
+    "kept_corrections": ("samseg_corrections", CORRECTIONS),
     "tree": ("samseg_tree", schema.TREE),
 }
 

@@ -141,12 +141,16 @@ def move(
     ],
     to: Annotated[
         str,
-        typer.Option(metavar="CLASS|none", help="Their class from now on.", show_default=False),
+        typer.Option(
+            metavar="CLASS|none|ignored",
+            help="Their class from now on; `ignored` leaves them out.",
+            show_default=False,
+        ),
     ],
     author: Author = None,
     reason: Reason = "",
 ) -> int:
-    """Give masks another class, or none."""
+    """Give masks another class, or none, or leave them out of exports."""
     return _edited(terminal, context, lambda e: e.move(masks, to, author, reason))
 
 

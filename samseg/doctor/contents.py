@@ -10,10 +10,12 @@ from samseg.clustering.transform import Transform
 from samseg.drift import Drift
 from samseg.edits.edit import Edit
 from samseg.edits.tables import (
+    CORRECTIONS,
     MEMBERS,
     RESOLVED_CELLS,
     RESOLVED_CLASSES,
     RESOLVED_MOVES,
+    RESOLVED_OUTLINES,
     SPLIT_CELLS,
 )
 from samseg.engine.protocol import Attempt, Engine, Heartbeat, Slot, Task
@@ -35,11 +37,13 @@ _COLUMNS = {
     "cells.parquet": schema.CELLS,
     "members": MEMBERS,
     "split_cells": SPLIT_CELLS,
+    "corrections": CORRECTIONS,
 }
 _RESOLVED = {
     "classes.parquet": RESOLVED_CLASSES,
     "cells.parquet": RESOLVED_CELLS,
     "moves.parquet": RESOLVED_MOVES,
+    "outlines.parquet": RESOLVED_OUTLINES,
 }
 _LATER_COLUMNS = {
     *("coverage", "parent_mask_id", "depth", "note", "seconds", "retry_of", "members"),

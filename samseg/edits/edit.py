@@ -126,12 +126,25 @@ class Move(Spec):
 
     Attributes:
         mask_ids: the masks.
-        into: the class, None for no class (noise).
+        into: the class, None for no class (noise), `ignored` for none and out of exports.
     """
 
     action: Literal["move"] = "move"
     mask_ids: Annotated[tuple[MaskId, ...], Field(min_length=1), AfterValidator(_distinct)]
-    into: ClassId | None
+    into: ClassId | Literal["ignored"] | None
+
+
+class Redraw(Spec):
+    """Gives masks the outlines that a person drew, in place of the machine's.
+
+    Attributes:
+        mask_ids: the masks.
+        correction: number of the table of the outlines.
+    """
+
+    action: Literal["redraw"] = "redraw"
+    mask_ids: Annotated[tuple[MaskId, ...], Field(min_length=1), AfterValidator(_distinct)]
+    correction: Annotated[int, Field(ge=1)]
 
 
 class ExampleMask(Spec):
@@ -174,7 +187,7 @@ class Undo(Spec):
     edit: Annotated[int, Field(ge=1)]
 
 
-Action = Name | Merge | Split | Ignore | Restore | Move | Example | Undo
+Action = Name | Merge | Split | Ignore | Restore | Move | Redraw | Example | Undo
 _ACTION: TypeAdapter[Action] = TypeAdapter(Annotated[Action, Field(discriminator="action")])
 
 
@@ -249,6 +262,8 @@ def touched(action: Action, earlier: Mapping[int, Action]) -> frozenset[tuple[st
         return frozenset(("class", c) for c in (*action.class_ids, action.into))
     if isinstance(action, Move):
         return frozenset(("mask", mask) for mask in action.mask_ids)
+    if isinstance(action, Redraw):
+        return frozenset(("outline", mask) for mask in action.mask_ids)
     if isinstance(action, Example):
         return frozenset({("name", action.name.casefold())})
     if isinstance(action, Undo):

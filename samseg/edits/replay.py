@@ -17,11 +17,12 @@ from samseg.edits.edit import (
     Merge,
     Move,
     Name,
+    Redraw,
     Restore,
     Split,
     Undo,
 )
-from samseg.types import NOISE
+from samseg.types import IGNORED, NOISE
 
 
 @dataclass(slots=True)
@@ -37,7 +38,8 @@ class ClassState:
         merged: class -> the class that it was merged into directly.
         ignored: classes that are left out of exports -> number of the edit.
         created: class -> the edit that created it.
-        moved: mask -> the class that it was moved to, `NOISE` for none.
+        moved: mask -> the class that it was moved to, `NOISE` for none, or `IGNORED`.
+        outlined: mask -> the edit that gave it the outline that a person drew.
         last: class -> number of the last edit that concerned it.
     """
 
@@ -50,6 +52,7 @@ class ClassState:
     ignored: dict[int, int] = field(default_factory=dict)
     created: dict[int, Edit] = field(default_factory=dict)
     moved: dict[str, int] = field(default_factory=dict)
+    outlined: dict[str, Edit] = field(default_factory=dict)
     last: dict[int, int] = field(default_factory=dict)
 
     @property
@@ -69,10 +72,10 @@ class ClassState:
             return self._refusal_of_undo(action.edit)
         if isinstance(action, Merge):
             return self._refusal_of_merge(action)
-        if isinstance(action, Example):
+        if isinstance(action, Example | Redraw):
             return ""
         if isinstance(action, Move):
-            return "" if action.into is None else self.missing(action.into)
+            return self.missing(action.into) if isinstance(action.into, int) else ""
         if missing := self.missing(action.class_id):
             return missing
         if isinstance(action, Split) and isinstance(self._creation(action.class_id), Example):
@@ -147,14 +150,22 @@ class ClassState:
         elif isinstance(action, Restore):
             del self.ignored[action.class_id]
         elif isinstance(action, Move):
-            into = NOISE if action.into is None else action.into
-            self.moved |= dict.fromkeys(action.mask_ids, into)
+            self.moved |= dict.fromkeys(action.mask_ids, target_of(action))
+        elif isinstance(action, Redraw):
+            self.outlined |= dict.fromkeys(action.mask_ids, edit)
         elif isinstance(action, Example) and edit.created is not None:
             self.names[edit.created] = action.name
             accepted = [m.mask_id for m in action.accepted if m.mask_id is not None]
             self.moved |= dict.fromkeys(accepted, edit.created)
         if isinstance(action, Name | Split | Ignore | Restore):
             self.last[action.class_id] = edit.number
+
+
+def target_of(action: Move) -> int:
+    """Return the class that a move gives, `NOISE` or `IGNORED` for none."""
+    if isinstance(action.into, int):
+        return action.into
+    return NOISE if action.into is None else IGNORED
 
 
 def replay(edits: Iterable[Edit]) -> ClassState:

@@ -18,10 +18,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from samseg import schema
-from samseg.edits.edit import CREATED, Merge, Split
+from samseg.edits.edit import CREATED, Merge, Redraw, Split
 from samseg.edits.replay import ClassState
-from samseg.edits.tables import RESOLVED_CELLS, RESOLVED_CLASSES, RESOLVED_MOVES
-from samseg.types import NOISE, Bool, Int32
+from samseg.edits.tables import (
+    RESOLVED_CELLS,
+    RESOLVED_CLASSES,
+    RESOLVED_MOVES,
+    RESOLVED_OUTLINES,
+)
+from samseg.types import IGNORED, NOISE, Bool, Int32
 
 ACTIVE, RETIRED = "active", "retired"
 CODEBOOK, EXAMPLE = "codebook", "example"
@@ -36,12 +41,14 @@ class ResolvedClasses:
         classes: of `RESOLVED_CLASSES`, ascending by id.
         cells: of `RESOLVED_CELLS`: the cells of classes that were split.
         moves: of `RESOLVED_MOVES`: masks that were moved.
+        outlines: of `RESOLVED_OUTLINES`: masks whose outline a person drew.
     """
 
     edit: int
     classes: pa.Table
     cells: pa.Table
     moves: pa.Table
+    outlines: pa.Table
 
     @cached_property
     def rows(self) -> dict[int, dict[str, Any]]:
@@ -58,7 +65,7 @@ class ResolvedClasses:
         """The classes that masks can have now, ascending."""
         used = {row["into"] for row in self.rows.values() if row["status"] != RETIRED}
         used |= {*self.cells["class_id"].to_pylist(), *self.moves["class_id"].to_pylist()}
-        return tuple(sorted(used - {NOISE}))
+        return tuple(sorted(used - {NOISE, IGNORED}))
 
     @cached_property
     def ignored(self) -> frozenset[int]:
@@ -74,10 +81,12 @@ class ResolvedClasses:
         """Return what a class is called: a person's name, the codebook's, or `class {id}`."""
         if class_id == NOISE:
             return "noise"
+        if class_id == IGNORED:
+            return "ignored"
         return self.rows.get(class_id, {}).get("name") or f"class {class_id}"
 
     def class_ids(self, assignments: pa.Table, members: pa.Table | None = None) -> Int32:
-        """Return the class of each mask, (n,) int32, `NOISE` for none.
+        """Return the class of each mask, (n,) int32, `NOISE` or `IGNORED` for none.
 
         Args:
             assignments: `mask_id`, `class_id` and, where there is a tree, `cell`.
@@ -139,13 +148,14 @@ def resolve(
     cells = [pa.array(changed, pa.int32()), pa.array(now[changed], pa.int32())]
     known = {row["class_id"] for row in rows}
     moves = {m: state.final(c) for m, c in sorted(state.moved.items())}
-    moves = {m: c for m, c in moves.items() if c in known or c == NOISE}
+    moves = {m: c for m, c in moves.items() if c in known or c in (NOISE, IGNORED)}
     moved = [pa.array(list(moves), pa.string()), pa.array(list(moves.values()), pa.int32())]
     return ResolvedClasses(
         state.newest,
         schema.table_of(rows, RESOLVED_CLASSES),
         pa.table(cells, schema=RESOLVED_CELLS),
         pa.table(moved, schema=RESOLVED_MOVES),
+        schema.table_of(_outlines(state), RESOLVED_OUTLINES),
     )
 
 
@@ -159,6 +169,14 @@ def _row(state: ClassState, class_id: int, name: str, status: str) -> dict[str, 
         "into": state.final(class_id),
         "edit": state.last.get(class_id),
     }
+
+
+def _outlines(state: ClassState) -> list[dict[str, Any]]:
+    return [
+        {"mask_id": mask, "correction": edit.action.correction, "edit": edit.number}
+        for mask, edit in sorted(state.outlined.items())
+        if isinstance(edit.action, Redraw)
+    ]
 
 
 def _cells_after(state: ClassState, of_cells: Int32, sides: Mapping[int, Bool]) -> Int32:

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from samseg.schema import table_schema
+from samseg.schema import BOX, RLE, table_schema
 
 RESOLVED_CLASSES = table_schema(
     "resolved_classes",
@@ -29,7 +29,30 @@ RESOLVED_MOVES = table_schema(
     "resolved_moves",
     [
         ("mask_id", pa.string()),
-        ("class_id", pa.int32()),  # the class that the mask has now; -1: none
+        ("class_id", pa.int32()),  # the class that the mask has now; -1: none, -2: ignored
+    ],
+)
+
+RESOLVED_OUTLINES = table_schema(
+    "resolved_outlines",
+    [
+        ("mask_id", pa.string()),
+        ("correction", pa.int32()),  # number of the object of `CORRECTIONS` that has its outline
+        ("edit", pa.int32()),  # number of the edit
+    ],
+)
+
+CORRECTIONS = table_schema(
+    "corrections",  # outlines that people drew; those of the machine stay in `masks`
+    [
+        ("mask_id", pa.string()),
+        ("image_id", pa.string()),
+        ("bbox", BOX),
+        ("area", pa.int64()),
+        ("rle", RLE),  # COCO compressed
+        ("author", pa.string()),
+        ("time", pa.string()),  # UTC, ISO 8601
+        ("correction", pa.int32()),  # number of this object
     ],
 )
 

@@ -2,10 +2,10 @@
 
 `forgotten/{image_id}.json` comes first: from then on no worker labels the image again. Then go, in
 this order: exports, report pages that show it, and copies that the doctor set aside; the vectors of
-its masks in codebooks and edits (`samseg.stages.forgotten_vectors`); its rows in assignments,
-members of classes by example, embeddings, masks and images. A part is written again without them,
-over the old one and in one step, so that no shard is ever without its parts. The row in `images`
-goes last: while it is there, the same command does all of this again.
+its masks in codebooks and edits (`samseg.stages.forgotten_vectors`); its rows in corrections,
+assignments, members of classes by example, embeddings, masks and images. A part is written again
+without them, over the old one and in one step, so that no shard is ever without its parts. The row
+in `images` goes last: while it is there, the same command does all of this again.
 
 What stays holds no pixels: the names of objects in plans, logs and `status.json`; ids of masks in
 `drift.json`; counts in ledgers; and means of several masks in codebooks, until a refit and
@@ -120,6 +120,7 @@ def _parts(output: Output, shards: Sequence[str]) -> Iterator[str]:
     """Yield the keys that parts of shards may have, in the order in which rows are removed."""
     numbers, names = versions(output), sorted(output.storage.folders("embeddings"))
     edits = output.edit_numbers()
+    yield from map(output.correction_key, output.correction_numbers())
     members = [(v, e) for v in numbers if edits for e in _edited(output, v)]
     for shard in shards:
         yield from (output.assignments_key(version, shard) for version in numbers)

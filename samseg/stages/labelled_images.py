@@ -5,13 +5,16 @@ from collections.abc import Iterable, Iterator
 
 import pyarrow.compute as pc
 
+from samseg.edits.log import read_log
+from samseg.edits.replay import replay
 from samseg.errors import CodebookError
 from samseg.exporters.types import ClassRow, LabelledImage, MaskRow
 from samseg.output import Output
-from samseg.stages.edits.resolution import resolved
+from samseg.stages.edits.outlines import outlines_in
+from samseg.stages.edits.resolution import resolved, resolved_after
 from samseg.stages.edits.shard_classes import lacking_members, members_of
 from samseg.superseded import superseded
-from samseg.types import LABELLED, NOISE
+from samseg.types import IGNORED, LABELLED, NOISE
 
 _IMAGE_COLUMNS = ["image_id", "key", "uri", "width", "height", "status"]
 _OWN = ["mask_id", "class_id"]
@@ -19,7 +22,7 @@ _MASK_COLUMNS = ["mask_id", "image_id", "bbox", "area", "predicted_iou", "rle"]
 
 
 class LabelledImages:
-    """The committed images of an output folder, under its newest codebook.
+    """The committed images of an output folder, under its newest codebook or an earlier state.
 
     Attributes:
         version: of the codebook, None if there is none yet. Then the masks have no class.
@@ -27,11 +30,21 @@ class LabelledImages:
         classes: its classes after all edits, ascending by id, without ignored ones.
     """
 
-    def __init__(self, output: Output):
-        """List what is committed and assigned; only the classes are read yet."""
+    def __init__(self, output: Output, state: tuple[int, int] | None = None):
+        """List what is committed and assigned; only the classes are read yet.
+
+        Args:
+            output: the output folder.
+            state: version of the codebook and number of the last edit; those of now by default.
+        """
         self._output = output
-        self.version = max(output.codebook_versions(), default=None)
-        self._resolved = resolved(output, self.version)
+        if state is None:
+            self.version = max(output.codebook_versions(), default=None)
+            self._resolved = resolved(output, self.version)
+        else:
+            version, edit = state
+            self.version = version
+            self._resolved = resolved_after(output, version, replay(read_log(output)[:edit]))
         self.edit = self._resolved.edit
         kept = (c for c in self._resolved.current if c not in self._resolved.ignored)
         self.classes = tuple(ClassRow(c, self._resolved.name(c)) for c in kept)
@@ -84,8 +97,10 @@ class LabelledImages:
         """Return the masks of a shard by image."""
         class_of = self._class_of(shard)
         table = self._output.read(self._output.masks_key(shard), _MASK_COLUMNS)
+        outlines = outlines_in(self._output, self._resolved, table["mask_id"])
         by_image: dict[str, list[MaskRow]] = {}
         for row in table.to_pylist():
+            row |= outlines.get(row["mask_id"], {})
             box = row["bbox"]
             mask = MaskRow(
                 mask_id=row["mask_id"],
@@ -99,7 +114,7 @@ class LabelledImages:
         return by_image
 
     def _class_of(self, shard: str) -> dict[str, int]:
-        """Return the class of each mask of a shard; masks of ignored classes are left out."""
+        """Return the class of each mask of a shard; ignored classes and masks are left out."""
         if self.version is None or shard not in self._assigned:
             return {}
         found, key = self._resolved, self._output.assignments_key(self.version, shard)
@@ -114,4 +129,5 @@ class LabelledImages:
         members = members_of(self._output, self.version, shard, found)
         classes = found.class_ids(table, members).tolist()
         pairs = zip(table["mask_id"].to_pylist(), classes, strict=True)
-        return {mask: class_id for mask, class_id in pairs if class_id not in found.ignored}
+        ignored = found.ignored | {IGNORED}
+        return {mask: class_id for mask, class_id in pairs if class_id not in ignored}

@@ -6,6 +6,7 @@ imports no other samseg module.
 
 from samseg.types.arrays import (
     EMBEDDING_STATUSES,
+    IGNORED,
     LABELLED,
     NOISE,
     RETRIED_ONCE,
@@ -30,6 +31,7 @@ from samseg.types.masks import Masks, Segmentation
 
 __all__ = [
     "EMBEDDING_STATUSES",
+    "IGNORED",
     "LABELLED",
     "NOISE",
     "RETRIED_ONCE",

@@ -12,6 +12,9 @@ Pixels = NDArray[np.uint8]
 NOISE = -1
 """`class_id` of a mask that belongs to no class."""
 
+IGNORED = -2
+"""`class_id` of a mask that a person left out of exports; no codebook assigns it."""
+
 STATUSES = (
     "ok",
     "no_masks",

@@ -2,7 +2,7 @@
 
 import getpass
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from samseg.edits.edit import (
     Action,
@@ -34,7 +34,7 @@ Which = str | int
 Rows = list[dict[str, Any]]
 Act = Callable[[ClassState, ResolvedClasses], Action]
 """Decides what to do, given what holds now."""
-NO_CLASS = "none"
+NO_CLASS, IGNORED = "none", "ignored"
 
 
 class ClassEditor:
@@ -144,12 +144,18 @@ class ClassEditor:
         author: str | None = None,
         reason: str = "",
     ) -> Edit:
-        """Give masks another class; `None` or `"none"` for no class."""
+        """Give masks another class.
+
+        `None` or `"none"` is no class, and `"ignored"` also leaves them out of exports.
+        """
         ids = [masks] if isinstance(masks, str) else [*dict.fromkeys(masks)]
 
         def act(state: ClassState, found: ResolvedClasses) -> Action:
-            none = into is None or into == NO_CLASS
-            target = None if none else class_of(found, state, into)  # type: ignore[arg-type]
+            target: int | Literal["ignored"] | None = None
+            if into == IGNORED:
+                target = "ignored"
+            elif into is not None and into != NO_CLASS:
+                target = class_of(found, state, into)
             action = valid(lambda: Move(mask_ids=tuple(ids), into=target))
             located(self._output, ids)
             return action
@@ -205,7 +211,7 @@ class ClassEditor:
     ) -> Edit:
         version, state, found = self._read()
         action = act(state, found)
-        edit = append(self._output, action, author or _user(), reason, state)
+        edit = append(self._output, action, author or this_user(), reason, state)
         after = replay(read_log(self._output))
         resolved_after(self._output, version, after, write=True)
         keep_views(self._output)
@@ -236,7 +242,12 @@ def _require_free(found: ResolvedClasses, name: str, class_id: int | None) -> No
         )
 
 
-def _user() -> str:
+def this_user() -> str:
+    """Return the name of the user of this process.
+
+    Raises:
+        ConfigError: it has none.
+    """
     try:
         return getpass.getuser()
     except (KeyError, OSError) as e:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from samseg import ledger
-from samseg.edits.edit import Edit, Example, Merge, Move, Name, Split, Undo
+from samseg.edits.edit import Edit, Example, Merge, Move, Name, Redraw, Split, Undo
 from samseg.edits.replay import ClassState
 from samseg.edits.resolved import ResolvedClasses
 from samseg.engine.local import Local
@@ -116,8 +116,12 @@ def described(edit: Edit) -> str:
     if isinstance(action, Split):
         return f"split class {action.class_id}; the new class is {edit.created}"
     if isinstance(action, Move):
+        if action.into == "ignored":
+            return f"leave {len(action.mask_ids)} masks out of exports"
         into = "no class" if action.into is None else f"class {action.into}"
         return f"move {len(action.mask_ids)} masks to {into}"
+    if isinstance(action, Redraw):
+        return f"outlines of {len(action.mask_ids)} masks as a person drew them"
     if isinstance(action, Example):
         chosen = f"{len(action.accepted)} accepted and {len(action.rejected)} rejected masks"
         return f"class {edit.created} {quoted(action.name)} by {chosen}"

@@ -27,7 +27,7 @@ def located(output: Output, mask_ids: Sequence[str]) -> list[Exemplar]:
         ConfigError: a mask does not exist; the nearest ids are named.
     """
     owners = {mask.rpartition("-")[0] for mask in mask_ids}
-    shard_of = _shards(output, owners)
+    shard_of = shards_of(output, owners)
     masks: dict[str, str] = {}
     for shard in sorted({*shard_of.values()}):
         for mask in _ids(output, output.masks_key(shard), "mask_id"):
@@ -39,7 +39,7 @@ def located(output: Output, mask_ids: Sequence[str]) -> list[Exemplar]:
     return [Exemplar(mask_id=mask, shard_id=masks[mask]) for mask in mask_ids]
 
 
-def _shards(output: Output, images: Iterable[str]) -> dict[str, str]:
+def shards_of(output: Output, images: Iterable[str]) -> dict[str, str]:
     """Return the shard in which each image counts; images that no shard has are left out."""
     committed = output.committed()
     left, again = pa.array(sorted(images), pa.string()), superseded(output, committed)

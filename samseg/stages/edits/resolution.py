@@ -18,8 +18,10 @@ from samseg.edits.tables import (
     RESOLVED_CELLS,
     RESOLVED_CLASSES,
     RESOLVED_MOVES,
+    RESOLVED_OUTLINES,
     SPLIT_CELLS,
 )
+from samseg.errors import NotFoundError
 from samseg.output import Output
 from samseg.stages.cluster.codebook_store import load_codebook
 from samseg.stages.edits.splitting import sides_of
@@ -48,6 +50,7 @@ def resolved(output: Output, version: int | None) -> ResolvedClasses:
             output.read(key, RESOLVED_CLASSES.names),
             output.read(output.resolved_key(version, newest, "cells"), RESOLVED_CELLS.names),
             output.read(output.resolved_key(version, newest, "moves"), RESOLVED_MOVES.names),
+            _outlines(output, version, newest),
         )
     return resolved_after(output, version, replay(read_log(output) if newest else ()))
 
@@ -69,10 +72,17 @@ def resolved_after(
     sides = _sides(output, version, state, splits, write) if len(of_cells) else {}
     found = resolve(state, table.to_pylist(), of_cells, sides)
     if write and found.edit:
-        for name in ("cells", "moves", "classes"):
+        for name in ("cells", "moves", "outlines", "classes"):
             key = output.resolved_key(version, found.edit, name)
             output.storage.put_new(key, schema.encode(getattr(found, name)))
     return found
+
+
+def _outlines(output: Output, version: int, edit: int) -> pa.Table:
+    try:
+        return output.read(output.resolved_key(version, edit, "outlines"), RESOLVED_OUTLINES.names)
+    except NotFoundError:  # written before there were edits of outlines
+        return RESOLVED_OUTLINES.empty_table()
 
 
 def _classes_of_cells(output: Output, version: int) -> Int32:

@@ -25,7 +25,7 @@ from samseg.stages.edits.resolution import resolved
 from samseg.stages.edits.shard_classes import classes_in
 from samseg.stages.tally import require_no, tally
 from samseg.superseded import Replanned, is_current
-from samseg.types import LABELLED, NOISE
+from samseg.types import IGNORED, LABELLED, NOISE
 
 SHARDS = 64
 """Maximum number of shards whose embeddings are read to choose exemplars."""
@@ -127,7 +127,8 @@ def _assignments(
     """Return `mask_id` and `class_id` of a shard, with classes after all edits."""
     ids, classes = classes_in(output, version, shard, found)
     rows = pa.table([ids, pa.array(classes)], ["mask_id", "class_id"])
-    return rows.filter(pa.array(is_current(ids, again.get(shard, ()))))
+    kept = is_current(ids, again.get(shard, ())) & (classes != IGNORED)
+    return rows.filter(pa.array(kept))
 
 
 def _further(counts: LakeCounts, read: Collection[str]) -> list[str]:

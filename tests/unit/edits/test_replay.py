@@ -16,11 +16,13 @@ from samseg.edits.edit import (
     Merge,
     Move,
     Name,
+    Redraw,
     Restore,
     Split,
     Undo,
 )
 from samseg.edits.replay import replay
+from samseg.types import IGNORED
 from tests.unit.edits.conftest import numbered
 
 CLASSES = 5
@@ -162,3 +164,16 @@ def test_the_last_move_of_a_mask_counts(replayed):
     moves = [Move(mask_ids=("m",), into=into) for into in (1, None, 2)]
     assert replayed(moves).moved == {"m": 2}
     assert replayed([*moves, Undo(edit=3)]).moved == {"m": -1}
+
+
+def test_an_ignored_mask_is_of_no_class_until_it_is_moved(replayed):
+    ignored = Move(mask_ids=("m",), into="ignored")
+    assert replayed([ignored]).moved == {"m": IGNORED}
+    assert replayed([ignored, Move(mask_ids=("m",), into=1)]).moved == {"m": 1}
+
+
+def test_the_last_outline_of_a_mask_counts(replayed):
+    drawn = [Redraw(mask_ids=tuple(masks), correction=n) for n, masks in enumerate(("ab", "bc"), 1)]
+    state = replayed(drawn)
+    assert {m: edit.number for m, edit in state.outlined.items()} == {"a": 1, "b": 2, "c": 2}
+    assert set(replayed([*drawn, Undo(edit=2)]).outlined) == {"a", "b"}
