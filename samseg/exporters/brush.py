@@ -5,6 +5,8 @@ A bit stream, most significant bit first. Header: number of values (32 bits), bi
 that size), value. Pixels are in row-major order, four values each.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from samseg.types import Bool, Int64, Pixels
@@ -13,6 +15,8 @@ _VALUE = 8
 _SIZES = np.array([3, 4, 8, 16])
 _LONGEST = 1 << int(_SIZES[-1])
 _CHANNELS = 4
+_HEADER = 32 + 5 + 4 * 4
+_HALF = 128
 
 
 def brush_rle_of(mask: Bool) -> list[int]:
@@ -29,6 +33,42 @@ def brush_rle_of(mask: Bool) -> list[int]:
     header += [_bits(np.array([_VALUE - 1]), np.array([5])), _bits(_SIZES - 1, np.full(4, 4))]
     stream = np.concatenate([*header, _bits(codes, 3 + bits + _VALUE)])
     return [int(byte) for byte in np.packbits(stream)]
+
+
+def mask_of_brush_rle(code: Sequence[int], size: tuple[int, int]) -> Bool:
+    """Decode the bytes of `rle`, also those of other encoders.
+
+    Args:
+        code: the bytes.
+        size: (h, w) of the image.
+
+    Returns:
+        (h, w) bool: where the fourth channel, alpha, is at least half.
+
+    Raises:
+        ValueError: it is no such code, or one of another size.
+    """
+    payload = bytes(code)  # a ValueError for numbers that are no bytes
+    bits = "".join(map("{:08b}".format, payload))
+    if len(bits) < _HEADER:
+        raise ValueError("it is too short")
+    count, value = int(bits[:32], 2), int(bits[32:37], 2) + 1
+    if count != size[0] * size[1] * _CHANNELS or value != _VALUE:
+        raise ValueError(f"it has {count} values of {value} bits")
+    sizes = [int(bits[at : at + 4], 2) + 1 for at in range(37, _HEADER, 4)]
+    pixels, filled, at = np.zeros(count, np.uint8), 0, _HEADER
+    while filled < count:
+        width = sizes[int(bits[at + 1 : at + 3] or "0", 2)]
+        head = at + 3 + width
+        repeated = bits[at : at + 1] == "1"
+        length = int(bits[at + 3 : head] or "0", 2) + 1
+        at = head + value * (1 if repeated else length)
+        if at > len(bits) or filled + length > count:
+            raise ValueError("it ends within a run")
+        values = [int(bits[b : b + value], 2) for b in range(head, at, value)]
+        pixels[filled : filled + length] = values
+        filled += length
+    return pixels[_CHANNELS - 1 :: _CHANNELS].reshape(size) >= _HALF
 
 
 def _runs(pixels: Bool) -> tuple[Int64, Int64]:

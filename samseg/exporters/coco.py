@@ -51,7 +51,7 @@ class Coco(Selection):
         if self.noise:
             names.insert(0, (NOISE, "noise"))
         categories = [
-            {"id": class_id + 1, "name": name, "supercategory": "samseg"}
+            {"id": class_id + 1, "name": name, "supercategory": "samseg", "class_id": class_id}
             for class_id, name in names
         ]
         file, number = CocoFile(), 0
@@ -61,7 +61,7 @@ class Coco(Selection):
             nonlocal count, kept, left_out
             payload = file.close(
                 categories,
-                target.stamp,
+                target,
                 "score = predicted IoU; masks_left_out counts masks of no class",
             )
             target.put(f"instances-{numbered(target, number)}.json", payload)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from samseg.exporters.names import file_of, number_of
-from samseg.exporters.types import LabelledImage
+from samseg.exporters.origin import KEY
+from samseg.exporters.types import LabelledImage, Target
 
 NOTE = (
     "category id = class id + 1; pixels refer to the upright image (EXIF orientation applied); "
@@ -49,19 +50,20 @@ class CocoFile:
         _append(self._annotation_text, row)
         self.annotations += 1
 
-    def close(self, categories: list[dict[str, Any]], stamp: str, note: str) -> bytes:
+    def close(self, categories: list[dict[str, Any]], target: Target, note: str) -> bytes:
         """Return the finished file.
 
         Args:
             categories: the categories, the same in all files of an export.
-            stamp: of the export.
+            target: the destination of the export.
             note: what to add to `NOTE`.
         """
         info = {
             "description": "Masks and classes by samseg",
-            "version": stamp,
+            "version": target.stamp,
             "masks_left_out": self.left_out,
             "note": f"{NOTE}; {note}",
+            KEY: dict(target.origin),
         }
         head = json.dumps({"info": info, "licenses": [], "categories": categories})
         body = (

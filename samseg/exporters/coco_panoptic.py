@@ -48,6 +48,7 @@ class CocoPanoptic(Selection):
                 "supercategory": "samseg",
                 "isthing": 1,
                 "color": color_of(c.class_id),
+                "class_id": c.class_id,
             }
             for c in classes
         ]
@@ -57,7 +58,7 @@ class CocoPanoptic(Selection):
         def finish() -> None:
             nonlocal count, left_out
             note = "masks_left_out counts masks of no class or without a visible pixel"
-            payload = file.close(categories, target.stamp, note)
+            payload = file.close(categories, target, note)
             target.put(f"panoptic-{numbered(target, number)}.json", payload)
             count, left_out = count + file.images, left_out + file.left_out
 
@@ -89,6 +90,12 @@ def _segments(image: LabelledImage) -> Int32:
         [mask.area for _, mask in chosen],
         [i for i, _ in chosen],
     )
+
+
+def visible(image: LabelledImage) -> set[str]:
+    """Return the ids of the masks that have pixels of their own in an export."""
+    shown = np.unique(_segments(image))
+    return {image.masks[i - 1].mask_id for i in shown[shown > 0]}
 
 
 def _rows(image: LabelledImage, index: Int32) -> Iterator[dict[str, Any]]:

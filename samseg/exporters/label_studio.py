@@ -14,6 +14,7 @@ from pydantic import Field
 
 from samseg.exporters.brush import brush_rle_of
 from samseg.exporters.names import file_of, labels_of, numbered
+from samseg.exporters.origin import KEY
 from samseg.exporters.selection import Selection
 from samseg.exporters.types import ClassRow, LabelledImage, MaskRow, Target, Written
 from samseg.masks.painting import dense
@@ -62,7 +63,7 @@ class LabelStudio(Selection):
                 finish()
                 rows, number = [], number + 1
             masks = [mask for mask in image.masks if mask.class_id in label_of]
-            rows.append("\n" + json.dumps(self._task(image, masks, label_of, target.stamp)))
+            rows.append("\n" + json.dumps(self._task(image, masks, label_of, target)))
             count, kept = count + 1, kept + len(masks)
             left_out += len(image.masks) - len(masks)
         finish()
@@ -85,10 +86,10 @@ class LabelStudio(Selection):
         image: LabelledImage,
         masks: Sequence[MaskRow],
         label_of: Mapping[int | None, str],
-        stamp: str,
+        target: Target,
     ) -> dict[str, Any]:
         prediction: dict[str, Any] = {
-            "model_version": f"samseg {stamp}",
+            "model_version": f"samseg {target.stamp}",
             "result": [
                 region
                 for mask in masks
@@ -97,7 +98,12 @@ class LabelStudio(Selection):
         }
         if masks:
             prediction["score"] = round(sum(m.predicted_iou for m in masks) / len(masks), 5)
-        data = {"image": self._address(image), "image_id": image.image_id, "key": image.key}
+        data = {
+            "image": self._address(image),
+            "image_id": image.image_id,
+            "key": image.key,
+            KEY: dict(target.origin),
+        }
         return {"data": data, "predictions": [prediction]}
 
     def _address(self, image: LabelledImage) -> str:

@@ -104,6 +104,11 @@ class Target(Protocol):
         ...
 
     @property
+    def origin(self) -> Mapping[str, Any]:
+        """What is exported, by which `samseg import` recognises the file; see `ExportOrigin`."""
+        ...
+
+    @property
     def part(self) -> str:
         """Name of the part, for objects that hold many images; empty for the whole lake."""
         ...

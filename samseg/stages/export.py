@@ -8,7 +8,7 @@ whose objects have one name (`exporters.pairing`), the one that is written first
 import hashlib
 import json
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from samseg.engine.local import Local
 from samseg.engine.protocol import Attempt, Engine, Heartbeat, Slot, Task
 from samseg.errors import DamagedError
+from samseg.exporters.origin import ExportOrigin
 from samseg.exporters.types import Format, LabelledImage, Written
 from samseg.output import Output
 from samseg.stages.labelled_images import LabelledImages
@@ -56,9 +57,10 @@ def export(
         ConfigError: a selected class does not exist.
     """
     labelled, engine = LabelledImages(output), engine or Local()
+    origin = partial(_origin, output, labelled)
     written: list[Written] = []
     for exporter in exporters:
-        folder = _ExportFolder(output, exporter.kind, _name(labelled, exporter))
+        folder = _ExportFolder(output, exporter.kind, _name(labelled, exporter), origin(exporter))
         before = sum(w.images for w in written)
         total = Written(exporter.kind, folder.uri, 0, 0, 0, 0)
         _, classes = exporter.chosen((), labelled.classes)
@@ -94,10 +96,11 @@ def export_all(
         What the folders contain, one summary per exporter, in order.
     """
     labelled, engine = LabelledImages(output), engine or Local()
+    origin = partial(_origin, output, labelled)
     written: list[Written] = []
     for exporter in exporters:
         name = f"{_name(labelled, exporter)}-all-{labelled.digest}"
-        folder = _ExportFolder(output, exporter.kind, name)
+        folder = _ExportFolder(output, exporter.kind, name, origin(exporter))
         done = folder.complete()
         if done is None:
             spec = WholeSpec(labelled, exporter, folder)
@@ -171,6 +174,26 @@ def _name(labelled: LabelledImages, exporter: Format) -> str:
     return f"{name}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
 
 
+def _origin(output: Output, labelled: LabelledImages, exporter: Format) -> dict[str, Any]:
+    """Return what files say of the state that they show; nothing without classes."""
+    if labelled.version is None:
+        return {}
+    settings = exporter.settings()
+    return ExportOrigin(
+        folder=folder_hash(output, labelled.version),
+        codebook=labelled.version,
+        edit=labelled.edit,
+        kind=exporter.kind,
+        settings=settings,
+    ).model_dump()
+
+
+def folder_hash(output: Output, version: int) -> str:
+    """Return a hash by which a folder with this codebook is recognised, 16 hex digits."""
+    manifest = output.storage.get(output.codebook_key(version, "codebook.json"))
+    return hashlib.blake2b(manifest, digest_size=8).hexdigest()
+
+
 def _write(
     exporter: Format,
     labelled: LabelledImages,
@@ -208,9 +231,16 @@ def _record(done: Written, labelled: LabelledImages, exporter: Format) -> bytes:
 class _ExportFolder:
     """A folder of one format, or one part of it; see `samseg.exporters.types.Target`."""
 
-    def __init__(self, output: Output, kind: str, stamp: str, part: str = ""):
+    def __init__(
+        self,
+        output: Output,
+        kind: str,
+        stamp: str,
+        origin: Mapping[str, Any],
+        part: str = "",
+    ):
         self._output, self._kind = output, kind
-        self.stamp, self.part = stamp, part
+        self.stamp, self.origin, self.part = stamp, origin, part
         self.objects = 0
 
     @property
@@ -219,7 +249,7 @@ class _ExportFolder:
 
     def of_part(self, part: str) -> "_ExportFolder":
         """Return the same folder, for one part."""
-        return _ExportFolder(self._output, self._kind, self.stamp, part)
+        return _ExportFolder(self._output, self._kind, self.stamp, self.origin, part)
 
     def put(self, name: str, payload: bytes) -> None:
         if not self.offer(name, payload):
@@ -252,7 +282,7 @@ class _ExportFolder:
         for stamp in others:
             other = _STAMP.fullmatch(stamp)
             if same and other and same.group("codebook", "rest") == other.group("codebook", "rest"):
-                found |= _ExportFolder(self._output, self._kind, stamp).parts()
+                found |= _ExportFolder(self._output, self._kind, stamp, {}).parts()
         return found
 
     def complete(self) -> Written | None:

@@ -30,7 +30,7 @@ class MemoryTarget:
     """A target that keeps all objects in memory."""
 
     uri = "memory://exports"
-    stamp = "2030-01-01"
+    stamp, origin = "2030-01-01", {}
 
     def __init__(self) -> None:
         self.objects_by_name: dict[str, bytes] = {}

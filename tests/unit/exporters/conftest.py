@@ -4,7 +4,7 @@
 class Memory:
     """Keeps every object; putting one twice is an error, offering one is not."""
 
-    uri, stamp = "memory://", "s"
+    uri, stamp, origin = "memory://", "s", {}
 
     def __init__(self, part: str = ""):
         self.part = part

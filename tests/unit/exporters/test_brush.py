@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from samseg.exporters.brush import brush_rle_of
+from samseg.exporters.brush import brush_rle_of, mask_of_brush_rle
 
 
 def decoded(code: list[int]) -> np.ndarray:
@@ -48,3 +48,18 @@ LONGEST = 1 << 14  # pixels in one run
 )
 def test_runs_of_every_size(length: int) -> None:
     check(np.repeat([[False, True, False]], [length, length, 1], axis=1))
+
+
+def test_codes_are_decoded_again() -> None:
+    for pixels in (np.eye(7, 9, dtype=bool), np.ones((3, 40_000), dtype=bool)):
+        assert np.array_equal(mask_of_brush_rle(brush_rle_of(pixels), pixels.shape), pixels)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [[], [0] * 7, brush_rle_of(np.ones((4, 4), bool)), brush_rle_of(np.eye(5, dtype=bool))[:-3]],
+    ids=["nothing", "zeros", "another size", "cut"],
+)
+def test_damaged_codes_are_refused(code: list[int]) -> None:
+    with pytest.raises(ValueError):
+        mask_of_brush_rle(code, (5, 5))

@@ -15,7 +15,7 @@ from samseg.exporters.types import ClassRow, LabelledImage, MaskRow
 
 
 class Folder:
-    stamp = "2030-01-01"
+    stamp, origin = "2030-01-01", {}
     part = ""
 
     def __init__(self, path: Path):
@@ -29,7 +29,7 @@ class Folder:
 
 
 class Memory:
-    uri, stamp, part, objects = "memory://", "s", "", 1
+    uri, stamp, part, objects, origin = "memory://", "s", "", 1, {}
     payload = b""
 
     def put(self, name: str, payload: bytes) -> None:
@@ -77,7 +77,8 @@ def test_noise_is_category_0_when_wanted(tmp_path: Path) -> None:
     written = Coco(noise=True).write([image], [ClassRow(0, "apples")], Folder(tmp_path))
     assert (written.masks, written.left_out) == (1, 1)
     file = json.loads((tmp_path / "instances-00000.json").read_text())
-    assert file["categories"][0] == {"id": 0, "name": "noise", "supercategory": "samseg"}
+    first = {"id": 0, "name": "noise", "supercategory": "samseg", "class_id": -1}
+    assert file["categories"][0] == first
     assert [a["category_id"] for a in file["annotations"]] == [0]
     assert file["info"]["masks_left_out"] == 1
 

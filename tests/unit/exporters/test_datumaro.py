@@ -21,7 +21,7 @@ VOC = {1: (128, 0, 0), 2: (0, 128, 0)}
 
 
 class Folder:
-    stamp, part = "s", ""
+    stamp, part, origin = "s", "", {}
 
     def __init__(self, path: Path):
         self.path, self.uri, self.objects = path, str(path), 0
