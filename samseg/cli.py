@@ -16,6 +16,7 @@ import typer
 import samseg
 from samseg.commands import deletion, night, start, tables, training
 from samseg.commands.classes import classes
+from samseg.commands.corrections import import_
 from samseg.commands.drift import drift
 from samseg.commands.options import LAB, LABEL, NIGHTLY, RESULTS, examples
 from samseg.doctor.command import doctor
@@ -138,6 +139,14 @@ app.add_typer(
         ("samseg classes labels undo 2", "takes the second edit back"),
     ),
 )
+app.command(
+    "import",
+    rich_help_panel=RESULTS,
+    epilog=examples(
+        ("samseg import labels instances.json --dry-run", "says what would be changed"),
+        ("samseg import labels instances.json --author ann", "takes it over"),
+    ),
+)(import_)
 app.command(
     rich_help_panel=RESULTS,
     epilog=examples(

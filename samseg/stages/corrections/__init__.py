@@ -1,0 +1,1 @@
+"""Corrected exports, read back into an output folder."""
