@@ -13,8 +13,8 @@ from pydantic import AfterValidator, Field, TypeAdapter
 
 from samseg.spec import Spec
 
-FORMAT = 1
-"""Of the objects of the log."""
+FORMAT = 2
+"""The newest format of the objects of the log. Only what needs it has it: a refinement."""
 CREATED = 2**30
 """A class created by edit n has the id `CREATED` + n."""
 LONGEST_NAME = 200
@@ -163,6 +163,23 @@ class Example(Spec):
     rejected: tuple[ExampleMask, ...] = ()
 
 
+class Refine(Spec):
+    """Adds masks that a person chose to a class by example. Of one mask, the last word counts.
+
+    Attributes:
+        class_id: the class.
+        embedding: name of the embedding that the vectors are of.
+        accepted: masks of the class.
+        rejected: masks that are not of it.
+    """
+
+    action: Literal["refine"] = "refine"
+    class_id: ClassId
+    embedding: str
+    accepted: tuple[ExampleMask, ...] = ()
+    rejected: tuple[ExampleMask, ...] = ()
+
+
 class Undo(Spec):
     """Takes one edit out of the replay.
 
@@ -174,12 +191,12 @@ class Undo(Spec):
     edit: Annotated[int, Field(ge=1)]
 
 
-Action = Name | Merge | Split | Ignore | Restore | Move | Example | Undo
+Action = Name | Merge | Split | Ignore | Restore | Move | Example | Refine | Undo
 _ACTION: TypeAdapter[Action] = TypeAdapter(Annotated[Action, Field(discriminator="action")])
 
 
 class _Origin(Spec):
-    format: Literal[1]
+    format: Literal[1, 2]
     time: str
     author: Person
     reason: Reason
@@ -217,7 +234,8 @@ class Edit:
         """Return the values that the log stores."""
         action = self.action.model_dump(mode="json")
         origin = {"time": self.time, "author": self.author, "reason": self.reason}
-        return {"format": FORMAT, "action": action.pop("action"), **origin, **action}
+        format = FORMAT if isinstance(self.action, Refine) else 1  # earlier versions read the rest
+        return {"format": format, "action": action.pop("action"), **origin, **action}
 
     @classmethod
     def from_json(cls, number: int, values: Mapping[str, Any]) -> "Edit":
@@ -251,6 +269,9 @@ def touched(action: Action, earlier: Mapping[int, Action]) -> frozenset[tuple[st
         return frozenset(("mask", mask) for mask in action.mask_ids)
     if isinstance(action, Example):
         return frozenset({("name", action.name.casefold())})
+    if isinstance(action, Refine):  # others may name the class, or refine it by other masks
+        masks = (m.mask_id for m in (*action.accepted, *action.rejected))
+        return frozenset(("mask", mask) for mask in masks if mask is not None)
     if isinstance(action, Undo):
         undone = earlier.get(action.edit)
         of_undone = frozenset() if undone is None else touched(undone, {})

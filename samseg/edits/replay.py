@@ -17,6 +17,7 @@ from samseg.edits.edit import (
     Merge,
     Move,
     Name,
+    Refine,
     Restore,
     Split,
     Undo,
@@ -37,6 +38,7 @@ class ClassState:
         merged: class -> the class that it was merged into directly.
         ignored: classes that are left out of exports -> number of the edit.
         created: class -> the edit that created it.
+        chosen: class by example -> the edits that chose masks for it, in order.
         moved: mask -> the class that it was moved to, `NOISE` for none.
         last: class -> number of the last edit that concerned it.
     """
@@ -49,6 +51,7 @@ class ClassState:
     merged: dict[int, int] = field(default_factory=dict)
     ignored: dict[int, int] = field(default_factory=dict)
     created: dict[int, Edit] = field(default_factory=dict)
+    chosen: dict[int, list[Edit]] = field(default_factory=dict)
     moved: dict[str, int] = field(default_factory=dict)
     last: dict[int, int] = field(default_factory=dict)
 
@@ -75,8 +78,13 @@ class ClassState:
             return "" if action.into is None else self.missing(action.into)
         if missing := self.missing(action.class_id):
             return missing
-        if isinstance(action, Split) and isinstance(self._creation(action.class_id), Example):
+        by_example = action.class_id in self.chosen
+        if isinstance(action, Split) and by_example:
             return f"class {action.class_id} is defined by examples, which no split divides"
+        if isinstance(action, Refine) and not by_example:
+            return (
+                f"class {action.class_id} is not defined by examples; `move` gives it single masks"
+            )
         is_ignored = action.class_id in self.ignored
         if isinstance(action, Ignore) and is_ignored:
             by = self.edits[self.ignored[action.class_id]].signature
@@ -121,10 +129,6 @@ class ClassState:
             return f"there is no class {class_id}"
         return ""
 
-    def _creation(self, class_id: int) -> Action | None:
-        edit = self.created.get(class_id)
-        return None if edit is None else edit.action
-
     def apply(self, edit: Edit) -> None:
         """Apply the next edit; an `Undo` has been heeded before."""
         action = edit.action
@@ -151,10 +155,20 @@ class ClassState:
             self.moved |= dict.fromkeys(action.mask_ids, into)
         elif isinstance(action, Example) and edit.created is not None:
             self.names[edit.created] = action.name
-            accepted = [m.mask_id for m in action.accepted if m.mask_id is not None]
-            self.moved |= dict.fromkeys(accepted, edit.created)
-        if isinstance(action, Name | Split | Ignore | Restore):
+            self._choose(edit.created, edit, action)
+        elif isinstance(action, Refine):
+            self._choose(action.class_id, edit, action)
+        if isinstance(action, Name | Split | Ignore | Restore | Refine):
             self.last[action.class_id] = edit.number
+
+    def _choose(self, class_id: int, edit: Edit, action: Example | Refine) -> None:
+        """Heed which masks a person chose for a class by example."""
+        self.chosen.setdefault(class_id, []).append(edit)
+        accepted = [m.mask_id for m in action.accepted if m.mask_id is not None]
+        self.moved |= dict.fromkeys(accepted, class_id)
+        for mask in action.rejected:
+            if mask.mask_id is not None and self.moved.get(mask.mask_id) == class_id:
+                del self.moved[mask.mask_id]
 
 
 def replay(edits: Iterable[Edit]) -> ClassState:

@@ -1,9 +1,9 @@
 """The members of classes by example, shard by shard: a map over assignments and embeddings.
 
-`classes/v{n}/edits/{e}/part-{shard}.parquet` holds the masks of a shard that the class of edit e
-takes: inside its radius, and nearer to it than to the class of the codebook that they have. Where
-several such classes take a mask, the nearest has it (`samseg.edits.resolved`). Assignments are
-never written again.
+`classes/v{n}/edits/{e}/part-{shard}.parquet` holds the masks of a shard that a class by example
+takes, where e is the last edit that chose masks for it: those inside its radius, and nearer to it
+than to the class of the codebook that they have. Where several such classes take a mask, the
+nearest has it (`samseg.edits.resolved`). Assignments are never written again.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from samseg import schema
 from samseg.clustering.codebook import Codebook
-from samseg.edits.edit import CREATED, Edit, Example
+from samseg.edits.edit import CREATED
+from samseg.edits.evidence import Evidence
 from samseg.edits.replay import ClassState
 from samseg.edits.tables import MEMBERS
 from samseg.engine.protocol import Engine, Task
@@ -31,7 +32,7 @@ class ExampleRegion:
     """A class by example under one codebook.
 
     Attributes:
-        edit: number of the edit that created it.
+        edit: number of the last edit that chose masks for it.
         region: which points it takes.
         rejected: masks that it never takes.
     """
@@ -125,11 +126,11 @@ def write_members(
     Returns:
         The number of shards that were written.
     """
-    edits = [edit for edit in state.created.values() if isinstance(edit.action, Example)]
-    if not edits:
+    if not state.chosen:
         return 0
     codebook = load_codebook(output, version)
-    regions = [region for edit in edits if (region := _region(codebook, edit)) is not None]
+    chosen = [Evidence.of(edits, codebook.embedding) for edits in state.chosen.values()]
+    regions = [region for one in chosen if (region := _region(codebook, one)) is not None]
     shards = output.committed() & output.assigned(version)
     done = {of.edit: output.member_shards(version, of.edit) for of in regions}
     left = sorted({s for shards_of in done.values() for s in shards - shards_of})
@@ -145,15 +146,12 @@ def write_members(
     return written
 
 
-def _region(codebook: Codebook, edit: Edit) -> ExampleRegion | None:
-    """Return a class by example under a codebook; None where the embedding is another."""
-    action = edit.action
-    if not isinstance(action, Example) or action.embedding != codebook.embedding:
-        return None
+def _region(codebook: Codebook, chosen: Evidence) -> ExampleRegion | None:
+    """Return a class by example under a codebook; None if no vector says what it is."""
     accepted, rejected = (
         np.array([m.vector for m in masks if m.vector], np.float32)
-        for masks in (action.accepted, action.rejected)
+        for masks in (chosen.accepted, chosen.rejected)
     )
     region = region_of(codebook, accepted, rejected)
-    ids = frozenset(m.mask_id for m in action.rejected if m.mask_id is not None)
-    return None if region is None else ExampleRegion(edit.number, region, ids)
+    ids = frozenset(m.mask_id for m in chosen.rejected if m.mask_id is not None)
+    return None if region is None else ExampleRegion(chosen.edit, region, ids)

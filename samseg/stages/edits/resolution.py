@@ -45,7 +45,7 @@ def resolved(output: Output, version: int | None) -> ResolvedClasses:
     if newest and output.storage.exists(key):
         return ResolvedClasses(
             newest,
-            output.read(key, RESOLVED_CLASSES.names),
+            _with_members(output.read(key)),
             output.read(output.resolved_key(version, newest, "cells"), RESOLVED_CELLS.names),
             output.read(output.resolved_key(version, newest, "moves"), RESOLVED_MOVES.names),
         )
@@ -73,6 +73,13 @@ def resolved_after(
             key = output.resolved_key(version, found.edit, name)
             output.storage.put_new(key, schema.encode(getattr(found, name)))
     return found
+
+
+def _with_members(classes: pa.Table) -> pa.Table:
+    """Return classes with the column `members`, which tables of earlier versions lack."""
+    if "members" not in classes.column_names:
+        classes = classes.append_column("members", pa.nulls(classes.num_rows, pa.int32()))
+    return classes.select(RESOLVED_CLASSES.names)
 
 
 def _classes_of_cells(output: Output, version: int) -> Int32:

@@ -114,7 +114,7 @@ def test_a_changed_edit_is_damage(output, change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "has format 2, .* reads format 1; upgrade"),
+        ({"format": 3}, "has format 3, .* reads format 2; upgrade"),
         ({"action": "explode"}, "is damaged"),
         ({"class_id": "one"}, "is damaged"),
     ],
