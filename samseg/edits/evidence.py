@@ -3,7 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
 from samseg.edits.edit import Edit, Example, ExampleMask, Refine
+from samseg.types import Float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,15 @@ class Evidence:
     edit: int
     accepted: tuple[ExampleMask, ...]
     rejected: tuple[ExampleMask, ...]
+
+    @property
+    def vectors(self) -> tuple[Float32, Float32]:
+        """The raw vectors of the accepted and of the rejected masks, (_, d) float32 each."""
+        accepted, rejected = (
+            np.array([mask.vector for mask in masks if mask.vector], np.float32)
+            for masks in (self.accepted, self.rejected)
+        )
+        return accepted, rejected
 
     @classmethod
     def of(cls, edits: Iterable[Edit], embedding: str) -> "Evidence":

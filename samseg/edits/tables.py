@@ -39,7 +39,7 @@ MEMBERS = table_schema(
     [
         ("mask_id", pa.string()),
         ("class_id", pa.int32()),  # 2^30 + number of the last edit that chose masks for the class
-        ("distance", pa.float32()),  # cosine distance to the mean of the accepted masks
+        ("distance", pa.float32()),  # cosine distance to the direction of the examples
     ],
 )
 
