@@ -17,6 +17,7 @@ import samseg
 from samseg.commands import deletion, night, start, tables, training
 from samseg.commands.classes import classes
 from samseg.commands.drift import drift
+from samseg.commands.find import find
 from samseg.commands.options import LAB, LABEL, NIGHTLY, RESULTS, examples
 from samseg.doctor.command import doctor
 from samseg.errors import SamsegError, one_line
@@ -138,6 +139,14 @@ app.add_typer(
         ("samseg classes labels undo 2", "takes the second edit back"),
     ),
 )
+app.command(
+    rich_help_panel=RESULTS,
+    epilog=examples(
+        ("samseg find labels photo.jpg --box 80,60,420,300", "what is like the object in a photo"),
+        ("samseg find labels --mask MASK --name crack", "keep it, and what is like it, as a class"),
+        ("samseg find labels --name crack --accept MASK --reject MASK", "refine that class"),
+    ),
+)(find)
 app.command(
     rich_help_panel=RESULTS,
     epilog=examples(
