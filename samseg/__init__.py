@@ -5,6 +5,7 @@
     samseg.pool(features, masks)                    -> (n, 256) embeddings
     samseg.cluster(embeddings)                      -> (n,) classes of one picture
     samseg.open("labels/")                          -> the tables of an output folder
+    samseg.find("labels/", "photo.jpg", box=...)    -> the masks most like one example
 
 Names are imported on first use: `import samseg` loads neither torch nor ray.
 """
@@ -20,6 +21,7 @@ _MODULES = {
     "pool": "samseg.pooling",
     "cluster": "samseg.clustering.picture",
     "open": "samseg.query",
+    "find": "samseg.finding.find",
     "Masks": "samseg.types",
     "Segmentation": "samseg.types",
 }
@@ -29,6 +31,7 @@ __all__ = [
     "Segmentation",
     "__version__",
     "cluster",
+    "find",
     "load_model",
     "load_segmenter",
     "open",
@@ -37,6 +40,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from samseg.clustering.picture import cluster
+    from samseg.finding.find import find
     from samseg.pooling import pool
     from samseg.query import open
     from samseg.sam.segmenter import load_segmenter

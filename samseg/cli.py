@@ -18,6 +18,7 @@ from samseg.commands import deletion, night, start, tables, training
 from samseg.commands.classes import classes
 from samseg.commands.corrections import import_
 from samseg.commands.drift import drift
+from samseg.commands.find import find
 from samseg.commands.options import LAB, LABEL, NIGHTLY, RESULTS, examples
 from samseg.doctor.command import doctor
 from samseg.errors import SamsegError, one_line
@@ -147,6 +148,14 @@ app.command(
         ("samseg import labels instances.json --author ann", "takes it over"),
     ),
 )(import_)
+app.command(
+    rich_help_panel=RESULTS,
+    epilog=examples(
+        ("samseg find labels photo.jpg --box 80,60,420,300", "what is like the object in a photo"),
+        ("samseg find labels --mask MASK --name crack", "keep it, and what is like it, as a class"),
+        ("samseg find labels --name crack --accept MASK --reject MASK", "refine that class"),
+    ),
+)(find)
 app.command(
     rich_help_panel=RESULTS,
     epilog=examples(

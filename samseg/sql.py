@@ -13,7 +13,7 @@ from codebook_classes c full join edited_classes e on e.class_id = c.class_id;
 
 create view edited as -- masks of classes by example, each in the nearest one
 select m.mask_id, e.into as class_id, m.distance
-from members m join edited_classes e on e.class_id = m.class_id
+from members m join edited_classes e on coalesce(e.members, e.class_id) = m.class_id
 qualify row_number() over (partition by m.mask_id order by m.distance, m.class_id) = 1;
 
 create view corrections as -- outlines that people drew and that hold

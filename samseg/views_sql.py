@@ -117,7 +117,7 @@ set variable samseg_embedding = coalesce((
 ), 'sam');
 """
 
-_KNOWS_EDITS = b"samseg_edited_classes"
+_KNOWS_EDITS = b"e.members"
 
 _SUPERSEDED = """
 -- Images that were labelled again: rows of any plan but the newest do not count.

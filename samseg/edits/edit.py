@@ -176,6 +176,23 @@ class Example(Spec):
     rejected: tuple[ExampleMask, ...] = ()
 
 
+class Refine(Spec):
+    """Adds masks that a person chose to a class by example. Of one mask, the last word counts.
+
+    Attributes:
+        class_id: the class.
+        embedding: name of the embedding that the vectors are of.
+        accepted: masks of the class.
+        rejected: masks that are not of it.
+    """
+
+    action: Literal["refine"] = "refine"
+    class_id: ClassId
+    embedding: str
+    accepted: tuple[ExampleMask, ...] = ()
+    rejected: tuple[ExampleMask, ...] = ()
+
+
 class Undo(Spec):
     """Takes one edit out of the replay.
 
@@ -187,7 +204,7 @@ class Undo(Spec):
     edit: Annotated[int, Field(ge=1)]
 
 
-Action = Name | Merge | Split | Ignore | Restore | Move | Redraw | Example | Undo
+Action = Name | Merge | Split | Ignore | Restore | Move | Redraw | Example | Refine | Undo
 _ACTION: TypeAdapter[Action] = TypeAdapter(Annotated[Action, Field(discriminator="action")])
 
 
@@ -266,6 +283,9 @@ def touched(action: Action, earlier: Mapping[int, Action]) -> frozenset[tuple[st
         return frozenset(("outline", mask) for mask in action.mask_ids)
     if isinstance(action, Example):
         return frozenset({("name", action.name.casefold())})
+    if isinstance(action, Refine):  # others may name the class, or refine it by other masks
+        masks = (m.mask_id for m in (*action.accepted, *action.rejected))
+        return frozenset(("mask", mask) for mask in masks if mask is not None)
     if isinstance(action, Undo):
         undone = earlier.get(action.edit)
         of_undone = frozenset() if undone is None else touched(undone, {})

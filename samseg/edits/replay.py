@@ -18,6 +18,7 @@ from samseg.edits.edit import (
     Move,
     Name,
     Redraw,
+    Refine,
     Restore,
     Split,
     Undo,
@@ -38,6 +39,7 @@ class ClassState:
         merged: class -> the class that it was merged into directly.
         ignored: classes that are left out of exports -> number of the edit.
         created: class -> the edit that created it.
+        chosen: class by example -> the edits that chose masks for it, in order.
         moved: mask -> the class that it was moved to, `NOISE` for none, or `IGNORED`.
         outlined: mask -> the edit that gave it the outline that a person drew.
         last: class -> number of the last edit that concerned it.
@@ -51,6 +53,7 @@ class ClassState:
     merged: dict[int, int] = field(default_factory=dict)
     ignored: dict[int, int] = field(default_factory=dict)
     created: dict[int, Edit] = field(default_factory=dict)
+    chosen: dict[int, list[Edit]] = field(default_factory=dict)
     moved: dict[str, int] = field(default_factory=dict)
     outlined: dict[str, Edit] = field(default_factory=dict)
     last: dict[int, int] = field(default_factory=dict)
@@ -78,8 +81,13 @@ class ClassState:
             return self.missing(action.into) if isinstance(action.into, int) else ""
         if missing := self.missing(action.class_id):
             return missing
-        if isinstance(action, Split) and isinstance(self._creation(action.class_id), Example):
+        by_example = action.class_id in self.chosen
+        if isinstance(action, Split) and by_example:
             return f"class {action.class_id} is defined by examples, which no split divides"
+        if isinstance(action, Refine) and not by_example:
+            return (
+                f"class {action.class_id} is not defined by examples; `move` gives it single masks"
+            )
         is_ignored = action.class_id in self.ignored
         if isinstance(action, Ignore) and is_ignored:
             by = self.edits[self.ignored[action.class_id]].signature
@@ -124,10 +132,6 @@ class ClassState:
             return f"there is no class {class_id}"
         return ""
 
-    def _creation(self, class_id: int) -> Action | None:
-        edit = self.created.get(class_id)
-        return None if edit is None else edit.action
-
     def apply(self, edit: Edit) -> None:
         """Apply the next edit; an `Undo` has been heeded before."""
         action = edit.action
@@ -155,10 +159,20 @@ class ClassState:
             self.outlined |= dict.fromkeys(action.mask_ids, edit)
         elif isinstance(action, Example) and edit.created is not None:
             self.names[edit.created] = action.name
-            accepted = [m.mask_id for m in action.accepted if m.mask_id is not None]
-            self.moved |= dict.fromkeys(accepted, edit.created)
-        if isinstance(action, Name | Split | Ignore | Restore):
+            self._choose(edit.created, edit, action)
+        elif isinstance(action, Refine):
+            self._choose(action.class_id, edit, action)
+        if isinstance(action, Name | Split | Ignore | Restore | Refine):
             self.last[action.class_id] = edit.number
+
+    def _choose(self, class_id: int, edit: Edit, action: Example | Refine) -> None:
+        """Heed which masks a person chose for a class by example."""
+        self.chosen.setdefault(class_id, []).append(edit)
+        accepted = [m.mask_id for m in action.accepted if m.mask_id is not None]
+        self.moved |= dict.fromkeys(accepted, class_id)
+        for mask in action.rejected:
+            if mask.mask_id is not None and self.moved.get(mask.mask_id) == class_id:
+                del self.moved[mask.mask_id]
 
 
 def target_of(action: Move) -> int:

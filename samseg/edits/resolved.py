@@ -74,8 +74,17 @@ class ResolvedClasses:
 
     @cached_property
     def examples(self) -> tuple[int, ...]:
-        """Numbers of the edits that created a class by example."""
-        return tuple(c - CREATED for c, row in self.rows.items() if row["origin"] == EXAMPLE)
+        """Numbers of the edits whose parts hold the members of classes by example."""
+        return tuple(member - CREATED for member in self.taking)
+
+    @cached_property
+    def taking(self) -> dict[int, int]:
+        """`class_id` in members -> the class that these masks have now."""
+        return {
+            class_id if row["members"] is None else row["members"]: row["into"]
+            for class_id, row in self.rows.items()
+            if row["origin"] == EXAMPLE
+        }
 
     def name(self, class_id: int) -> str:
         """Return what a class is called: a person's name, the codebook's, or `class {id}`."""
@@ -98,7 +107,7 @@ class ResolvedClasses:
         if self.cells.num_rows and "cell" in assignments.column_names:
             _replace(now, assignments["cell"], self.cells["cell"], self.cells["class_id"])
         if members is not None and members.num_rows:
-            nearest = nearest_members(members, self.into)
+            nearest = nearest_members(members, self.taking)
             _replace(now, assignments["mask_id"], nearest["mask_id"], nearest["class_id"])
         if self.moves.num_rows:
             moves = self.moves
@@ -114,14 +123,14 @@ def _replace(now: Int32, keys: Any, changed: Any, values: Any) -> None:
     now[rows] = values.to_numpy()[position[rows]]
 
 
-def nearest_members(members: pa.Table, into: Mapping[int, int]) -> pa.Table:
+def nearest_members(members: pa.Table, taking: Mapping[int, int]) -> pa.Table:
     """Return each member once, with what became of the nearest class by example that has it."""
-    alive = pc.is_in(members["class_id"], value_set=pa.array(list(into), pa.int32()))
+    alive = pc.is_in(members["class_id"], value_set=pa.array(list(taking), pa.int32()))
     table = members.filter(alive).sort_by([("distance", "ascending"), ("class_id", "ascending")])
     ids = table["mask_id"].to_numpy(zero_copy_only=False).astype(str)
     _, first = np.unique(ids, return_index=True)
     table = table.take(pa.array(first))
-    now = [into[c] for c in table["class_id"].to_pylist()]
+    now = [taking[c] for c in table["class_id"].to_pylist()]
     return pa.table([table["mask_id"], pa.array(now, pa.int32())], ["mask_id", "class_id"])
 
 
@@ -160,6 +169,7 @@ def resolve(
 
 
 def _row(state: ClassState, class_id: int, name: str, status: str) -> dict[str, Any]:
+    chosen = state.chosen.get(class_id)
     return {
         "class_id": class_id,
         "name": state.names.get(class_id, name),
@@ -168,6 +178,7 @@ def _row(state: ClassState, class_id: int, name: str, status: str) -> dict[str, 
         "ignored": class_id in state.ignored,
         "into": state.final(class_id),
         "edit": state.last.get(class_id),
+        "members": CREATED + chosen[-1].number if chosen else None,
     }
 
 

@@ -14,6 +14,7 @@ RESOLVED_CLASSES = table_schema(
         ("ignored", pa.bool_()),
         ("into", pa.int32()),  # the class that its masks have now: its own id unless merged
         ("edit", pa.int32()),  # the last edit that concerned it; null for none
+        ("members", pa.int32()),  # class by example: class_id in its members; null for its own id
     ],
 )
 
@@ -60,8 +61,8 @@ MEMBERS = table_schema(
     "members",  # of a class that an edit created, in one shard
     [
         ("mask_id", pa.string()),
-        ("class_id", pa.int32()),  # the created class
-        ("distance", pa.float32()),  # cosine distance to the mean of the accepted masks
+        ("class_id", pa.int32()),  # 2^30 + number of the last edit that chose masks for the class
+        ("distance", pa.float32()),  # cosine distance to the direction of the examples
     ],
 )
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from samseg import schema
 from samseg.clustering.transform import Transform, unit
-from samseg.edits.edit import Example, ExampleMask
+from samseg.edits.edit import Example, ExampleMask, Refine
 from samseg.edits.log import read_log
 from samseg.errors import NotFoundError
 from samseg.object_names import VERSION, matched
@@ -64,7 +64,7 @@ def erase_from_edits(output: Output, image: str, vectors: Sequence[Float32]) -> 
     """
     own = [unit(v)[0] for v in vectors]
     for edit in read_log(output):
-        if isinstance(edit.action, Example):
+        if isinstance(edit.action, Example | Refine):
             chosen = {
                 side: tuple(_without(mask, image, own) for mask in getattr(edit.action, side))
                 for side in ("accepted", "rejected")

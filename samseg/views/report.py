@@ -28,7 +28,7 @@ def render(page: Page) -> str:
     known = sum(c.masks for c in page.classes) + (page.noise.masks if page.noise else 0)
     shown = list(page.classes[:_CLASSES])
     return str(
-        _template().render(
+        template("report.html.j2").render(
             page=page,
             large=shown[:_LARGE_CLASSES],
             small=shown[_LARGE_CLASSES:],
@@ -77,7 +77,8 @@ def percent(share: float) -> str:
 
 
 @cache
-def _template() -> Any:
+def template(name: str) -> Any:
+    """Return a template of a page, with the style, the script and the filters of all pages."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -104,4 +105,4 @@ def _template() -> Any:
         "script": Markup(script),
         "script_hash": f"sha256-{digest}",
     }
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)

@@ -1,4 +1,4 @@
-"""The commands `samseg eval masks`, `samseg eval thresholds` and `samseg eval classes`.
+"""The commands of `samseg eval`: `masks`, `thresholds`, `classes` and `examples`.
 
 Importing this module loads neither torch nor the evaluations.
 """
@@ -222,4 +222,55 @@ def classes(
     print_tables(report.tables(record))
     ami = {s.name: {row.name: row.free.ami for row in s.rows} for s in record.sets}
     terminal.result({"samseg": "eval classes", "exit": 0, "ami": ami})
+    return 0
+
+
+@evaluations.command()
+@_on_terminal
+def examples(
+    terminal: Terminal,
+    sets: Sets,
+    embedding: Annotated[
+        str, typer.Option(help="An embedding, as a kind or as in a config.")
+    ] = "efficientnet_lite0",
+    photos: Photos = None,
+    min_segments: Annotated[
+        int, typer.Option(help="True segments that a category needs.", min=1)
+    ] = 8,
+    draws: Annotated[int, typer.Option(help="Random halves of the photos.", min=1)] = 10,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.", min=0)] = 0,
+    json_file: JsonFile = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print Markdown tables instead.")
+    ] = False,
+) -> int:
+    """Measure how well 1, 3 and 10 examples of a category find its masks in other photos."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from samseg.features import NamedEmbedding
+    from samseg.lab.evaluation.examples import report
+    from samseg.lab.evaluation.examples.measure import evaluate_examples
+    from samseg.lab.evaluation.examples.record import ExampleProtocol
+    from samseg.strict_yaml import read_yaml
+
+    found = read_yaml(embedding, repr(embedding))
+    try:
+        spec: NamedEmbedding = TypeAdapter(NamedEmbedding).validate_python(
+            {"kind": found} if isinstance(found, str) else found
+        )
+    except ValidationError as e:
+        raise ConfigError(f"--embedding {embedding}: {e.errors()[0]['msg']}") from e
+    protocol = ExampleProtocol(photos=photos, min_segments=min_segments, draws=draws, seed=seed)
+    record = evaluate_examples(sets, spec, protocol, terminal.progress)
+    if json_file is not None:
+        json_file.write_text(record.model_dump_json(indent=2), encoding="utf-8")
+    if markdown:
+        typer.echo(printable(report.example_markdown(record)))
+        return 0
+    print_tables(report.example_tables(record))
+    precision = {
+        s.name: {c.accepted: {n: v.mean for n, v in c.precision_of.items()} for c in s.counts}
+        for s in record.sets
+    }
+    terminal.result({"samseg": "eval examples", "exit": 0, "average_precision": precision})
     return 0

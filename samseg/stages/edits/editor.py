@@ -8,11 +8,11 @@ from samseg.edits.edit import (
     Action,
     Edit,
     Example,
-    ExampleMask,
     Ignore,
     Merge,
     Move,
     Name,
+    Refine,
     Restore,
     Split,
     Undo,
@@ -22,6 +22,8 @@ from samseg.edits.replay import ClassState, replay
 from samseg.edits.resolved import ResolvedClasses
 from samseg.errors import ConfigError, redact
 from samseg.output import Output
+from samseg.schema import SAM_COLUMN
+from samseg.stages.edits.chosen import ChosenMasks, chosen
 from samseg.stages.edits.listing import class_list, history
 from samseg.stages.edits.lookup import class_of, labelled, name_in_use
 from samseg.stages.edits.masks import located
@@ -170,8 +172,8 @@ class ClassEditor:
         self,
         name: str,
         embedding: str,
-        accepted: Sequence[ExampleMask],
-        rejected: Sequence[ExampleMask] = (),
+        accepted: ChosenMasks,
+        rejected: ChosenMasks = (),
         author: str | None = None,
         reason: str = "",
     ) -> Edit:
@@ -183,23 +185,51 @@ class ClassEditor:
         Args:
             name: of the class.
             embedding: name of the embedding that the vectors are of.
-            accepted: masks of the class.
+            accepted: masks of the class: ids, or vectors.
             rejected: masks that are not of it.
             author: who does it.
             reason: why.
         """
 
         def act(state: ClassState, found: ResolvedClasses) -> Action:
+            yes, no = chosen(self._output, embedding, accepted, rejected)
             action = valid(
-                lambda: Example(
-                    name=name,
-                    embedding=embedding,
-                    accepted=tuple(accepted),
-                    rejected=tuple(rejected),
-                )
+                lambda: Example(name=name, embedding=embedding, accepted=yes, rejected=no)
             )
             _require_free(found, name, None)
             return action
+
+        return self._edit(act, author, reason)
+
+    def refine(
+        self,
+        which: Which,
+        accepted: ChosenMasks = (),
+        rejected: ChosenMasks = (),
+        author: str | None = None,
+        reason: str = "",
+    ) -> Edit:
+        """Accept and reject more masks for a class by example; of one mask the last word counts.
+
+        Accepted masks are of the class at once, and rejected ones are not. Which others are, the
+        next `samseg.stages.edits.upkeep.keep_up` writes; until then the class has no others.
+
+        Args:
+            which: the class.
+            accepted: masks of the class: ids, or vectors of the newest codebook's embedding.
+            rejected: masks that are not of it.
+            author: who does it.
+            reason: why.
+        """
+
+        def act(state: ClassState, found: ResolvedClasses) -> Action:
+            class_id = class_of(found, state, which)
+            manifest = self._output.codebook_manifest(self._version())
+            embedding = str(manifest.get("embedding", SAM_COLUMN))
+            yes, no = chosen(self._output, embedding, accepted, rejected)
+            return valid(
+                lambda: Refine(class_id=class_id, embedding=embedding, accepted=yes, rejected=no)
+            )
 
         return self._edit(act, author, reason)
 

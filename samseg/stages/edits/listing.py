@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from samseg import ledger
-from samseg.edits.edit import Edit, Example, Merge, Move, Name, Redraw, Split, Undo
+from samseg.edits.edit import Edit, Example, Merge, Move, Name, Redraw, Refine, Split, Undo
 from samseg.edits.replay import ClassState
 from samseg.edits.resolved import ResolvedClasses
 from samseg.engine.local import Local
@@ -122,8 +122,10 @@ def described(edit: Edit) -> str:
         return f"move {len(action.mask_ids)} masks to {into}"
     if isinstance(action, Redraw):
         return f"outlines of {len(action.mask_ids)} masks as a person drew them"
-    if isinstance(action, Example):
+    if isinstance(action, Example | Refine):
         chosen = f"{len(action.accepted)} accepted and {len(action.rejected)} rejected masks"
+        if isinstance(action, Refine):
+            return f"refine class {action.class_id} by {chosen}"
         return f"class {edit.created} {quoted(action.name)} by {chosen}"
     if isinstance(action, Undo):
         return f"undo edit {action.edit}"

@@ -26,17 +26,29 @@ def located(output: Output, mask_ids: Sequence[str]) -> list[Exemplar]:
     Raises:
         ConfigError: a mask does not exist; the nearest ids are named.
     """
-    owners = {mask.rpartition("-")[0] for mask in mask_ids}
-    shard_of = shards_of(output, owners)
+    masks = _masks_of_images(output, mask_ids)
+    for mask in mask_ids:
+        if mask not in masks:
+            raise ConfigError(_unknown(output, mask, masks))
+    return [Exemplar(mask_id=mask, shard_id=masks[mask]) for mask in mask_ids]
+
+
+def present(output: Output, mask_ids: Iterable[str]) -> list[Exemplar]:
+    """Find the shards of masks as `located` does; those that do not exist are left out."""
+    ids = [*mask_ids]
+    masks = _masks_of_images(output, ids)
+    return [Exemplar(mask_id=mask, shard_id=masks[mask]) for mask in ids if mask in masks]
+
+
+def _masks_of_images(output: Output, mask_ids: Iterable[str]) -> dict[str, str]:
+    """Return all masks of the images that these masks belong to, with their shards."""
+    shard_of = shards_of(output, {mask.rpartition("-")[0] for mask in mask_ids})
     masks: dict[str, str] = {}
     for shard in sorted({*shard_of.values()}):
         for mask in _ids(output, output.masks_key(shard), "mask_id"):
             if shard_of.get(mask.rpartition("-")[0]) == shard:
                 masks[mask] = shard
-    for mask in mask_ids:
-        if mask not in masks:
-            raise ConfigError(_unknown(output, mask, masks))
-    return [Exemplar(mask_id=mask, shard_id=masks[mask]) for mask in mask_ids]
+    return masks
 
 
 def shards_of(output: Output, images: Iterable[str]) -> dict[str, str]:

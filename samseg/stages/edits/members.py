@@ -1,9 +1,9 @@
 """The members of classes by example, shard by shard: a map over assignments and embeddings.
 
-`classes/v{n}/edits/{e}/part-{shard}.parquet` holds the masks of a shard that the class of edit e
-takes: inside its radius, and nearer to it than to the class of the codebook that they have. Where
-several such classes take a mask, the nearest has it (`samseg.edits.resolved`). Assignments are
-never written again.
+`classes/v{n}/edits/{e}/part-{shard}.parquet` holds the masks of a shard that a class by example
+takes, where e is the last edit that chose masks for it: those inside its region. Where several such
+classes take a mask, the nearest has it (`samseg.edits.resolved`). Assignments are never written
+again.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from samseg import schema
 from samseg.clustering.codebook import Codebook
-from samseg.edits.edit import CREATED, Edit, Example
+from samseg.edits.edit import CREATED
+from samseg.edits.evidence import Evidence
 from samseg.edits.replay import ClassState
 from samseg.edits.tables import MEMBERS
 from samseg.engine.protocol import Engine, Task
@@ -23,7 +24,6 @@ from samseg.stages.cluster.codebook_store import load_codebook
 from samseg.stages.edits.example_region import ClassRegion, region_of
 from samseg.stages.embeddings import read_embeddings
 from samseg.stages.table_map import ROWS_PER_PART, PerItem, grouped, results
-from samseg.types import NOISE
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class ExampleRegion:
     """A class by example under one codebook.
 
     Attributes:
-        edit: number of the edit that created it.
+        edit: number of the last edit that chose masks for it.
         region: which points it takes.
         rejected: masks that it never takes.
     """
@@ -61,43 +61,30 @@ class MembersSpec(PerItem[str, int]):
         """Write the parts that a shard lacks; returns the number of members."""
         part = read_embeddings(self.output, item, self.codebook.embedding, ["mask_id", "embedding"])
         part = part.filter(part["embedding"].is_valid())
-        key = self.output.assignments_key(self.codebook.version, item)
-        assigned = self.output.read(key, ["mask_id", "class_id", "distance"])
         members = 0
         for of in self.regions:
             if item not in self.done[of.edit]:
-                table = members_in(self.codebook, of, part, assigned)
+                table = members_in(self.codebook, of, part)
                 members += table.num_rows
                 part_key = self.output.members_key(self.codebook.version, of.edit, item)
                 self.output.storage.put_new(part_key, schema.encode(table))
         return members
 
 
-def members_in(
-    codebook: Codebook, of: ExampleRegion, part: pa.Table, assigned: pa.Table
-) -> pa.Table:
+def members_in(codebook: Codebook, of: ExampleRegion, part: pa.Table) -> pa.Table:
     """Return the masks that a class by example takes, of `MEMBERS`, in the order of `part`.
 
     Args:
         codebook: the classes.
         of: the class by example.
         part: `mask_id` and `embedding`, without nulls.
-        assigned: `mask_id`, `class_id` and `distance` of the same shard.
     """
     if not part.num_rows:
         return MEMBERS.empty_table()
     points, valid = codebook.transform.apply(schema.matrix_of(part["embedding"]))
     distance = of.region.distances(points)
-    own = {
-        mask: near if class_id != NOISE else np.inf
-        for mask, class_id, near in zip(
-            *(assigned[c].to_pylist() for c in ("mask_id", "class_id", "distance")), strict=True
-        )
-    }
-    ids = part["mask_id"].to_pylist()
-    nearer = np.array([d < own.get(m, np.inf) for m, d in zip(ids, distance, strict=True)])
-    allowed = np.array([mask not in of.rejected for mask in ids])
-    rows = np.flatnonzero(valid & (distance <= of.region.radius) & nearer & allowed)
+    allowed = np.array([mask not in of.rejected for mask in part["mask_id"].to_pylist()])
+    rows = np.flatnonzero(valid & of.region.takes(points) & allowed)
     columns = [
         part["mask_id"].take(rows),
         pa.array(np.full(len(rows), CREATED + of.edit, np.int32)),
@@ -125,11 +112,11 @@ def write_members(
     Returns:
         The number of shards that were written.
     """
-    edits = [edit for edit in state.created.values() if isinstance(edit.action, Example)]
-    if not edits:
+    if not state.chosen:
         return 0
     codebook = load_codebook(output, version)
-    regions = [region for edit in edits if (region := _region(codebook, edit)) is not None]
+    chosen = [Evidence.of(edits, codebook.embedding) for edits in state.chosen.values()]
+    regions = [region for one in chosen if (region := region_under(codebook, one)) is not None]
     shards = output.committed() & output.assigned(version)
     done = {of.edit: output.member_shards(version, of.edit) for of in regions}
     left = sorted({s for shards_of in done.values() for s in shards - shards_of})
@@ -145,15 +132,8 @@ def write_members(
     return written
 
 
-def _region(codebook: Codebook, edit: Edit) -> ExampleRegion | None:
-    """Return a class by example under a codebook; None where the embedding is another."""
-    action = edit.action
-    if not isinstance(action, Example) or action.embedding != codebook.embedding:
-        return None
-    accepted, rejected = (
-        np.array([m.vector for m in masks if m.vector], np.float32)
-        for masks in (action.accepted, action.rejected)
-    )
-    region = region_of(codebook, accepted, rejected)
-    ids = frozenset(m.mask_id for m in action.rejected if m.mask_id is not None)
-    return None if region is None else ExampleRegion(edit.number, region, ids)
+def region_under(codebook: Codebook, chosen: Evidence) -> ExampleRegion | None:
+    """Return a class by example under a codebook; None if no vector says what it is."""
+    region = region_of(codebook, *chosen.vectors)
+    ids = frozenset(m.mask_id for m in chosen.rejected if m.mask_id is not None)
+    return None if region is None else ExampleRegion(chosen.edit, region, ids)

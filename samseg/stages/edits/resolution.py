@@ -47,7 +47,7 @@ def resolved(output: Output, version: int | None) -> ResolvedClasses:
     if newest and output.storage.exists(key):
         return ResolvedClasses(
             newest,
-            output.read(key, RESOLVED_CLASSES.names),
+            _with_members(output.read(key)),
             output.read(output.resolved_key(version, newest, "cells"), RESOLVED_CELLS.names),
             output.read(output.resolved_key(version, newest, "moves"), RESOLVED_MOVES.names),
             _outlines(output, version, newest),
@@ -83,6 +83,13 @@ def _outlines(output: Output, version: int, edit: int) -> pa.Table:
         return output.read(output.resolved_key(version, edit, "outlines"), RESOLVED_OUTLINES.names)
     except NotFoundError:  # written before there were edits of outlines
         return RESOLVED_OUTLINES.empty_table()
+
+
+def _with_members(classes: pa.Table) -> pa.Table:
+    """Return classes with the column `members`, which tables of earlier versions lack."""
+    if "members" not in classes.column_names:
+        classes = classes.append_column("members", pa.nulls(classes.num_rows, pa.int32()))
+    return classes.select(RESOLVED_CLASSES.names)
 
 
 def _classes_of_cells(output: Output, version: int) -> Int32:

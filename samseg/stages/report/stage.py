@@ -5,7 +5,7 @@ longer be fetched is shown as missing and does not fail the stage.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version as version_of
 from typing import Any
 
@@ -23,7 +23,7 @@ from samseg.stages.report import exemplars
 from samseg.stages.report.changes import changes_of, shards_of_exemplars
 from samseg.stages.report.commands import commands
 from samseg.stages.report.counts import count
-from samseg.stages.report.drawing import DrawnImages, Fetch, draw
+from samseg.stages.report.drawing import DrawnImages, Fetch, draw, fetched_from
 from samseg.stages.report.exemplars import ShownMask
 from samseg.stages.report.fit_rows import fit_rows
 from samseg.stages.report.photos import choose
@@ -95,7 +95,7 @@ def report(
     read = exemplars.read_masks(output, version, counts.resolved, shards_of_exemplars(drift))
     far = exemplars.distinct_masks(read)
     shown = [*(mask for masks in chosen.values() for mask in masks), *far]
-    moved = _moved(fetch, address_now(output))
+    moved = fetched_from(address_now(output), fetch)
     drawn = draw(shown, by_image, moved, decode, on_progress or (lambda done: None))
 
     born = {event.class_id for event in drift.born} if drift and drift.codebook_before else set()
@@ -153,17 +153,6 @@ def _drift(
     drift = drifts.measure(output, stamp, clustered.before, clustered.new_shards, engine)
     drifts.write(output, drift)
     return drift
-
-
-def _moved(fetch: Fetch, address: Callable[[str], str]) -> Fetch:
-    """Return what fetches images by the URIs of their rows, from where they are now."""
-
-    def from_there(uris: Sequence[str]) -> Iterator[tuple[str, bytes | Exception]]:
-        row_of = {address(uri): uri for uri in uris}
-        for uri, payload in fetch(list(row_of)):
-            yield row_of[uri], payload
-
-    return from_there
 
 
 def _crop_limits(classes: ClassRows, ranked: Sequence[int]) -> list[tuple[int, str | None, int]]:

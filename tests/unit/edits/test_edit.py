@@ -15,6 +15,7 @@ from samseg.edits.edit import (
     Merge,
     Move,
     Name,
+    Refine,
     Restore,
     Split,
     Undo,
@@ -31,6 +32,7 @@ EVERY = [
     Move(mask_ids=("a-0000", "a-0001"), into=None),
     Move(mask_ids=("a-0000",), into=4),
     Example(name="crack", embedding="sam", accepted=(ExampleMask(vector=(1.0, 0.5)),)),
+    Refine(class_id=CREATED + 1, embedding="sam", rejected=(ExampleMask(vector=(1.0, 0.5)),)),
     Undo(edit=2),
 ]
 
@@ -41,6 +43,7 @@ def test_an_edit_survives_its_json(action):
     stored = json.loads(json.dumps(edit.to_json()))
     assert stored["action"] == action.action and stored["author"] == "ann"
     assert Edit.from_json(7, stored) == edit
+    assert stored["format"] == 1
 
 
 @pytest.mark.parametrize(
@@ -92,3 +95,12 @@ def test_an_undo_concerns_what_the_undone_edit_concerns():
     earlier = {2: Name(class_id=3, name="nut")}
     assert touched(earlier[2], {}) <= touched(Undo(edit=2), earlier)
     assert touched(Undo(edit=2), earlier) & touched(Ignore(class_id=CREATED + 2), {})
+
+
+def test_refinements_by_other_masks_concern_nothing_in_common():
+    first, second, again = (
+        Refine(class_id=CREATED + 1, embedding="sam", accepted=(mask,))
+        for mask in (ExampleMask(mask_id=m, vector=(1.0,)) for m in ("a", "b", "a"))
+    )
+    assert not touched(first, {}) & touched(second, {})
+    assert touched(first, {}) & touched(again, {}) & touched(Move(mask_ids=("a",), into=1), {})

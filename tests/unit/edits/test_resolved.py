@@ -13,6 +13,7 @@ from samseg.edits.edit import (
     Merge,
     Move,
     Name,
+    Refine,
     Split,
     Undo,
 )
@@ -117,6 +118,28 @@ def test_members_have_the_nearest_class_by_example_that_is_there(resolved):
     )
     assert found.class_ids(ROWS, parts).tolist() == [second, 0, 1, 1, 2, first]
     assert found.examples == (1, 2)
+
+
+def test_a_refined_class_keeps_its_id_and_has_the_members_of_the_refinement(resolved):
+    nut = CREATED + 1
+    mask = ExampleMask(mask_id="c", vector=(1.0,))
+    refine = Refine(class_id=nut, embedding="sam", accepted=(mask,))
+    found = resolved(example("x"), refine)
+    parts = members(("a", nut, 0.1), ("f", CREATED + 2, 0.2))
+    assert found.examples == (2,) and found.name(nut) == "x"
+    assert found.class_ids(ROWS, parts).tolist() == [0, 0, nut, 1, 2, nut]
+    back = resolved(example("x"), refine, Undo(edit=2))
+    assert back.examples == (1,) and back.class_ids(ROWS, parts).tolist() == [nut, 0, 1, 1, 2, -1]
+    merged = resolved(example("x"), refine, Merge(class_ids=(nut,), into=2))
+    assert merged.class_ids(ROWS, parts).tolist() == [0, 0, 2, 1, 2, 2]
+
+
+def test_of_a_mask_accepted_and_later_rejected_the_last_word_counts(resolved):
+    nut, mask = CREATED + 1, ExampleMask(mask_id="c", vector=(1.0,))
+    no = Refine(class_id=nut, embedding="sam", rejected=(mask,))
+    yes = Refine(class_id=nut, embedding="sam", accepted=(mask,))
+    assert resolved(example("x"), yes, no).class_ids(ROWS).tolist()[2] == 1
+    assert resolved(example("x"), yes, no, yes).class_ids(ROWS).tolist()[2] == nut
 
 
 def test_a_move_wins_over_an_example(resolved):

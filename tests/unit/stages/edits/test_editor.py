@@ -215,3 +215,35 @@ def test_the_page_shows_names_and_no_ignored_class(made, editor, monkeypatch):
     monkeypatch.setattr(page, "render", lambda shown: pages.append(shown) or "")
     report(made.output, "20260101T000000Z-0000", lambda uris: (), lambda payload: None)
     assert [card.name for card in pages[0].classes] == ["braeburn <apples>", "class 2"]
+
+
+def test_a_class_by_example_is_refined_by_mask_ids(made, editor):
+    masks = sorted(m for m, c in made.class_of.items() if c == 0)
+    nut = editor.example("nut", "sam", masks[:1]).created
+    editor.refine("nut", accepted=masks[1:3], rejected=masks[3:4])
+    assert labels(made.output)[nut, "nut"] == 3
+    editor.refine(nut, rejected=masks[:1])
+    assert labels(made.output)[nut, "nut"] == 2
+    assert [row["text"] for row in editor.history()][1:] == [
+        f"refine class {nut} by 2 accepted and 1 rejected masks",
+        f"refine class {nut} by 0 accepted and 1 rejected masks",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("refine", "message"),
+    [
+        (lambda e, m: e.refine("apples", accepted=m), "class 0 is not defined by examples; `move`"),
+        (lambda e, m: e.refine("nut"), "no mask is accepted or rejected"),
+        (lambda e, m: e.refine("nut", m, m), "is both accepted and rejected"),
+        (lambda e, m: e.refine("nut", ["f" * 20 + "-0000"]), "nor its image"),
+        (lambda e, m: e.refine("nuts", m), "did you mean class .* 'nut'"),
+        (lambda e, m: e.example("apples", "sam", m), "class 0 'apples' has that name already"),
+    ],
+)
+def test_a_refinement_that_cannot_be_is_refused(made, editor, refine, message):
+    masks = sorted(m for m, c in made.class_of.items() if c == 0)
+    editor.example("nut", "sam", masks[:1])
+    with pytest.raises(ConfigError, match=message):
+        refine(editor, masks[1:2])
+    assert len(read_log(made.output)) == 1

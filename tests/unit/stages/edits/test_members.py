@@ -124,7 +124,7 @@ def test_an_example_of_another_embedding_has_its_accepted_masks_only(fitted):
 def test_a_map_killed_at_any_write_is_completed_by_the_next(fitted, tmp_path):
     found, wanted = vectors(fitted), of_kind(fitted, 2)
     ClassEditor(fitted).example("nut", "sam", chosen(found, wanted[:3]))
-    for name in ("classes", "cells", "moves"):  # of the edit; a night writes them, too
+    for name in ("classes", "cells", "moves", "outlines"):  # of the edit; a night writes them, too
         fitted.storage.delete(fitted.resolved_key(1, 1, name))
     calm = fitted.copied_to(tmp_path / "calm")
     keep_up(calm, 1, Local())
@@ -141,7 +141,7 @@ def test_a_map_killed_at_any_write_is_completed_by_the_next(fitted, tmp_path):
                 keep_up(again, 1, Local())
                 assert again.tree() == want
                 kills += 1
-    assert kills == 2 * len(want.keys() - fitted.tree().keys()) == 2 * (3 + 3)
+    assert kills == 2 * len(want.keys() - fitted.tree().keys()) == 2 * (3 + 4)
 
 
 def test_the_nearer_of_two_examples_has_a_mask(fitted):
@@ -164,3 +164,20 @@ def test_the_nearer_of_two_examples_has_a_mask(fitted):
         if mask not in accepted:
             assert now[mask] == row["class_id"]
     assert CREATED < first < second and np.isfinite([r["distance"] for r in nearest.values()]).all()
+
+
+def test_a_refinement_has_members_of_its_own_and_its_undo_brings_the_earlier_ones_back(fitted):
+    found, wanted, others = vectors(fitted), of_kind(fitted, 2), of_kind(fitted, 1)
+    editor = ClassEditor(fitted)
+    nut = editor.example("nut", "sam", chosen(found, wanted[:1])).created
+    keep_up(fitted, 1, Local())
+    before = labels(fitted)
+    inside = next(mask for mask in wanted[1:] if before[mask] == nut)
+    accepted = [mask for mask in (*wanted[1:4], others[0]) if mask != inside]
+    editor.refine("nut", chosen(found, accepted), chosen(found, [inside]))
+    assert keep_up(fitted, 1, Local()) == 3
+    assert len(fitted.member_shards(1, 1)) == len(fitted.member_shards(1, 2)) == 3
+    after = labels(fitted)
+    assert after[others[0]] == nut and after[inside] != nut and after != before
+    editor.undo(2)
+    assert keep_up(fitted, 1, Local()) == 0 and labels(fitted) == before

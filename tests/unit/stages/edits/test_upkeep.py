@@ -56,6 +56,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     chosen = [ExampleMask(mask_id=m, vector=tuple(found[m].tolist())) for m in (own[0], other)]
     nameless = ExampleMask(vector=tuple(found[own[1]].tolist()))
     editor.example("crack", "lite", chosen, [nameless])
+    editor.refine("crack", rejected=[own[2]])
     editor.move(own[2], into="none")
     editor.ignore("nuts")
     keep_up(output, 1, Local())
@@ -115,6 +116,8 @@ def test_forgetting_an_image_erases_its_vectors_and_rows(output: Output) -> None
     example = next(e.action for e in read_log(output) if e.action.action == "example")
     assert [bool(m.vector) for m in example.accepted] == [False, True]
     assert [bool(m.vector) for m in example.rejected] == [False]
+    refinement = next(e.action for e in read_log(output) if e.action.action == "refine")
+    assert [bool(m.vector) for m in refinement.rejected] == [False]
     assert not any(m in str(output.read(k).to_pylist()) for k in members for m in own)
     found, _ = examine(output, Local(), False)
     assert found.findings == ()

@@ -1,0 +1,1 @@
+"""`samseg find`: one example, searched in the whole lake, and kept as a class."""

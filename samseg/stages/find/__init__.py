@@ -1,0 +1,1 @@
+"""The masks of a lake that are nearest to an example."""
