@@ -2,6 +2,7 @@
 
 import hashlib
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,31 +17,43 @@ from samseg.readers.decode import DecodePolicy
 from samseg.types import Pixels
 
 
-def photo(output: Output, row: dict[str, Any]) -> Pixels:
-    """Read an image again, decoded as it was for labelling.
+class LakePhotos:
+    """The photos of an output folder, read again and decoded as they were for labelling."""
 
-    Args:
-        output: the output folder, for its decoding policy.
-        row: `key`, `uri`, `sha256`, `width` and `height` of the image.
+    def __init__(self, output: Output):
+        """Read where the lake is now, and the folder's decoding policy."""
+        self._address = address_now(output)
+        self._policy = DecodePolicy(**(output.recipe() or {}).get("decode", {}))
 
-    Returns:
-        (h, w, 3) uint8 RGB, upright.
+    def read(self, row: Mapping[str, Any]) -> Pixels:
+        """Read an image.
 
-    Raises:
-        ImageError: it can no longer be read or decoded, or it has another size now.
-    """
-    payload = fetch(address_now(output)(row["uri"]))
-    pixels = DecodePolicy(**(output.recipe() or {}).get("decode", {})).decode(payload).pixels
-    size, labelled = pixels.shape[:2], (row["height"], row["width"])
-    if None not in labelled and size != labelled:
-        raise ImageError(
-            "unreadable",
-            f"{row['key']} is {size[1]} x {size[0]} px, but {labelled[1]} x {labelled[0]} px were "
-            "labelled: the file was replaced, and its masks do not fit it",
-        )
-    if row["sha256"] not in (None, hashlib.sha256(payload).hexdigest()):
-        warnings.warn(f"{row['key']} has changed since it was labelled", stacklevel=3)
-    return pixels
+        Args:
+            row: `key`, `uri`, `sha256`, `width` and `height` of the image.
+
+        Returns:
+            (h, w, 3) uint8 RGB, upright.
+
+        Raises:
+            ImageError: it can no longer be read or decoded, or it has another size now.
+        """
+        payload = fetch(self._address(row["uri"]))
+        pixels = self._policy.decode(payload).pixels
+        size, labelled = pixels.shape[:2], (row["height"], row["width"])
+        if None not in labelled and size != labelled:
+            raise ImageError(
+                "unreadable",
+                f"{row['key']} is {size[1]} x {size[0]} px, but {labelled[1]} x {labelled[0]} px "
+                "were labelled: the file was replaced, and its masks do not fit it",
+            )
+        if row["sha256"] not in (None, hashlib.sha256(payload).hexdigest()):
+            warnings.warn(f"{row['key']} has changed since it was labelled", stacklevel=3)
+        return pixels
+
+
+def photo(output: Output, row: Mapping[str, Any]) -> Pixels:
+    """Read one image; see `LakePhotos.read`."""
+    return LakePhotos(output).read(row)
 
 
 def cutout(pixels: Pixels, rle: dict[str, Any], margin: float) -> NDArray[np.uint8]:
