@@ -61,6 +61,15 @@ class ResolvedClasses:
         return {class_id: row["into"] for class_id, row in self.rows.items()}
 
     @cached_property
+    def parts(self) -> dict[int, tuple[int, ...]]:
+        """Class -> the others that were merged into it."""
+        found: dict[int, tuple[int, ...]] = {}
+        for class_id, into in self.into.items():
+            if into != class_id:
+                found[into] = (*found.get(into, ()), class_id)
+        return found
+
+    @cached_property
     def current(self) -> tuple[int, ...]:
         """The classes that masks can have now, ascending."""
         used = {row["into"] for row in self.rows.values() if row["status"] != RETIRED}

@@ -76,14 +76,17 @@ def percent(share: float) -> str:
     return f"{share:.0%}".replace("%", " %")
 
 
-@cache
-def template(name: str) -> Any:
-    """Return a template of a page, with the style, the script and the filters of all pages."""
+def html_environment(package: str, folder: str) -> Any:
+    """Return a Jinja environment that escapes, with the filters that pages share.
+
+    Args:
+        package: has the templates.
+        folder: where they are in it.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
 
     environment = Environment(
-        loader=PackageLoader("samseg", "views"),
+        loader=PackageLoader(package, folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -96,11 +99,20 @@ def template(name: str) -> Any:
         "color": css_color,
         "count": lambda n: f"{n:,}".replace(",", "\u202f"),
     }
+    environment.globals |= {"NOISE": NOISE}
+    return environment
+
+
+@cache
+def template(name: str) -> Any:
+    """Return a template of a page, with the style, the script and the filters of all pages."""
+    from markupsafe import Markup
+
+    environment = html_environment("samseg", "views")
     script = files("samseg.views").joinpath("report.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     style = files("samseg.views").joinpath("report.css").read_text("utf-8")
     environment.globals |= {
-        "NOISE": NOISE,
         "style": Markup(style),
         "script": Markup(script),
         "script_hash": f"sha256-{digest}",

@@ -59,11 +59,11 @@ class ClassEditor:
 
     def history(self) -> Rows:
         """Return all edits and what refits did to classes, oldest first."""
-        return history(self._output, replay(read_log(self._output)))
+        return history(self._output, replay(self._log()))
 
     def consequences(self, edit: Edit) -> Sequence[str]:
         """Return, as sentences, which edits an undo leaves without effect."""
-        log = read_log(self._output)
+        log = self._log()
         before = replay(e for e in log if e.number < edit.number).idle
         after = replay(e for e in log if e.number <= edit.number).idle
         return [
@@ -159,7 +159,7 @@ class ClassEditor:
             elif into is not None and into != NO_CLASS:
                 target = class_of(found, state, into)
             action = valid(lambda: Move(mask_ids=tuple(ids), into=target))
-            located(self._output, ids)
+            self._locate(ids)
             return action
 
         return self._edit(act, author, reason)
@@ -242,17 +242,24 @@ class ClassEditor:
         version, state, found = self._read()
         action = act(state, found)
         edit = append(self._output, action, author or this_user(), reason, state)
-        after = replay(read_log(self._output))
+        after = replay(self._log())
         resolved_after(self._output, version, after, write=True)
         keep_views(self._output)
         return edit
 
     def _read(self) -> tuple[int, ClassState, ResolvedClasses]:
-        version, state = self._version(), replay(read_log(self._output))
+        version, state = self._version(), replay(self._log())
         found = resolved(self._output, version)
         if found.edit != state.newest:  # somebody edits meanwhile
             found = resolved_after(self._output, version, state)
         return version, state, found
+
+    def _log(self) -> Sequence[Edit]:
+        return read_log(self._output)
+
+    def _locate(self, mask_ids: Sequence[str]) -> None:
+        """Refuse masks that are not there."""
+        located(self._output, mask_ids)
 
     def _version(self) -> int:
         versions = self._output.codebook_versions()

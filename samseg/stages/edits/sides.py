@@ -36,7 +36,7 @@ def sides_by_tree(output: Output, version: int, found: ResolvedClasses, class_id
         ConfigError: the codebook has no tree, or the class cannot be divided.
     """
     codebook, hierarchy, cells = _cells(output, version, found, class_id)
-    return _chosen(output, codebook, found, class_id, cells, _branch(hierarchy, cells))
+    return _chosen(output, codebook, found, class_id, cells, branch(hierarchy, cells))
 
 
 def sides_by_masks(
@@ -81,7 +81,7 @@ def _cells(
     return codebook, hierarchy, cells
 
 
-def _branch(hierarchy: Hierarchy, cells: Int64) -> Bool:
+def branch(hierarchy: Hierarchy, cells: Int64) -> Bool:
     """Return which cells are below the second branch of their lowest common node, (n,) bool.
 
     Cells of merged classes may meet above the cut: the branches are those of their own tree.
