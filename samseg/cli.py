@@ -20,6 +20,7 @@ from samseg.commands.corrections import import_
 from samseg.commands.drift import drift
 from samseg.commands.find import find
 from samseg.commands.options import LAB, LABEL, NIGHTLY, RESULTS, examples
+from samseg.commands.review import review
 from samseg.doctor.command import doctor
 from samseg.errors import SamsegError, one_line
 from samseg.exit_codes import ExitCodes
@@ -156,6 +157,14 @@ app.command(
         ("samseg find labels --name crack --accept MASK --reject MASK", "refine that class"),
     ),
 )(find)
+app.command(
+    rich_help_panel=RESULTS,
+    epilog=examples(
+        ("samseg review labels", "prints the URL of a page on this machine"),
+        ("samseg review labels --open --author ann", "opens it, and signs the edits"),
+        ("samseg review s3://bucket/labels --port 9000", "classes of a bucket"),
+    ),
+)(review)
 app.command(
     rich_help_panel=RESULTS,
     epilog=examples(

@@ -19,6 +19,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,114 +74,114 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def small_output(tmp_path: Path) -> Callable[..., SmallOutput]:
-    """Return a builder of small output folders; see `build`."""
+    """Return a builder of small output folders; see `built_output`."""
+    return partial(built_output, tmp_path)
 
-    def build(
-        keys: tuple[str, ...] = ("a.jpg", "b/c.jpg", "d.jpg", "e.jpg"),
-        codebook: bool = True,
-        masks: bool = True,
-        failures: tuple[tuple[str, str, str], ...] = (),
-        size: tuple[int, int] = (96, 128),
-    ) -> SmallOutput:
-        """Write scenes of discs (class 0), squares (1) and bars (2) with one odd blob (noise).
 
-        Args:
-            keys: keys of the images, split into two shards.
-            codebook: also write a codebook with assignments.
-            masks: False for images without masks.
-            failures: (key, status, error) of images that failed, in the first shard.
-            size: (h, w).
-        """
-        output = Output(str(tmp_path / "output"))
-        output.guard({})
-        photos: dict[str, bytes] = {}
-        class_of: dict[str, int] = {}
-        shards = ["0" * 19 + "a", "0" * 19 + "b"]
-        half = (len(keys) + 1) // 2
-        medoids: dict[int, str] = {}
-        for shard, part in zip(shards, (keys[:half], keys[half:]), strict=True):
-            images: list[dict[str, Any]] = []
-            rows: list[dict[str, Any]] = []
-            vectors: list[np.ndarray] = []
-            for key in part:
-                rng = np.random.default_rng(list(key.encode()))
-                pixels, found = _scene(rng, size)
-                uri = f"memory://lake/{image_id_of(key)}"
-                photos[uri] = _jpeg(pixels)
-                found = found if masks else []
+def built_output(
+    folder: Path,
+    keys: tuple[str, ...] = ("a.jpg", "b/c.jpg", "d.jpg", "e.jpg"),
+    codebook: bool = True,
+    masks: bool = True,
+    failures: tuple[tuple[str, str, str], ...] = (),
+    size: tuple[int, int] = (96, 128),
+) -> SmallOutput:
+    """Write scenes of discs (class 0), squares (1) and bars (2) with one odd blob (noise).
+
+    Args:
+        folder: gets the output folder `output`.
+        keys: keys of the images, split into two shards.
+        codebook: also write a codebook with assignments.
+        masks: False for images without masks.
+        failures: (key, status, error) of images that failed, in the first shard.
+        size: (h, w).
+    """
+    output = Output(str(folder / "output"))
+    output.guard({})
+    photos: dict[str, bytes] = {}
+    class_of: dict[str, int] = {}
+    shards = ["0" * 19 + "a", "0" * 19 + "b"]
+    half = (len(keys) + 1) // 2
+    medoids: dict[int, str] = {}
+    for shard, part in zip(shards, (keys[:half], keys[half:]), strict=True):
+        images: list[dict[str, Any]] = []
+        rows: list[dict[str, Any]] = []
+        vectors: list[np.ndarray] = []
+        for key in part:
+            rng = np.random.default_rng(list(key.encode()))
+            pixels, found = _scene(rng, size)
+            uri = f"memory://lake/{image_id_of(key)}"
+            photos[uri] = _jpeg(pixels)
+            found = found if masks else []
+            images.append(
+                {
+                    "image_id": image_id_of(key),
+                    "key": key,
+                    "uri": uri,
+                    "shard_id": shard,
+                    "width": size[1],
+                    "height": size[0],
+                    "status": "ok" if found else "no_masks",
+                    "masks": len(found),
+                    "seconds": {"read": 0.01, "decode": 0.02, "segment": 0.5, "pool": 0.03},
+                }
+            )
+            for i, (class_id, mask) in enumerate(found):
+                row = _row(key, uri, i, mask)
+                rows.append(row)
+                class_of[row["mask_id"]] = class_id
+                medoids.setdefault(class_id, row["mask_id"])
+                axis = np.zeros(schema.DIMENSION, dtype=np.float32)
+                axis[class_id] = 5.0
+                vectors.append(axis + rng.normal(size=schema.DIMENSION).astype("f4") / 9)
+        if shard == shards[0]:
+            for key, status, error in failures:
                 images.append(
                     {
                         "image_id": image_id_of(key),
                         "key": key,
-                        "uri": uri,
+                        "uri": f"memory://lake/{image_id_of(key)}",
                         "shard_id": shard,
-                        "width": size[1],
-                        "height": size[0],
-                        "status": "ok" if found else "no_masks",
-                        "masks": len(found),
-                        "seconds": {"read": 0.01, "decode": 0.02, "segment": 0.5, "pool": 0.03},
+                        "status": status,
+                        "error": error,
+                        "masks": 0,
+                        "seconds": {"read": 0.01, "decode": 0.0, "segment": 0.0, "pool": 0.0},
                     }
                 )
-                for i, (class_id, mask) in enumerate(found):
-                    row = _row(key, uri, i, mask)
-                    rows.append(row)
-                    class_of[row["mask_id"]] = class_id
-                    medoids.setdefault(class_id, row["mask_id"])
-                    axis = np.zeros(schema.DIMENSION, dtype=np.float32)
-                    axis[class_id] = 5.0
-                    vectors.append(axis + rng.normal(size=schema.DIMENSION).astype("f4") / 9)
-            if shard == shards[0]:
-                for key, status, error in failures:
-                    images.append(
-                        {
-                            "image_id": image_id_of(key),
-                            "key": key,
-                            "uri": f"memory://lake/{image_id_of(key)}",
-                            "shard_id": shard,
-                            "status": status,
-                            "error": error,
-                            "masks": 0,
-                            "seconds": {"read": 0.01, "decode": 0.0, "segment": 0.0, "pool": 0.0},
-                        }
-                    )
-            _put(output, output.masks_key(shard), _with_vectors(rows, vectors))
-            if codebook:
-                assignments = [
-                    {
-                        "mask_id": row["mask_id"],
-                        "class_id": class_of[row["mask_id"]],
-                        "distance": 0.01 * i,
-                        "margin": 0.5,
-                        "codebook": 1,
-                    }
-                    for i, row in enumerate(rows)
-                ]
-                table = schema.table_of(assignments, schema.ASSIGNMENTS)
-                _put(output, output.assignments_key(1, shard), table)
-            _put(output, output.images_key(shard), schema.table_of(images, schema.IMAGES))
+        _put(output, output.masks_key(shard), _with_vectors(rows, vectors))
         if codebook:
-            classes = [
+            assignments = [
                 {
-                    "class_id": i,
-                    "name": name,
-                    "status": "active",
-                    "size": sum(c == i for c in class_of.values()),
-                    "radius": 0.1,
-                    "medoid_mask_id": medoids.get(i),
-                    "born_in": 1,
-                    "parents": [],
+                    "mask_id": row["mask_id"],
+                    "class_id": class_of[row["mask_id"]],
+                    "distance": 0.01 * i,
+                    "margin": 0.5,
+                    "codebook": 1,
                 }
-                for i, name in enumerate(NAMES)
+                for i, row in enumerate(rows)
             ]
-            _put(output, output.codebook_key(1, "classes.parquet"), _classes(classes))
-            _put(output, output.codebook_key(1, "core.parquet"), schema.CORE.empty_table())
-            facts = {"version": 1, "eps": 0.1}
-            output.storage.put_new(
-                output.codebook_key(1, "codebook.json"), json.dumps(facts).encode()
-            )
-        return SmallOutput(output, list(keys), photos, class_of, shards)
-
-    return build
+            table = schema.table_of(assignments, schema.ASSIGNMENTS)
+            _put(output, output.assignments_key(1, shard), table)
+        _put(output, output.images_key(shard), schema.table_of(images, schema.IMAGES))
+    if codebook:
+        classes = [
+            {
+                "class_id": i,
+                "name": name,
+                "status": "active",
+                "size": sum(c == i for c in class_of.values()),
+                "radius": 0.1,
+                "medoid_mask_id": medoids.get(i),
+                "born_in": 1,
+                "parents": [],
+            }
+            for i, name in enumerate(NAMES)
+        ]
+        _put(output, output.codebook_key(1, "classes.parquet"), _classes(classes))
+        _put(output, output.codebook_key(1, "core.parquet"), schema.CORE.empty_table())
+        facts = {"version": 1, "eps": 0.1}
+        output.storage.put_new(output.codebook_key(1, "codebook.json"), json.dumps(facts).encode())
+    return SmallOutput(output, list(keys), photos, class_of, shards)
 
 
 def _scene(
