@@ -1,10 +1,11 @@
-"""Measure samseg against `segment_anything`, its embed stage, and the stages after it.
+"""Measure samseg against `segment_anything`, its stages, and the answers of its review page.
 
     python jobs/benchmark.py amg photos/*.jpg --points-per-side 16
     python jobs/benchmark.py --precision bfloat16 prompts photos/*.jpg --boxes 200
     python jobs/benchmark.py --repeats 5 --json record.json stages photos/one.jpg
     python jobs/benchmark.py embed photos --actors 1 --actors 2
     python jobs/benchmark.py reduce synthetic --masks 1000000 --sample 200000 --workers 2
+    python jobs/benchmark.py review synthetic --masks 1000000
 
 Options before the command apply to all commands. Both sides alternate in one run, so their times
 are comparable on the reported machine. Masks are matched one to one by IoU and compared with the
@@ -234,6 +235,27 @@ def reduce(
         samples=sample,
         workers=workers,
         exports=exports,
+        command=_command(context),
+        progress=for_terminal(),
+    )
+    _show(record, context.obj)
+
+
+@app.command()
+def review(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="Where a synthetic output folder is made.")],
+    masks: Annotated[int, typer.Option(help="Masks of the folder.", min=5_000)] = 1_000_000,
+    requests: Annotated[int, typer.Option(help="Requests of each kind.", min=1)] = 20,
+) -> None:
+    """Measure how long the pages and forms of `samseg review` take."""
+    from samseg.lab.benchmark.review.routes import measure_review
+
+    folder.mkdir(parents=True, exist_ok=True)
+    record = measure_review(
+        folder,
+        masks=masks,
+        repeats=requests,
         command=_command(context),
         progress=for_terminal(),
     )

@@ -11,14 +11,17 @@ from samseg.lab.benchmark.embed_stage import EmbedComparison
 from samseg.lab.benchmark.embedding_cost import EmbeddingCost
 from samseg.lab.benchmark.processes import Peak
 from samseg.lab.benchmark.reduce.stages import ReduceRecord
+from samseg.lab.benchmark.review.record import ReviewRecord
 from samseg.lab.benchmark.timing import Ratio
 
-AnyRecord = Comparison | EmbedComparison | Breakdown | EmbeddingCost | ReduceRecord
+AnyRecord = Comparison | EmbedComparison | Breakdown | EmbeddingCost | ReduceRecord | ReviewRecord
 
 _TITLE_WIDTH = 100
 _COST_HEAD = ("photo", "masks", "masks, ms", "features, ms", "pooling, ms", "share")
 
 _REDUCE_HEAD = ("masks", "workers", "what", "wall, s", "CPU, s", "driver", "worker", "requests")
+
+_REVIEW_HEAD = ("answer", "requests", "median, ms", "95th percentile, ms", "largest, kB")
 
 _MATCH_ROWS: dict[str, Callable[[Match], str]] = {
     "masks found / wanted": lambda m: f"{m.found} / {m.wanted}",
@@ -43,6 +46,12 @@ def tables(record: AnyRecord) -> list[RenderableType]:
             shown.append(_memory(record.without, record.with_embedding))
     elif isinstance(record, ReduceRecord):
         shown = [_table(record.command, _REDUCE_HEAD, _reduce_rows(record))]
+    elif isinstance(record, ReviewRecord):
+        title = (
+            f"{record.command}: {record.masks:,} masks, {record.classes} classes, warm-up "
+            f"{record.warm_up_s:.0f} s, {_megabytes(record.resident_bytes)}"
+        )
+        shown = [_table(title, _REVIEW_HEAD, _review_rows(record))]
     else:
         shown = [_stages_table(record)]
     return [*shown, str(record.machine)]
@@ -68,6 +77,8 @@ def markdown(record: AnyRecord) -> str:
         return _markdown(_COST_HEAD, _cost_rows(record))
     if isinstance(record, ReduceRecord):
         return _markdown(_REDUCE_HEAD, _reduce_rows(record))
+    if isinstance(record, ReviewRecord):
+        return _markdown(_REVIEW_HEAD, _review_rows(record))
     head = ("stage", "ms per", "`segment_anything`", "samseg", "times as fast")
     return _markdown(head, _stage_rows(record))
 
@@ -179,6 +190,19 @@ def _reduce_rows(record: ReduceRecord) -> list[tuple[str, ...]]:
             _megabytes(row.usage.driver_bytes),
             _megabytes(row.usage.worker_bytes) if row.usage.worker_bytes else "",
             str(sum(row.usage.requests.values())),
+        )
+        for row in record.rows
+    ]
+
+
+def _review_rows(record: ReviewRecord) -> list[tuple[str, ...]]:
+    return [
+        (
+            row.what,
+            str(row.requests),
+            f"{row.median_ms:.0f}",
+            f"{row.p95_ms:.0f}",
+            f"{row.bytes / 1e3:.0f}",
         )
         for row in record.rows
     ]

@@ -1,0 +1,1 @@
+"""Benchmark of the answers of `samseg review`, over synthetic output folders."""
