@@ -45,10 +45,10 @@ def import_(
     """
     from samseg import config as configs
     from samseg.corrections.reading import read_corrected
+    from samseg.edits.author import this_user
     from samseg.engine import Local
     from samseg.output import Output
     from samseg.stages.corrections.importing import CorrectionImport, Imported
-    from samseg.stages.edits.editor import this_user
 
     engine: Engine = Local()
     place = output

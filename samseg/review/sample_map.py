@@ -35,7 +35,7 @@ class SampleMap:
 
     Attributes:
         codebook: gives the transform.
-        mask_ids: n ids.
+        mask_ids: n ids, ascending.
         points: (n, d) float32 unit rows, transformed.
         shown: positions of the masks on the map.
         places: (len(shown), 2) float32, 0 to 1: x to the right, y down.

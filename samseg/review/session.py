@@ -11,6 +11,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from samseg.drift import Drift
 from samseg.edits.edit import Edit
 from samseg.edits.log import read_log
@@ -20,17 +24,20 @@ from samseg.errors import CodebookError, ConflictError, redact
 from samseg.output import Output
 from samseg.progress import Progress
 from samseg.recipe import fingerprint
-from samseg.review.catalogue import load_catalogue
+from samseg.review.catalogue import Catalogue, load_catalogue
 from samseg.review.classes_now import ClassesNow, classes_now
 from samseg.review.mask_pictures import MaskPictures
 from samseg.review.picture_cache import PictureCache
 from samseg.review.sample_map import SampleMap, read_sample_map
+from samseg.review.sampled_exemplars import SampledExemplars
 from samseg.review.tree_steps import TreeSteps
 from samseg.stages.cluster.codebook_store import load_codebook
 from samseg.stages.drift import last
 from samseg.stages.edits.editor import ClassEditor
 from samseg.stages.edits.lineage import fates
 from samseg.stages.edits.resolution import resolved_after
+from samseg.stages.edits.sides import Exemplars
+from samseg.types import Int64
 
 _NIGHTS = 30
 """Nights of a class's trend."""
@@ -77,7 +84,7 @@ class ReviewEditor(ClassEditor):
             seen: number of the newest edit then.
         """
         super().__init__(review.output)
-        self._review, self._seen = review, seen
+        self._review, self._seen, self._loaded = review, seen, review.steps.codebook
 
     def _read(self) -> tuple[int, ClassState, ResolvedClasses]:
         now = self._review.now
@@ -88,10 +95,17 @@ class ReviewEditor(ClassEditor):
         return version, state, resolved_after(self._output, version, state)
 
     def _log(self) -> Sequence[Edit]:
-        return self._review.refresh().edits
+        return self._review.log()
 
     def _locate(self, mask_ids: Sequence[str]) -> None:
         self._review.now.catalogue.located(mask_ids)
+
+    def _exemplars(self, found: ResolvedClasses) -> Exemplars:
+        stored = super()._exemplars(found)
+        if self._seen < self._review.now.newest:  # the classes in memory are newer ones
+            return stored
+        review = self._review
+        return SampledExemplars(review.now, review.sample, review.sample_rows, stored)
 
 
 @dataclass(slots=True)
@@ -104,6 +118,7 @@ class Review:
         now: the classes after the edits that were there at the last look.
         steps: along the codebook's tree.
         sample: masks with their vectors.
+        sample_rows: (n,) int64, their rows of the catalogue, -1 for none.
         pictures: draws crops and photos.
         nights: what the last nights changed, the newest last.
         notes: class -> what refits did to it.
@@ -116,6 +131,7 @@ class Review:
     now: ClassesNow
     steps: TreeSteps
     sample: SampleMap
+    sample_rows: Int64
     pictures: MaskPictures
     nights: Sequence[Drift]
     notes: dict[int, list[str]]
@@ -130,12 +146,17 @@ class Review:
         """What the last night changed."""
         return self.nights[-1] if self.nights else None
 
+    def log(self) -> Sequence[Edit]:
+        """Return all edits, also those that were made since the last look, here or elsewhere."""
+        known = self.now.edits
+        return [*known, *read_log(self.output, after=len(known))]
+
     def refresh(self) -> ClassesNow:
-        """Read the edits that were made since the last look, here or elsewhere."""
+        """Look for edits, and return the classes after them."""
         with self._lock:
-            more = read_log(self.output, after=len(self.now.edits))
-            if more:
-                self.now = self.now.after(self.output, [*self.now.edits, *more])
+            edits = self.log()
+            if len(edits) > len(self.now.edits):
+                self.now = self.now.after(self.output, edits)
             return self.now
 
     def is_outdated(self) -> bool:
@@ -208,10 +229,17 @@ def open_review(
         now=now,
         steps=TreeSteps.of(codebook),
         sample=sample,
+        sample_rows=_rows(sample, catalogue),
         pictures=MaskPictures(output, catalogue, PictureCache(cache or _cache_of(output))),
         nights=last(output, _NIGHTS),
         notes=notes,
     )
+
+
+def _rows(sample: SampleMap, catalogue: Catalogue) -> Int64:
+    """Return the rows of the masks of a sample, -1 for those that the catalogue does not have."""
+    found = pc.index_in(pa.array(sample.mask_ids, pa.string()), value_set=catalogue.ids)
+    return found.fill_null(-1).to_numpy().astype(np.int64)
 
 
 def _cache_of(output: Output) -> Path:

@@ -167,12 +167,12 @@ class Site:
     @cached_property
     def on_map(self) -> list[tuple[int, float, float]]:
         """Row and place of the masks on the map."""
-        sample, catalogue = self.review.sample, self.review.now.catalogue
-        rows = [catalogue.find(sample.mask_ids[i]) for i in sample.shown]
+        sample = self.review.sample
+        rows = self.review.sample_rows[sample.shown].tolist()
         return [
             (row, x, y)
             for row, (x, y) in zip(rows, sample.places.tolist(), strict=True)
-            if row is not None
+            if row >= 0
         ]
 
     @cached_property

@@ -1,9 +1,10 @@
 """What people do to the classes of an output folder: each verb looks up, checks and appends."""
 
-import getpass
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
+from samseg.clustering.codebook import Codebook
+from samseg.edits.author import this_user
 from samseg.edits.edit import (
     Action,
     Edit,
@@ -23,12 +24,19 @@ from samseg.edits.resolved import ResolvedClasses
 from samseg.errors import ConfigError, redact
 from samseg.output import Output
 from samseg.schema import SAM_COLUMN
+from samseg.stages.cluster.codebook_store import load_codebook
 from samseg.stages.edits.chosen import ChosenMasks, chosen
 from samseg.stages.edits.listing import class_list, history
-from samseg.stages.edits.lookup import class_of, labelled, name_in_use
+from samseg.stages.edits.lookup import class_of, require_free
 from samseg.stages.edits.masks import located
 from samseg.stages.edits.resolution import resolved, resolved_after
-from samseg.stages.edits.sides import sides_by_masks, sides_by_tree
+from samseg.stages.edits.sides import (
+    Division,
+    Exemplars,
+    StoredExemplars,
+    divided_by_masks,
+    divided_by_tree,
+)
 from samseg.views_sql import keep_views
 
 Which = str | int
@@ -51,6 +59,8 @@ class ClassEditor:
     def __init__(self, output: Output):
         """Read nothing yet."""
         self._output = output
+        self._loaded: Codebook | None = None
+        self._division: Division | None = None
 
     def list(self) -> Rows:
         """Return the classes, largest first; see `samseg.stages.edits.listing.class_list`."""
@@ -78,7 +88,7 @@ class ClassEditor:
         def act(state: ClassState, found: ResolvedClasses) -> Action:
             class_id = class_of(found, state, which)
             action = valid(lambda: Name(class_id=class_id, name=name))
-            _require_free(found, name, class_id)
+            require_free(found, name, class_id)
             return action
 
         return self._edit(act, author, reason)
@@ -118,12 +128,13 @@ class ClassEditor:
 
         def act(state: ClassState, found: ResolvedClasses) -> Action:
             class_id = class_of(found, state, which)
-            output, version = self._output, self._version()
+            codebook, exemplars = self._codebook(), self._exemplars(found)
             if by:
-                kept, new = sides_by_masks(output, version, found, class_id, by)
+                sides = divided_by_masks(self._output, codebook, found, class_id, by, exemplars)
             else:
-                kept, new = sides_by_tree(output, version, found, class_id)
-            return valid(lambda: Split(class_id=class_id, kept=kept, new=new))
+                sides = divided_by_tree(codebook, found, class_id, exemplars)
+            self._division = sides
+            return valid(lambda: Split(class_id=class_id, kept=sides.kept, new=sides.new))
 
         return self._edit(act, author, reason)
 
@@ -196,7 +207,7 @@ class ClassEditor:
             action = valid(
                 lambda: Example(name=name, embedding=embedding, accepted=yes, rejected=no)
             )
-            _require_free(found, name, None)
+            require_free(found, name, None)
             return action
 
         return self._edit(act, author, reason)
@@ -243,7 +254,9 @@ class ClassEditor:
         action = act(state, found)
         edit = append(self._output, action, author or this_user(), reason, state)
         after = replay(self._log())
-        resolved_after(self._output, version, after, write=True)
+        sides = self._division if self._division and self._division.version == version else None
+        known = {edit.number: sides.cells} if sides else None
+        resolved_after(self._output, version, after, write=True, sides=known)
         keep_views(self._output)
         return edit
 
@@ -261,6 +274,15 @@ class ClassEditor:
         """Refuse masks that are not there."""
         located(self._output, mask_ids)
 
+    def _codebook(self) -> Codebook:
+        version = self._version()
+        if self._loaded is None or self._loaded.version != version:
+            self._loaded = load_codebook(self._output, version)
+        return self._loaded
+
+    def _exemplars(self, found: ResolvedClasses) -> Exemplars:
+        return StoredExemplars(self._output, self._codebook(), found)
+
     def _version(self) -> int:
         versions = self._output.codebook_versions()
         if not versions:
@@ -268,24 +290,3 @@ class ClassEditor:
                 f"{redact(self._output.uri)} has no classes yet; run `samseg cluster -c CONFIG`"
             )
         return versions[-1]
-
-
-def _require_free(found: ResolvedClasses, name: str, class_id: int | None) -> None:
-    other = name_in_use(found, name, but=class_id)
-    if other is not None:
-        raise ConfigError(
-            f"{labelled(found, other)} has that name already; choose another one, or `merge` makes "
-            "two classes one"
-        )
-
-
-def this_user() -> str:
-    """Return the name of the user of this process.
-
-    Raises:
-        ConfigError: it has none.
-    """
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError) as e:
-        raise ConfigError("this process has no user name; give an author (--author NAME)") from e

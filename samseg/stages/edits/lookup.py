@@ -45,6 +45,20 @@ def name_in_use(found: ResolvedClasses, name: str, but: int | None = None) -> in
     return next((c for c in others if found.name(c).strip().casefold() == folded), None)
 
 
+def require_free(found: ResolvedClasses, name: str, class_id: int | None) -> None:
+    """Refuse a name that another class has.
+
+    Raises:
+        ConfigError: a current class other than `class_id` has it.
+    """
+    other = name_in_use(found, name, but=class_id)
+    if other is not None:
+        raise ConfigError(
+            f"{labelled(found, other)} has that name already; choose another one, or `merge` makes "
+            "two classes one"
+        )
+
+
 def quoted(name: str) -> str:
     """Return an untrusted name for a message: on one line, with what a terminal hides escaped."""
     return f"'{printable_line(name)}'"

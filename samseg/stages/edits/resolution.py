@@ -5,6 +5,9 @@ codebook; `classes.parquet` is its last object. `classes/v{n}/edits/{e}/cells.pa
 cells on the new side of a split. Readers do not wait for either.
 """
 
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pyarrow as pa
 
@@ -27,6 +30,7 @@ from samseg.stages.cluster.codebook_store import load_codebook
 from samseg.stages.edits.splitting import sides_of
 from samseg.types import Bool, Int32
 
+_READS_AT_A_TIME = 16
 _COLUMNS = ["class_id", "name", "status"]
 
 
@@ -56,7 +60,11 @@ def resolved(output: Output, version: int | None) -> ResolvedClasses:
 
 
 def resolved_after(
-    output: Output, version: int, state: ClassState, write: bool = False
+    output: Output,
+    version: int,
+    state: ClassState,
+    write: bool = False,
+    sides: Mapping[int, Bool] | None = None,
 ) -> ResolvedClasses:
     """Return the classes of a codebook after some edits.
 
@@ -65,12 +73,13 @@ def resolved_after(
         version: of the codebook.
         state: the replay of the edits.
         write: store what was computed, for readers that know SQL only; what exists is kept.
+        sides: number of the edit of a split -> (k,) bool, where it is known already.
     """
     table = output.read(output.codebook_key(version, "classes.parquet"), _COLUMNS)
     splits = [edit.number for edit in state.applied if isinstance(edit.action, Split)]
     of_cells = _classes_of_cells(output, version) if splits else np.zeros(0, np.int32)
-    sides = _sides(output, version, state, splits, write) if len(of_cells) else {}
-    found = resolve(state, table.to_pylist(), of_cells, sides)
+    known = _sides(output, version, state, splits, write, sides or {}) if len(of_cells) else {}
+    found = resolve(state, table.to_pylist(), of_cells, known)
     if write and found.edit:
         for name in ("cells", "moves", "outlines", "classes"):
             key = output.resolved_key(version, found.edit, name)
@@ -102,20 +111,35 @@ def _classes_of_cells(output: Output, version: int) -> Int32:
 
 
 def _sides(
-    output: Output, version: int, state: ClassState, splits: list[int], write: bool
+    output: Output,
+    version: int,
+    state: ClassState,
+    splits: list[int],
+    write: bool,
+    known: Mapping[int, Bool],
 ) -> dict[int, Bool]:
     """Return for each split which cells of the codebook are on its new side, (k,) bool."""
-    sides: dict[int, Bool] = {}
+
+    def stored(number: int) -> Bool | None:
+        try:
+            return output.read(output.split_key(version, number), ["new"])["new"].to_numpy()
+        except NotFoundError:
+            return None
+
+    with ThreadPoolExecutor(_READS_AT_A_TIME) as threads:
+        read = dict(zip(splits, threads.map(stored, splits), strict=True))
+    sides = {number: side for number, side in read.items() if side is not None}
     codebook: Codebook | None = None
     for number in splits:
-        action, key = state.edits[number].action, output.split_key(version, number)
-        if output.storage.exists(key):
-            sides[number] = output.read(key, ["new"])["new"].to_numpy()
-        elif isinstance(action, Split):
-            codebook = codebook or load_codebook(output, version)
-            sides[number] = sides_of(output, codebook, action)
+        action = state.edits[number].action
+        if number not in sides and isinstance(action, Split):
+            if number in known:
+                sides[number] = known[number]
+            else:
+                codebook = codebook or load_codebook(output, version)
+                sides[number] = sides_of(output, codebook, action)
             if write:
                 cells = pa.array(np.arange(len(sides[number])), pa.int32())
                 table = pa.table([cells, pa.array(sides[number])], schema=SPLIT_CELLS)
-                output.storage.put_new(key, schema.encode(table))
+                output.storage.put_new(output.split_key(version, number), schema.encode(table))
     return sides

@@ -1,13 +1,16 @@
-"""Chooses the masks that stand for the two sides of a split.
+"""Divides a class in two, and chooses the masks that stand for the sides.
 
 They are an unbiased sample of each side (by the hash of `sample_rank_of`), so that their mean is
 close to the side's.
 """
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+import pyarrow as pa
 
 from samseg.clustering.codebook import Codebook
 from samseg.clustering.hierarchy import Hierarchy
@@ -15,33 +18,82 @@ from samseg.edits.edit import EXEMPLARS, Exemplar, Split
 from samseg.edits.resolved import ResolvedClasses
 from samseg.errors import ConfigError
 from samseg.output import Output
-from samseg.stages.cluster.codebook_store import load_codebook
 from samseg.stages.edits.lookup import labelled
 from samseg.stages.edits.masks import located
-from samseg.stages.edits.splitting import sides_of
+from samseg.stages.edits.splitting import nearer_to_new, points_of, sides_of
 from samseg.superseded import is_current, superseded
-from samseg.types import Bool, Int64, sample_rank_of
+from samseg.types import Bool, Float32, Int64, sample_rank_of
 
-Sides = tuple[tuple[Exemplar, ...], tuple[Exemplar, ...]]
-"""Of the larger side, which keeps the id, and of the other."""
-
-_SHARDS = 64
-"""Shards that exemplars are chosen from, at most."""
+_SHARDS, _SHARDS_OF_FEW = 8, 64
+"""Shards that exemplars are chosen from, of sides with enough masks there, and of others."""
+_COLUMNS = ["mask_id", "class_id", "cell"]
 
 
-def sides_by_tree(output: Output, version: int, found: ResolvedClasses, class_id: int) -> Sides:
+@dataclass(frozen=True, slots=True, eq=False)
+class Division:
+    """Two sides of a class.
+
+    Attributes:
+        version: of the codebook.
+        kept: masks that stand for the larger side, which keeps the id.
+        new: masks that stand for the other one.
+        cells: (k,) bool, which cells of the codebook are nearer to the new side.
+    """
+
+    version: int
+    kept: tuple[Exemplar, ...]
+    new: tuple[Exemplar, ...]
+    cells: Bool
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Masks of one side.
+
+    Attributes:
+        size: number of masks that they were chosen from.
+        masks: those with the lowest ranks, up to `EXEMPLARS`.
+    """
+
+    size: int
+    masks: tuple[Exemplar, ...]
+
+
+class Exemplars(Protocol):
+    """Where the masks that stand for the sides of a class come from."""
+
+    def choose(self, class_id: int, is_second: Mapping[int, bool]) -> tuple[Side, Side]:
+        """Choose masks of a class for two sides, given the side of each of its cells."""
+        ...
+
+    def points(self, masks: Sequence[Exemplar]) -> Float32:
+        """Return masks as the codebook compares them, (n, d) unit rows."""
+        ...
+
+
+def divided_by_tree(
+    codebook: Codebook, found: ResolvedClasses, class_id: int, exemplars: Exemplars
+) -> Division:
     """Divide a class along the highest join of its cells in the tree of the codebook.
 
     Raises:
         ConfigError: the codebook has no tree, or the class cannot be divided.
     """
-    codebook, hierarchy, cells = _cells(output, version, found, class_id)
-    return _chosen(output, codebook, found, class_id, cells, branch(hierarchy, cells))
+    hierarchy, cells = _cells(codebook, found, class_id)
+    kept, new, nearer = _divided(
+        hierarchy, found, class_id, cells, branch(hierarchy, cells), exemplars
+    )
+    return Division(codebook.version, kept, new, nearer)
 
 
-def sides_by_masks(
-    output: Output, version: int, found: ResolvedClasses, class_id: int, masks: Sequence[str]
-) -> Sides:
+def divided_by_masks(
+    output: Output,
+    codebook: Codebook,
+    found: ResolvedClasses,
+    class_id: int,
+    masks: Sequence[str],
+    exemplars: Exemplars,
+) -> Division:
     """Divide a class by two masks: a cell goes to the nearer one.
 
     Raises:
@@ -49,23 +101,21 @@ def sides_by_masks(
     """
     if len({*masks}) != 2:
         raise ConfigError(f"--by: got {len({*masks})} masks, wanted two, one for each side")
-    codebook, _, cells = _cells(output, version, found, class_id)
+    hierarchy, cells = _cells(codebook, found, class_id)
     first, second = located(output, masks)
     nearer = sides_of(output, codebook, Split(class_id=class_id, kept=(first,), new=(second,)))
-    return _chosen(output, codebook, found, class_id, cells, nearer[cells])
+    kept, new, nearer = _divided(hierarchy, found, class_id, cells, nearer[cells], exemplars)
+    return Division(codebook.version, kept, new, nearer)
 
 
-def _cells(
-    output: Output, version: int, found: ResolvedClasses, class_id: int
-) -> tuple[Codebook, Hierarchy, Int64]:
-    """Return the cells of a class under a codebook."""
-    codebook = load_codebook(output, version)
+def _cells(codebook: Codebook, found: ResolvedClasses, class_id: int) -> tuple[Hierarchy, Int64]:
+    """Return the tree of a codebook and the cells of a class in it."""
     hierarchy = codebook.hierarchy
     if hierarchy is None:
         fit = codebook.settings.get("fit", {}).get("kind", "this fit")
         raise ConfigError(
-            f"codebook v{version} has no tree, which a split needs ({fit} makes none); set "
-            "cluster.fit.kind to linkage and run `samseg cluster -c CONFIG --refit`, or `move` "
+            f"codebook v{codebook.version} has no tree, which a split needs ({fit} makes none); "
+            "set cluster.fit.kind to linkage and run `samseg cluster -c CONFIG --refit`, or `move` "
             "single masks"
         )
     of_cells = codebook.node_classes[: hierarchy.tree.leaves]
@@ -78,7 +128,7 @@ def _cells(
             f"{labelled(found, class_id)} has {few} of the codebook's tree and cannot be divided; "
             "`move` takes single masks out of it"
         )
-    return codebook, hierarchy, cells
+    return hierarchy, cells
 
 
 def branch(hierarchy: Hierarchy, cells: Int64) -> Bool:
@@ -101,43 +151,73 @@ def branch(hierarchy: Hierarchy, cells: Int64) -> Bool:
     return inside[cells]
 
 
-def _chosen(
-    output: Output,
-    codebook: Codebook,
+def _divided(
+    hierarchy: Hierarchy,
     found: ResolvedClasses,
     class_id: int,
     cells: Int64,
     second: Bool,
-) -> Sides:
-    """Choose the exemplars of both sides, from the first shards."""
-    again = superseded(output, output.committed())
-    is_second = dict(zip(cells.tolist(), second.tolist(), strict=True))
-    sizes = [0, 0]
-    best: list[list[tuple[int, str, str]]] = [[], []]
-    shards = sorted(output.committed() & output.assigned(codebook.version))
-    for number, shard in enumerate(shards):
-        if number >= _SHARDS and all(best):
-            break
-        table = output.read(output.assignments_key(codebook.version, shard))
-        classes = found.class_ids(table)
-        kept = (classes == class_id) & is_current(table["mask_id"], again.get(shard, ()))
-        rows = np.flatnonzero(kept)
-        ids, of = table["mask_id"].take(rows).to_pylist(), table["cell"].take(rows).to_pylist()
-        for mask_id, cell in zip(ids, of, strict=True):
-            if cell in is_second:
-                side = int(is_second[cell])
-                sizes[side] += 1
-                best[side].append((sample_rank_of(mask_id), mask_id, shard))
-        best = [heapq.nsmallest(EXEMPLARS, side) for side in best]
-    first, other = (
-        tuple(Exemplar(mask_id=mask, shard_id=shard) for _, mask, shard in side) for side in best
-    )
-    kept, new = (first, other) if sizes[0] >= sizes[1] else (other, first)
-    if kept and new:
-        sides = sides_of(output, codebook, Split(class_id=class_id, kept=kept, new=new))[cells]
-    if not (kept and new) or sides.all() or not sides.any():
+    exemplars: Exemplars,
+) -> tuple[tuple[Exemplar, ...], tuple[Exemplar, ...], Bool]:
+    """Choose the masks of both sides, and divide the cells by them as any codebook will."""
+    sides = exemplars.choose(class_id, dict(zip(cells.tolist(), second.tolist(), strict=True)))
+    kept, new = sorted(sides, key=lambda side: -side.size)
+    points = [exemplars.points(side.masks) for side in (kept, new)]
+    nearer = nearer_to_new(hierarchy, *points)
+    if not all(map(len, points)) or nearer[cells].all() or not nearer[cells].any():
         raise ConfigError(
             f"all masks of {labelled(found, class_id)} are on one side; choose other masks (--by), "
             "or `move` single masks"
         )
-    return kept, new
+    return kept.masks, new.masks, nearer
+
+
+@dataclass(frozen=True, slots=True)
+class StoredExemplars:
+    """Masks of the first shards, read from the tables.
+
+    Attributes:
+        output: the output folder.
+        codebook: the codebook.
+        found: the classes.
+    """
+
+    output: Output
+    codebook: Codebook
+    found: ResolvedClasses
+
+    def choose(self, class_id: int, is_second: Mapping[int, bool]) -> tuple[Side, Side]:
+        """See `Exemplars`."""
+        committed = self.output.committed()
+        again = superseded(self.output, committed)
+        sizes = [0, 0]
+        best: list[list[tuple[int, str, str]]] = [[], []]
+        for number, shard in enumerate(
+            sorted(committed & self.output.assigned(self.codebook.version))
+        ):
+            enough = all(len(side) == EXEMPLARS for side in best)
+            if all(best) and number >= (_SHARDS if enough else _SHARDS_OF_FEW):
+                break
+            key = self.output.assignments_key(self.codebook.version, shard)
+            table = self.output.read(key, _COLUMNS)
+            kept = self.found.class_ids(table) == class_id
+            table = table.filter(
+                pa.array(kept & is_current(table["mask_id"], again.get(shard, ())))
+            )
+            for mask_id, cell in zip(
+                table["mask_id"].to_pylist(), table["cell"].to_pylist(), strict=True
+            ):
+                if cell in is_second:
+                    side = int(is_second[cell])
+                    sizes[side] += 1
+                    best[side].append((sample_rank_of(mask_id), mask_id, shard))
+            best = [heapq.nsmallest(EXEMPLARS, side) for side in best]
+        first, second = (
+            Side(size, tuple(Exemplar(mask_id=mask, shard_id=shard) for _, mask, shard in side))
+            for size, side in zip(sizes, best, strict=True)
+        )
+        return first, second
+
+    def points(self, masks: Sequence[Exemplar]) -> Float32:
+        """See `Exemplars`."""
+        return points_of(self.output, self.codebook, masks)

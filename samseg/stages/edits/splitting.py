@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from samseg import schema
 from samseg.clustering.codebook import Codebook
+from samseg.clustering.hierarchy import Hierarchy
 from samseg.clustering.transform import unit
 from samseg.edits.edit import Exemplar, Split
 from samseg.errors import NotFoundError
@@ -23,6 +24,8 @@ from samseg.stages.embeddings import read_embeddings
 from samseg.types import Bool, Float32
 
 _READS_AT_A_TIME = 16
+_PREFIX = 1
+"""Exemplars have the lowest ranks, by which parts are sorted: most are in the first row group."""
 
 
 def sides_of(output: Output, codebook: Codebook, split: Split) -> Bool:
@@ -33,25 +36,33 @@ def sides_of(output: Output, codebook: Codebook, split: Split) -> Bool:
     hierarchy = codebook.hierarchy
     if hierarchy is None:
         return np.zeros(0, np.bool_)
-    kept, new = (
-        _mean(codebook, vectors_of(output, codebook.embedding, side))
-        for side in (split.kept, split.new)
-    )
-    if new is None:
-        return np.zeros(len(hierarchy.vectors), np.bool_)
-    if kept is None:
-        return np.ones(len(hierarchy.vectors), np.bool_)
+    kept, new = (points_of(output, codebook, side) for side in (split.kept, split.new))
+    return nearer_to_new(hierarchy, kept, new)
+
+
+def nearer_to_new(hierarchy: Hierarchy, kept: Float32, new: Float32) -> Bool:
+    """Return which cells are nearer to the mean of one side than to that of the other, (k,) bool.
+
+    Args:
+        hierarchy: the cells.
+        kept: (n, d) unit rows of the side that keeps the id; may be empty.
+        new: (m, d) unit rows of the new side; may be empty, then it has no cells.
+    """
+    if not len(new) or not len(kept):
+        return np.full(len(hierarchy.vectors), len(new) > 0)
     cells = hierarchy.vectors.astype(np.float64)
-    return cells @ new > cells @ kept
+    (ahead, behind), _ = unit(np.stack([p.sum(axis=0, dtype=np.float64) for p in (new, kept)]))
+    return cells @ ahead.astype(np.float64) > cells @ behind.astype(np.float64)
 
 
-def _mean(codebook: Codebook, vectors: Float32) -> Float32 | None:
-    """Return the direction of the mean of raw vectors after the transform, (d,) float64."""
-    if not len(vectors):
-        return None
+def points_of(output: Output, codebook: Codebook, masks: Iterable[Exemplar]) -> Float32:
+    """Read masks as a codebook compares them: (n, d) unit rows, in the order of their ids.
+
+    Masks that have been forgotten, or have no direction, are left out.
+    """
+    vectors = vectors_of(output, codebook.embedding, masks)
     points, valid = codebook.transform.apply(vectors)
-    mean = unit(points[valid].sum(axis=0, dtype=np.float64, keepdims=True))[0][0]
-    return mean.astype(np.float64) if valid.any() else None
+    return points[valid]
 
 
 def vectors_of(output: Output, embedding: str, masks: Iterable[Exemplar]) -> Float32:
@@ -74,14 +85,24 @@ def vectors_by_mask(
         wanted[mask.shard_id].append(mask.mask_id)
 
     def of_shard(shard: str) -> dict[str, Float32]:
+        own = pa.array(wanted[shard], pa.string())
         try:
-            part = read_embeddings(output, shard, embedding, ["mask_id", "embedding"])
+            part = _rows(output, shard, embedding, own, _PREFIX)
+            if part.num_rows < len(own):
+                part = _rows(output, shard, embedding, own, None)
         except NotFoundError:
             return {}
-        own = pc.is_in(part["mask_id"], value_set=pa.array(wanted[shard], pa.string()))
-        part = part.filter(pc.and_(own, part["embedding"].is_valid()))
+        part = part.filter(part["embedding"].is_valid())
         ids = part["mask_id"].to_pylist()
         return dict(zip(ids, schema.matrix_of(part["embedding"]), strict=True)) if ids else {}
 
     with ThreadPoolExecutor(_READS_AT_A_TIME) as threads:
         return {m: v for found in threads.map(of_shard, sorted(wanted)) for m, v in found.items()}
+
+
+def _rows(
+    output: Output, shard: str, embedding: str, masks: pa.Array, rows: int | None
+) -> pa.Table:
+    """Return the rows of some masks among the first row groups of a part, or in all of it."""
+    part = read_embeddings(output, shard, embedding, ["mask_id", "embedding"], rows)
+    return part.filter(pc.is_in(part["mask_id"], value_set=masks))
