@@ -27,6 +27,8 @@ from samseg.types import Bool, Float32, Int64, sample_rank_of
 _SHARDS, _SHARDS_OF_FEW = 8, 64
 """Shards that exemplars are chosen from, of sides with enough masks there, and of others."""
 _COLUMNS = ["mask_id", "class_id", "cell"]
+_SHARE = 0.05
+"""Of the masks of a class: a smaller branch consists of outliers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +76,7 @@ class Exemplars(Protocol):
 def divided_by_tree(
     codebook: Codebook, found: ResolvedClasses, class_id: int, exemplars: Exemplars
 ) -> Division:
-    """Divide a class along the highest join of its cells in the tree of the codebook.
+    """Divide a class at the main join of its cells in the tree of the codebook; see `branch`.
 
     Raises:
         ConfigError: the codebook has no tree, or the class cannot be divided.
@@ -132,21 +134,31 @@ def _cells(codebook: Codebook, found: ResolvedClasses, class_id: int) -> tuple[H
 
 
 def branch(hierarchy: Hierarchy, cells: Int64) -> Bool:
-    """Return which cells are below the second branch of their lowest common node, (n,) bool.
+    """Return which cells are below the smaller branch of a class's main join, (n,) bool.
 
-    Cells of merged classes may meet above the cut: the branches are those of their own tree.
+    That is the highest join whose smaller branch has `_SHARE` of the masks. Joins above it take off
+    a few outliers, as average linkage often does, and divide nothing that a person sees. Without
+    such a join it is the one with the largest smaller branch. Cells of merged classes may meet
+    above the cut: the branches are those of their own tree.
     """
     parent = hierarchy.tree.parent
-    below = np.zeros(len(parent), np.int64)
-    below[cells] = 1
-    for node in range(len(parent)):  # a parent follows its children
-        if parent[node] >= 0:
-            below[parent[node]] += below[node]
-    top = int(np.flatnonzero(below == len(cells))[0])
+    masks = np.zeros(len(parent), np.int64)
+    masks[cells] = np.maximum(hierarchy.sizes[cells], 1)
+    total = int(masks.sum())
+    for node, above in enumerate(parent.tolist()):  # a parent follows its children
+        if above >= 0:
+            masks[above] += masks[node]
+    node, smaller = int(np.flatnonzero(masks == total)[0]), -1
+    while len(below := np.flatnonzero((parent == node) & (masks > 0))):
+        below = below[np.argsort(masks[below], kind="stable")]
+        node, first = int(below[-1]), int(below[0])
+        if first != node and (smaller < 0 or masks[first] > masks[smaller]):
+            smaller = first
+            if masks[first] >= _SHARE * total:
+                break
     inside = np.zeros(len(parent), np.bool_)
-    second = [n for n in np.flatnonzero(parent == top) if below[n]][-1]
-    inside[second] = True
-    for node in range(int(second) - 1, -1, -1):
+    inside[smaller] = True
+    for node in range(smaller - 1, -1, -1):
         inside[node] = parent[node] >= 0 and inside[parent[node]]
     return inside[cells]
 

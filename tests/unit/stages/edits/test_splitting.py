@@ -2,16 +2,20 @@
 
 from collections import Counter
 
+import numpy as np
 import pytest
 
 import samseg
 from samseg.clustering import DBSCAN, Linkage
+from samseg.clustering.hierarchy import Hierarchy
 from samseg.clustering.settings import ClusterSettings
+from samseg.clustering.tree import Tree
 from samseg.edits.edit import CREATED
 from samseg.engine.local import Local
 from samseg.errors import ConfigError
 from samseg.stages.cluster.stage import cluster
 from samseg.stages.edits.editor import ClassEditor
+from samseg.stages.edits.sides import branch
 from samseg.stages.edits.upkeep import keep_up
 
 COARSE = ClusterSettings(fit=Linkage(threshold=1.9, min_size=2))
@@ -100,3 +104,18 @@ def test_what_cannot_be_divided_is_refused(made, small_output):
     some = ClassEditor(made.output).list()[0]["class_id"]
     with pytest.raises(ConfigError, match=r"codebook v2 has no tree.*dbscan.*linkage"):
         editor.split(some)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "second"),
+    [
+        ([1, 50, 50, 80], [3]),  # the outlier that joins last divides nothing
+        ([40, 50, 50, 80], [0]),
+        ([1, 50, 2, 1], [2]),  # no branch is large: the largest of the small ones
+    ],
+    ids=["outlier", "last join", "outliers only"],
+)
+def test_the_main_join_of_a_class_is_not_that_of_its_outliers(sizes, second):
+    tree = Tree(np.array([6, 4, 4, 5, 5, 6, -1]), np.array([0, 0, 0, 0, 0.1, 0.2, 0.3]))
+    hierarchy = Hierarchy(tree, np.eye(4, dtype=np.float32), np.array(sizes), 0.5)
+    assert np.flatnonzero(branch(hierarchy, np.arange(4))).tolist() == second
