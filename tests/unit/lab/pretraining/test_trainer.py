@@ -161,7 +161,7 @@ def test_a_timed_run_ends_within_its_minutes(tmp_path):
     trainer = Trainer(settings(tmp_path, stages=stages, sheet_every=10_000), Silent())
     trainer.run()
     assert trainer._curriculum.stage == 2
-    assert 2 <= trainer._step < 2_000
+    assert 1 <= trainer._step < 2_000  # a slow machine takes longer than a stage for one
     assert trainer._curriculum.learning_rate(9999) == pytest.approx(0.01 * 1e-3)
 
 

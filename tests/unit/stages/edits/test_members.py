@@ -169,11 +169,11 @@ def test_the_nearer_of_two_examples_has_a_mask(fitted):
 def test_a_refinement_has_members_of_its_own_and_its_undo_brings_the_earlier_ones_back(fitted):
     found, wanted, others = vectors(fitted), of_kind(fitted, 2), of_kind(fitted, 1)
     editor = ClassEditor(fitted)
-    nut = editor.example("nut", "sam", chosen(found, wanted[:1])).created
+    nut = editor.example("nut", "sam", chosen(found, wanted[:3])).created
     keep_up(fitted, 1, Local())
     before = labels(fitted)
-    inside = next(mask for mask in wanted[1:] if before[mask] == nut)
-    accepted = [mask for mask in (*wanted[1:4], others[0]) if mask != inside]
+    inside = next(mask for mask in wanted[3:] if before[mask] == nut)
+    accepted = [mask for mask in (*wanted[3:6], others[0]) if mask != inside]
     editor.refine("nut", chosen(found, accepted), chosen(found, [inside]))
     assert keep_up(fitted, 1, Local()) == 3
     assert len(fitted.member_shards(1, 1)) == len(fitted.member_shards(1, 2)) == 3
