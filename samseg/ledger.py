@@ -115,7 +115,7 @@ class ClassCounts:
     def merged(self, into: Mapping[int, int]) -> "ClassCounts":
         """Return the counts with classes added up that people merged.
 
-        An image with masks of several of them counts once for each.
+        A class of several that have masks has no number of images: they may have images in common.
 
         Args:
             into: class -> the class that its masks have now; others keep theirs.
@@ -127,6 +127,10 @@ class ClassCounts:
         for class_id, shards in self.shards_of.items():
             known = counts.shards_of[into.get(class_id, class_id)]
             known += [shard for shard in shards if shard not in known]
+        parts = Counter(into.get(class_id, class_id) for class_id, n in self.masks_of.items() if n)
+        for class_id, number in parts.items():
+            if number > 1:
+                del counts.images_of[class_id]
         return counts
 
 

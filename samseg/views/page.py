@@ -89,7 +89,7 @@ class ClassCard:
         class_id: its id, or `NOISE`.
         name: its display name.
         masks: number of its masks.
-        images: number of images with at least one of them.
+        images: number of images with at least one of them; None if unknown.
         crops: exemplars, the most typical first.
         clear: number of its masks that are clearly of this class; None if unknown.
         is_new: whether this night's fit found it.
@@ -98,7 +98,7 @@ class ClassCard:
     class_id: int
     name: str
     masks: int
-    images: int
+    images: int | None
     crops: Sequence[PageImage] = ()
     clear: int | None = None
     is_new: bool = False

@@ -105,7 +105,7 @@ def report(
             class_id=class_id,
             name=name_of(classes, class_id),
             masks=masks_of[class_id],
-            images=counts.classes.images_of[class_id],
+            images=counts.classes.images_of.get(class_id, None if masks_of[class_id] else 0),
             crops=[_crop(mask, drawn) for mask in chosen.get(class_id, ())],
             clear=counts.classes.clear_of.get(class_id),
             is_new=class_id in born,
