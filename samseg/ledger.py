@@ -128,9 +128,7 @@ class ClassCounts:
             known = counts.shards_of[into.get(class_id, class_id)]
             known += [shard for shard in shards if shard not in known]
         parts = Counter(into.get(class_id, class_id) for class_id, n in self.masks_of.items() if n)
-        for class_id, number in parts.items():
-            if number > 1:
-                del counts.images_of[class_id]
+        counts.images_of = Counter({c: n for c, n in counts.images_of.items() if parts[c] == 1})
         return counts
 
 
