@@ -7,6 +7,7 @@ import typer
 
 from samseg.commands.classes import Author, Reason
 from samseg.errors import redact
+from samseg.picture.commands import PointLabels
 from samseg.terminal import Terminal, on_terminal
 
 if TYPE_CHECKING:
@@ -45,16 +46,7 @@ def find(
         list[str] | None,
         typer.Option(metavar="X,Y", help="The object at this point, in px; repeat for several."),
     ] = None,
-    label: Annotated[
-        list[int] | None,
-        typer.Option(
-            metavar="1|0",
-            help="1: the point is inside the object, 0: outside. One per --point; all are inside "
-            "by default.",
-            min=0,
-            max=1,
-        ),
-    ] = None,
+    label: PointLabels = None,
     mask: Annotated[
         str | None,
         typer.Option(metavar="MASK", help="A mask of the lake in place of a photo: its id."),

@@ -177,7 +177,7 @@ class Example(Spec):
 
 
 class Refine(Spec):
-    """Adds masks that a person chose to a class by example. Of one mask, the last word counts.
+    """Adds masks that a person chose to a class by example. The latest choice for a mask counts.
 
     Attributes:
         class_id: the class.

@@ -1,4 +1,4 @@
-"""What people chose for one class by example, over all edits: of one mask, the last word counts."""
+"""What people chose for a class by example, over all edits; the latest choice counts."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

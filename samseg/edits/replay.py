@@ -133,7 +133,7 @@ class ClassState:
         return ""
 
     def apply(self, edit: Edit) -> None:
-        """Apply the next edit; an `Undo` has been heeded before."""
+        """Apply the next edit; an `Undo` has been applied before."""
         action = edit.action
         if isinstance(action, Undo):
             return
@@ -166,7 +166,7 @@ class ClassState:
             self.last[action.class_id] = edit.number
 
     def _choose(self, class_id: int, edit: Edit, action: Example | Refine) -> None:
-        """Heed which masks a person chose for a class by example."""
+        """Record which masks a person chose for a class by example."""
         self.chosen.setdefault(class_id, []).append(edit)
         accepted = [m.mask_id for m in action.accepted if m.mask_id is not None]
         self.moved |= dict.fromkeys(accepted, class_id)

@@ -84,10 +84,10 @@ class ResolvedClasses:
     @cached_property
     def examples(self) -> tuple[int, ...]:
         """Numbers of the edits whose parts hold the members of classes by example."""
-        return tuple(member - CREATED for member in self.taking)
+        return tuple(member - CREATED for member in self.class_of_members)
 
     @cached_property
-    def taking(self) -> dict[int, int]:
+    def class_of_members(self) -> dict[int, int]:
         """`class_id` in members -> the class that these masks have now."""
         return {
             class_id if row["members"] is None else row["members"]: row["into"]
@@ -116,7 +116,7 @@ class ResolvedClasses:
         if self.cells.num_rows and "cell" in assignments.column_names:
             _replace(now, assignments["cell"], self.cells["cell"], self.cells["class_id"])
         if members is not None and members.num_rows:
-            nearest = nearest_members(members, self.taking)
+            nearest = nearest_members(members, self.class_of_members)
             _replace(now, assignments["mask_id"], nearest["mask_id"], nearest["class_id"])
         if self.moves.num_rows:
             moves = self.moves
@@ -132,14 +132,14 @@ def _replace(now: Int32, keys: Any, changed: Any, values: Any) -> None:
     now[rows] = values.to_numpy()[position[rows]]
 
 
-def nearest_members(members: pa.Table, taking: Mapping[int, int]) -> pa.Table:
+def nearest_members(members: pa.Table, class_of_members: Mapping[int, int]) -> pa.Table:
     """Return each member once, with what became of the nearest class by example that has it."""
-    alive = pc.is_in(members["class_id"], value_set=pa.array(list(taking), pa.int32()))
+    alive = pc.is_in(members["class_id"], value_set=pa.array(list(class_of_members), pa.int32()))
     table = members.filter(alive).sort_by([("distance", "ascending"), ("class_id", "ascending")])
     ids = table["mask_id"].to_numpy(zero_copy_only=False).astype(str)
     _, first = np.unique(ids, return_index=True)
     table = table.take(pa.array(first))
-    now = [taking[c] for c in table["class_id"].to_pylist()]
+    now = [class_of_members[c] for c in table["class_id"].to_pylist()]
     return pa.table([table["mask_id"], pa.array(now, pa.int32())], ["mask_id", "class_id"])
 
 

@@ -11,6 +11,17 @@ from samseg.terminal import Terminal, on_terminal
 _NOTHING_FOUND = 1
 """Exit code if there are no masks or no classes, like that of a night with failed images."""
 
+PointLabels = Annotated[
+    list[int] | None,
+    typer.Option(
+        metavar="1|0",
+        help="1: the point is inside the object, 0: outside. One per --point; all are inside by "
+        "default.",
+        min=0,
+        max=1,
+    ),
+]
+
 
 @on_terminal
 def segment(
@@ -38,16 +49,7 @@ def segment(
             "object. A single point gives three masks with their scores.",
         ),
     ] = None,
-    label: Annotated[
-        list[int] | None,
-        typer.Option(
-            metavar="1|0",
-            help="1: the point is inside the object, 0: outside. One per --point; all are inside "
-            "by default.",
-            min=0,
-            max=1,
-        ),
-    ] = None,
+    label: PointLabels = None,
     mask: Annotated[
         Path | None,
         typer.Option(

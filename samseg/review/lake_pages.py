@@ -122,5 +122,5 @@ def history(site: Site, request: Request) -> Response:
         now,
         edits=pages.part(edits),
         pages=pages,
-        fates=[text for texts in site.review.notes.values() for text in texts],
+        refits=[text for texts in site.review.notes.values() for text in texts],
     )

@@ -1,9 +1,7 @@
 """The pictures of the page: a crop around a mask, a whole photo, and its masks to lay over it."""
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from functools import lru_cache
+from typing import Any
 from xml.sax.saxutils import escape
 
 import cv2
@@ -22,8 +20,6 @@ from samseg.types import NOISE, Pixels
 from samseg.views import crops, overlay
 from samseg.views.report import plain
 
-V = TypeVar("V")
-
 CROP, PHOTO = 192, 1280
 """Sides of a crop, and the longest side of a whole photo, px."""
 _SHARDS, _PHOTOS = 24, 3
@@ -33,27 +29,6 @@ _IMAGES = ["image_id", "key", "uri", "sha256", "width", "height"]
 _SHADE, _OTHERS, _WHITE = 120, 170, (255, 255, 255, 255)
 _LINE, _LINES = 26, 7
 """Characters of a line of a placeholder, and lines."""
-
-
-class Recent(Generic[V]):
-    """The values used last, made where they are not there; thread-safe."""
-
-    def __init__(self, limit: int, make: Callable[[str], V]):
-        """Hold at most `limit` values, which `make` makes of their keys."""
-        self._limit, self._make, self._lock = limit, make, threading.Lock()
-        self._values: OrderedDict[str, V] = OrderedDict()
-
-    def __getitem__(self, key: str) -> V:
-        with self._lock:
-            if key in self._values:
-                self._values.move_to_end(key)
-                return self._values[key]
-        value = self._make(key)
-        with self._lock:
-            self._values[key] = value
-            while len(self._values) > self._limit:
-                self._values.popitem(last=False)
-        return value
 
 
 class MaskPictures:
@@ -69,9 +44,9 @@ class MaskPictures:
         """
         self._output, self._catalogue, self._cache = output, catalogue, cache
         self._lake = LakePhotos(output)
-        self._masks: Recent[pa.Table] = Recent(_SHARDS, self._masks_of_shard)
-        self._images: Recent[pa.Table] = Recent(_SHARDS, self._images_of_shard)
-        self._photos: Recent[Pixels] = Recent(_PHOTOS, self._decoded)
+        self._masks = lru_cache(_SHARDS)(self._masks_of_shard)
+        self._images = lru_cache(_SHARDS)(self._images_of_shard)
+        self._photos = lru_cache(_PHOTOS)(self._decoded)
 
     def crop(self, row: int, class_id: int) -> bytes:
         """Return the crop around a mask, outlined in the colour of a class, as WebP.
@@ -83,7 +58,7 @@ class MaskPictures:
         known = self._cache.get(name)
         if known is None:
             mask = self.mask(row)
-            pixels = self._photos[mask["image_id"]]
+            pixels = self._photos(mask["image_id"])
             drawn = crops.exemplar(pixels, mask["rle"], color_of(class_id), CROP)
             known = _webp(cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), 76)
             self._cache.put(name, known)
@@ -98,7 +73,7 @@ class MaskPictures:
         name = f"{self._shard(image_id)}.{image_id}.webp"
         known = self._cache.get(name)
         if known is None:
-            small = crops.shrunk(self._photos[image_id], PHOTO)
+            small = crops.shrunk(self._photos(image_id), PHOTO)
             known = _webp(cv2.cvtColor(small, cv2.COLOR_RGB2BGR), 80)
             self._cache.put(name, known)
         return known
@@ -144,12 +119,12 @@ class MaskPictures:
     def mask(self, row: int) -> dict[str, Any]:
         """Return the row of `masks` of a mask, without its embedding."""
         mask_id = self._catalogue.mask_id(row)
-        table = self._masks[self._catalogue.shard_of(row)]
+        table = self._masks(self._catalogue.shard_of(row))
         return _row(table, "mask_id", mask_id)
 
     def image(self, image_id: str) -> dict[str, Any]:
         """Return the row of `images` of an image that has masks here."""
-        return _row(self._images[self._shard(image_id)], "image_id", image_id)
+        return _row(self._images(self._shard(image_id)), "image_id", image_id)
 
     def _shard(self, image_id: str) -> str:
         return self._catalogue.shard_of(self._catalogue.image_rows(image_id)[0])

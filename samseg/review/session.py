@@ -34,7 +34,7 @@ from samseg.review.tree_steps import TreeSteps
 from samseg.stages.cluster.codebook_store import load_codebook
 from samseg.stages.drift import last
 from samseg.stages.edits.editor import ClassEditor
-from samseg.stages.edits.lineage import fates
+from samseg.stages.edits.refits import refit_events
 from samseg.stages.edits.resolution import resolved_after
 from samseg.stages.edits.sides import Exemplars
 from samseg.types import Int64
@@ -221,8 +221,8 @@ def open_review(
     sample = read_sample_map(output, codebook, catalogue.shards)
     progress.finish(f"{len(sample.mask_ids)} masks, {len(sample.shown)} on the map")
     notes: dict[int, list[str]] = {}
-    for fate in fates(output):
-        notes.setdefault(fate.class_id, []).append(str(fate))
+    for event in refit_events(output):
+        notes.setdefault(event.class_id, []).append(str(event))
     return Review(
         output=output,
         author=author,

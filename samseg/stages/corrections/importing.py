@@ -28,8 +28,8 @@ from samseg.engine.protocol import Engine
 from samseg.output import Output
 from samseg.stages.corrections.exported import PastExport
 from samseg.stages.corrections.proposal import Proposal, Standing, propose
-from samseg.stages.edits.lineage import fates
 from samseg.stages.edits.outlines import outlines_of, write_outlines
+from samseg.stages.edits.refits import refit_events
 from samseg.stages.edits.resolution import resolved_after
 from samseg.stages.edits.splitting import vectors_by_mask
 from samseg.stages.edits.upkeep import keep_up
@@ -80,7 +80,7 @@ class CorrectionImport:
         self.changed = differences(file, self._export.images(), names, self._export.written)
         self._version = output.codebook_versions()[-1]
         since = file.origin.codebook
-        self._fates = [fate for fate in fates(output) if fate.codebook > since]
+        self._refits = [event for event in refit_events(output) if event.codebook > since]
 
     def proposal(self) -> Proposal:
         """Return what is left to do now."""
@@ -116,7 +116,7 @@ class CorrectionImport:
             replay(edits),
             state,
             resolved_after(self._output, self._version, state),
-            self._fates,
+            self._refits,
             partial(self._drawn, state),
         )
         return propose(self.changed, self._names, standing)

@@ -14,8 +14,8 @@ from samseg.edits.edit import Merge, Move, Name
 from samseg.edits.log import valid
 from samseg.edits.replay import ClassState
 from samseg.edits.resolved import RETIRED, ResolvedClasses
-from samseg.stages.edits.lineage import Fate
 from samseg.stages.edits.lookup import labelled, name_in_use, quoted
+from samseg.stages.edits.refits import RefitEvent
 from samseg.types import IGNORED, NOISE
 
 MASKS_PER_EDIT = 10_000
@@ -57,14 +57,14 @@ class Standing:
         then: the replay of the edits up to the export.
         state: the replay of all edits.
         found: the classes of now.
-        fates: what refits did to classes since.
+        refits: what refits did to classes since.
         drawn_now: returns the RLEs of masks that have an outline by a person.
     """
 
     then: ClassState
     state: ClassState
     found: ResolvedClasses
-    fates: Sequence[Fate]
+    refits: Sequence[RefitEvent]
     drawn_now: Callable[[Iterable[str]], Mapping[str, Rle]]
 
     def now(self, class_id: int) -> int | None:
@@ -74,7 +74,7 @@ class Standing:
         row = self.found.rows.get(class_id)
         if row is not None and row["status"] != RETIRED:
             return self.state.final(class_id)
-        ended = [f for f in self.fates if f.class_id == class_id and f.ended]
+        ended = [f for f in self.refits if f.class_id == class_id and f.ended]
         heirs = ended[-1].others if ended else ()
         return self.now(heirs[0]) if len(heirs) == 1 and heirs[0] != class_id else None
 
@@ -211,9 +211,9 @@ def _outlines(found: Proposal, changed: Differences, standing: Standing) -> None
 
 
 def _gone(standing: Standing, class_id: int, end: str) -> str:
-    fates = [str(fate) for fate in standing.fates if fate.class_id == class_id]
+    refits = [str(event) for event in standing.refits if event.class_id == class_id]
     merged = standing.state.missing(class_id)
-    return f"{merged or '; '.join(fates) or f'class {class_id} is not there any more'}; {end}"
+    return f"{merged or '; '.join(refits) or f'class {class_id} is not there any more'}; {end}"
 
 
 def _destination(standing: Standing, target: int) -> str:

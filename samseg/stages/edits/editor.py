@@ -220,7 +220,7 @@ class ClassEditor:
         author: str | None = None,
         reason: str = "",
     ) -> Edit:
-        """Accept and reject more masks for a class by example; of one mask the last word counts.
+        """Accept and reject more masks for a class by example; the latest choice for a mask counts.
 
         Accepted masks are of the class at once, and rejected ones are not. Which others are, the
         next `samseg.stages.edits.upkeep.keep_up` writes; until then the class has no others.

@@ -12,8 +12,8 @@ from samseg.edits.resolved import ResolvedClasses
 from samseg.engine.local import Local
 from samseg.output import Output
 from samseg.stages.class_tally import class_rows
-from samseg.stages.edits.lineage import fates
 from samseg.stages.edits.lookup import quoted
+from samseg.stages.edits.refits import refit_events
 from samseg.stages.edits.shard_classes import classes_in
 from samseg.superseded import is_current, superseded
 
@@ -37,8 +37,8 @@ def class_list(
         if into != class_id:
             parts.setdefault(into, []).append(class_id)
     notes: dict[int, list[str]] = {}
-    for fate in fates(output):
-        notes.setdefault(fate.class_id, []).append(str(fate))
+    for event in refit_events(output):
+        notes.setdefault(event.class_id, []).append(str(event))
 
     def row(class_id: int, retired: bool) -> dict[str, Any]:
         created = state.created.get(class_id)
@@ -103,7 +103,9 @@ def history(output: Output, state: ClassState) -> list[dict[str, Any]]:
         }
         for edit in state.edits.values()
     ]
-    return rows + [{"codebook": fate.codebook, "text": str(fate)} for fate in fates(output)]
+    return rows + [
+        {"codebook": event.codebook, "text": str(event)} for event in refit_events(output)
+    ]
 
 
 def described(edit: Edit) -> str:

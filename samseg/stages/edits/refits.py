@@ -6,7 +6,7 @@ from samseg.output import Output
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class RefitEvent:
     """What a refit did to one class.
 
     Attributes:
@@ -29,14 +29,14 @@ class Fate:
         return f"codebook v{self.codebook}: {went}{rest}"
 
 
-def fates(output: Output) -> list[Fate]:
+def refit_events(output: Output) -> list[RefitEvent]:
     """Return what refits did to classes, in the order of codebooks; reads all manifests."""
-    found: list[Fate] = []
+    found: list[RefitEvent] = []
     for version in output.codebook_versions(pruned=True):
         manifest = output.codebook_manifest(version)
         split = {int(old): new for old, new in (manifest.get("split") or {}).items()}
         ended = set(manifest.get("retired") or ())
         for class_id in sorted(ended | split.keys()):
             others = tuple(c for c in split.get(class_id, ()) if c != class_id)
-            found.append(Fate(class_id, version, class_id in ended, others))
+            found.append(RefitEvent(class_id, version, class_id in ended, others))
     return found
