@@ -1,5 +1,6 @@
 """A SAM on its device, prepared for inference; shared by automatic and prompted masks."""
 
+import logging
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -8,9 +9,12 @@ from segment_anything.modeling import Sam
 
 from samseg.sam.network.decoder import Decoder
 from samseg.sam.network.encoder import EncodedImage, ImageEncoder
+from samseg.sam.precision import has_bfloat16
 from samseg.sam.settings import Precision
 from samseg.sam.threads import Threads
 from samseg.sam.upsample.upsampler import Upsampler
+
+_log = logging.getLogger(__name__)
 
 _CPU_BATCH = 16
 """Maximum batch of prompts on a CPU: larger batches use more memory and are not faster."""
@@ -61,13 +65,18 @@ class SamRuntime:
             model: any `segment_anything` model, with its final weights.
             device: device to run on.
             points_per_batch: prompts per decoder call; at most 16 on a CPU.
-            precision: see `ModelSpec`.
+            precision: see `ModelSpec`; float32 on a device without bfloat16.
             compiled: see `ModelSpec.compile`.
         """
         model = model.to(device).eval()
         on_cpu = device.type == "cpu"
         batch = min(points_per_batch, _CPU_BATCH) if on_cpu else points_per_batch
         dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        if dtype == torch.bfloat16 and not has_bfloat16(device):
+            _log.warning(
+                "this %s has no bfloat16 instructions: float32 is used", device.type.upper()
+            )
+            dtype = torch.float32
         return cls(
             model=model,
             encoder=ImageEncoder.of(model, dtype, compiled),

@@ -136,7 +136,8 @@ class ModelSpec(Spec):
         device: `auto` uses a GPU if there is one.
         precision: of the large matrix products. float32 reproduces the reference's masks up to
             rounding; bfloat16 approximately, and is faster on hardware that supports it (GPUs,
-            and CPUs with AMX or AVX512-BF16). The encoder of `tiny` stays in float32.
+            and CPUs with AMX or AVX512-BF16). Devices without bfloat16 compute in float32. The
+            encoder of `tiny` stays in float32.
         compile: compile the model with `torch.compile`; the masks are the same up to rounding.
             Takes minutes before the first image, so use it for long runs on GPUs. Needs a C
             compiler.

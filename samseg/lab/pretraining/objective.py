@@ -21,6 +21,7 @@ from samseg.lab.pretraining.losses import (
 )
 from samseg.lab.pretraining.prompting import WindowPrompter, correction, encode
 from samseg.lab.pretraining.training_image import UNKNOWN
+from samseg.sam.precision import has_bfloat16
 
 Batch = dict[str, Tensor]
 
@@ -69,8 +70,8 @@ def objective(
 ) -> StepLosses:
     """Compute the losses of b windows with p prompts each.
 
-    The model runs in bfloat16 and the losses in float32, because the terms of focal loss are large
-    and cancel.
+    The model runs in bfloat16 where the device has it, and the losses in float32, because the terms
+    of focal loss are large and cancel.
 
     Args:
         model: the model in training.
@@ -81,7 +82,7 @@ def objective(
         trunk: the trunk whose similarities masks are trained to have; None without that loss.
     """
     b, p = batch["points"].shape[:2]
-    device = batch["image"].device.type
+    device = batch["image"].device
     with _autocast(device):
         features = encode(model, batch["image"]).float()
     window = WindowPrompter(model, features, batch["corner"])
@@ -165,6 +166,10 @@ def objective(
     return StepLosses(loss, embeddings.detach(), kinds, figures)
 
 
-def _autocast(device: str) -> torch.autocast:
-    """Run in bfloat16. All threads share the cast cache, and with it results vary by run."""
-    return torch.autocast(device, torch.bfloat16, cache_enabled=False)
+def _autocast(device: torch.device) -> torch.autocast:
+    """Run in bfloat16 where there is.
+
+    All threads would share the cast cache, and with it results vary by run.
+    """
+    bfloat16 = has_bfloat16(device)
+    return torch.autocast(device.type, torch.bfloat16, enabled=bfloat16, cache_enabled=False)

@@ -9,6 +9,7 @@ from segment_anything import SamAutomaticMaskGenerator
 
 from samseg.errors import ConfigError, DeviceError
 from samseg.lab.benchmark.matching import agreement
+from samseg.sam import runtime
 from samseg.sam.network.decoder import Decoder
 from samseg.sam.network.encoder import ImageEncoder
 from samseg.sam.segmenter import Segmenter, load_segmenter
@@ -175,7 +176,8 @@ def test_no_mask_is_found_twice(tiny, scene, size):
     assert len({rle["counts"] for rle in masks.rles}) == len(masks) > 0
 
 
-def test_bfloat16_finds_nearly_the_same_masks(tiny, scene):
+def test_bfloat16_finds_nearly_the_same_masks(tiny, scene, monkeypatch):
+    monkeypatch.setattr(runtime, "has_bfloat16", lambda device: True)
     image, settings = scene(200, 300), MaskSettings(points_per_side=8, **LOW)
     wanted, _ = Segmenter(tiny, settings, "cpu").segment(image)
     masks, _ = Segmenter(tiny, settings, "cpu", precision="bfloat16").segment(image)
@@ -184,6 +186,15 @@ def test_bfloat16_finds_nearly_the_same_masks(tiny, scene):
     assert pairs.recall(0.9) >= 0.85
     assert pairs.precision(0.9) >= 0.85
     assert masks.rles != wanted.rles
+
+
+def test_a_device_without_bfloat16_computes_in_float32(tiny, scene, monkeypatch, caplog):
+    monkeypatch.setattr(runtime, "has_bfloat16", lambda device: False)
+    image, settings = scene(60, 80), MaskSettings(points_per_side=2, **LOW)
+    wanted, _ = Segmenter(tiny, settings, "cpu").segment(image)
+    masks, _ = Segmenter(tiny, settings, "cpu", precision="bfloat16").segment(image)
+    assert masks.rles == wanted.rles
+    assert "this CPU has no bfloat16 instructions: float32 is used" in caplog.messages
 
 
 def test_adaptive_points_find_most_masks_with_fewer_points(tiny, scene, monkeypatch):
