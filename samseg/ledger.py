@@ -1,13 +1,14 @@
 """Ledgers: counts per shard, so that totals do not need every part of the lake.
 
 `ledger/{n}.parquet` counts images and masks, `classes/v{version}/ledger/{n}.parquet` the masks of
-each class. Every night appends the shards that are listed and in no ledger yet. A ledger is a cache
-of the parts: a row counts as long as the part that it counted has the size that it had then, and of
-several rows of a shard the one of the lowest number counts. A recount that finds other counts
-begins anew: ledgers of lower numbers count no more.
+each class, and `classes/v{version}/resolved/e{edit}/ledger/{n}.parquet` those of each class after
+edits that divide classes. Every night appends the shards that are listed and in no ledger yet. A
+ledger is a cache of the parts: a row counts as long as the part that it counted has the size that
+it had then, and of several rows of a shard the one of the lowest number counts. A recount that
+finds other counts begins anew: ledgers of lower numbers count no more.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,20 +20,13 @@ import pyarrow.compute as pc
 
 from samseg import schema
 from samseg.output import Output
-from samseg.types import LABELLED, NOISE
+from samseg.types import LABELLED
 
 _ANEW = b"samseg.anew"
 """Key in the metadata of a ledger: those of lower numbers count no more."""
 _READS_AT_A_TIME = 16
 _ROWS = 10_000
 """Rows of one ledger; a refit of a large lake writes several."""
-_SHARDS_OF_CLASS = 8
-
-CLEAR = 1.5
-"""A mask is clearly of its class if the next class is at least this many times as far. In classes
-of the true segments of 100 photos, those clearly of their class have the label that most of its
-masks have in 60 % (coco_panoptic), 69 % (ccp) and 93 % (rural_streets) of the cases; the others in
-29, 48 and 94 %."""
 
 Sizes = Mapping[str, int]
 """Shard -> bytes of its part."""
@@ -62,78 +56,13 @@ class ImageCounts:
         return sum(self.statuses[status] for status in LABELLED)
 
 
-@dataclass(slots=True)
-class ClassCounts:
-    """The masks of each class under one codebook.
-
-    Attributes:
-        masks: masks with an assignment.
-        noise: those without a class.
-        invalid: those without a usable embedding; part of `noise`.
-        masks_of: masks per class, noise included.
-        images_of: images with masks of a class, noise included.
-        clear_of: masks that are clearly of their class; a class that is the only one has no entry.
-        shards_of: for each class some shards with masks of it, noise included.
-    """
-
-    masks: int = 0
-    noise: int = 0
-    invalid: int = 0
-    masks_of: Counter[int] = field(default_factory=Counter)
-    images_of: Counter[int] = field(default_factory=Counter)
-    clear_of: Counter[int] = field(default_factory=Counter)
-    shards_of: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
-
-    def add(self, rows: pa.Table, sign: int = 1) -> None:
-        """Add rows of `schema.CLASS_LEDGER`, or with `sign` -1 take them back."""
-        self.masks += sign * (pc.sum(rows["masks"]).as_py() or 0)
-        self.noise += sign * (pc.sum(rows["noise"]).as_py() or 0)
-        self.invalid += sign * (pc.sum(rows["invalid"]).as_py() or 0)
-        classes = rows["classes"].combine_chunks()
-        entries, shard = pc.list_flatten(classes), pc.list_parent_indices(classes)
-        class_id, masks, images, clear = (pc.struct_field(entries, n) for n in range(4))
-        table = pa.table(
-            [class_id, masks, images, clear, shard],
-            ["class_id", "masks", "images", "clear", "shard"],
-        ).sort_by([("class_id", "ascending"), ("shard", "ascending")])
-        found, start = np.unique(table["class_id"].to_numpy(), return_index=True)
-        sums = table.group_by("class_id", use_threads=False).aggregate(
-            [("masks", "sum"), ("images", "sum"), ("clear", "sum")]
-        )
-        for of in sums.to_pylist():
-            self.masks_of[of["class_id"]] += sign * of["masks_sum"]
-            self.images_of[of["class_id"]] += sign * of["images_sum"]
-            if of["clear_sum"] is not None:
-                self.clear_of[of["class_id"]] += sign * of["clear_sum"]
-        ends = np.append(start[1:], table.num_rows)[: len(start)].tolist()
-        for of_class, first, end in zip(found.tolist(), start.tolist(), ends, strict=True):
-            room = _SHARDS_OF_CLASS - len(self.shards_of[of_class])
-            if sign > 0 and room > 0:
-                some = rows["shard_id"].take(table["shard"].slice(first, min(room, end - first)))
-                self.shards_of[of_class] += some.to_pylist()
-
-    def merged(self, into: Mapping[int, int]) -> "ClassCounts":
-        """Return the counts with classes added up that people merged.
-
-        A class of several that have masks has no number of images: they may have images in common.
-
-        Args:
-            into: class -> the class that its masks have now; others keep theirs.
-        """
-        counts = ClassCounts(self.masks, self.noise, self.invalid)
-        for name in ("masks_of", "images_of", "clear_of"):
-            for class_id, number in getattr(self, name).items():
-                getattr(counts, name)[into.get(class_id, class_id)] += number
-        for class_id, shards in self.shards_of.items():
-            known = counts.shards_of[into.get(class_id, class_id)]
-            known += [shard for shard in shards if shard not in known]
-        parts = Counter(into.get(class_id, class_id) for class_id, n in self.masks_of.items() if n)
-        counts.images_of = Counter({c: n for c, n in counts.images_of.items() if parts[c] == 1})
-        return counts
-
-
 def read(
-    output: Output, sizes: Sizes, version: int | None = None, *, columns: Sequence[str] = ()
+    output: Output,
+    sizes: Sizes,
+    version: int | None = None,
+    edit: int | None = None,
+    *,
+    columns: Sequence[str] = (),
 ) -> pa.Table:
     """Return the rows that count, one per shard and `replaces`, in no particular order.
 
@@ -141,6 +70,7 @@ def read(
         output: the output folder.
         sizes: of the parts that are there now.
         version: of a codebook, for `CLASS_LEDGER`; None for `LEDGER`.
+        edit: after which the classes are counted; None for those of the codebook.
         columns: to read beside those that tell which rows count; all if there are none.
 
     Raises:
@@ -150,7 +80,7 @@ def read(
     if columns:
         wanted = {"shard_id", "replaces", "bytes", *columns}
         table = pa.schema([f for f in table if f.name in wanted], metadata=table.metadata)
-    keys = [output.ledger_key(n, version) for n in output.ledger_numbers(version)]
+    keys = [output.ledger_key(n, version, edit) for n in output.ledger_numbers(version, edit)]
     with ThreadPoolExecutor(_READS_AT_A_TIME) as threads:
         parts = list(threads.map(lambda key: output.read(key, table.names), keys))
     anew = [n for n, part in enumerate(parts) if _ANEW in (part.schema.metadata or {})]
@@ -181,7 +111,12 @@ def _first(rows: pa.Table) -> Any:
 
 
 def append(
-    output: Output, rows: pa.Table, version: int | None = None, *, anew: bool = False
+    output: Output,
+    rows: pa.Table,
+    version: int | None = None,
+    edit: int | None = None,
+    *,
+    anew: bool = False,
 ) -> None:
     """Write rows as new ledgers, sorted by shard; nothing is written where there are none.
 
@@ -191,9 +126,10 @@ def append(
         output: the output folder.
         rows: of `LEDGER`, or of `CLASS_LEDGER`.
         version: of the codebook, for the latter.
+        edit: see `read`.
         anew: earlier ledgers count no more.
     """
-    numbers = output.ledger_numbers(version) if rows.num_rows else []
+    numbers = output.ledger_numbers(version, edit) if rows.num_rows else []
     n = numbers[-1] + 1 if numbers else 0
     by_shard = [
         (name, "ascending") for name in ("shard_id", "replaces") if name in rows.schema.names
@@ -204,7 +140,7 @@ def append(
         if anew and not start:
             part = part.replace_schema_metadata({**part.schema.metadata, _ANEW: "true"})
         payload = schema.encode(part)
-        while not output.storage.put_new(output.ledger_key(n, version), payload):
+        while not output.storage.put_new(output.ledger_key(n, version, edit), payload):
             n += 1
         n += 1
 
@@ -251,49 +187,3 @@ def _failed_in(rows: pa.Table, limit: int = 50) -> list[str]:
         bad = sum(s["images"] for s in row["statuses"] if s["status"] not in LABELLED)
         left[row["replaces"] or row["shard_id"]] += -bad if row["replaces"] else bad
     return sorted(shard for shard, images in left.items() if images > 0)[:limit]
-
-
-def class_counts(rows: pa.Table) -> ClassCounts:
-    """Add up rows of `CLASS_LEDGER`, some thousand shards in memory at a time."""
-    counts = ClassCounts()
-    rows = rows.sort_by("shard_id")
-    for start in range(0, rows.num_rows, _ROWS):
-        counts.add(rows.slice(start, _ROWS))
-    return counts
-
-
-def class_row(shard: str, size: int, assignments: pa.Table) -> dict[str, Any]:
-    """Count the assignments of one shard: a row of `CLASS_LEDGER`.
-
-    Args:
-        shard: its id.
-        size: bytes of the part.
-        assignments: `mask_id`, `class_id`, `distance` and `margin`.
-    """
-    owner = pc.replace_substring_regex(assignments["mask_id"], pattern="-[0-9]+$", replacement="")
-    nearest = pc.multiply(assignments["distance"], pa.scalar(CLEAR - 1, pa.float32()))
-    table = pa.table(
-        {
-            "class_id": assignments["class_id"],
-            "owner": owner,
-            "clear": pc.cast(pc.greater_equal(assignments["margin"], nearest), pa.int64()),
-        }
-    )
-    of_class = table.group_by("class_id", use_threads=False).aggregate(
-        [("owner", "count"), ("owner", "count_distinct"), ("clear", "sum")]
-    )
-    classes = [
-        {"class_id": class_id, "masks": masks, "images": images, "clear": clear_masks}
-        for class_id, masks, images, clear_masks in zip(
-            *(of_class[c].to_pylist() for c in of_class.column_names), strict=True
-        )
-    ]
-    classes.sort(key=lambda row: row["class_id"])
-    return {
-        "shard_id": shard,
-        "bytes": size,
-        "masks": assignments.num_rows,
-        "noise": sum(row["masks"] for row in classes if row["class_id"] == NOISE),
-        "invalid": assignments["distance"].null_count,
-        "classes": [row | ({"clear": None} if row["class_id"] == NOISE else {}) for row in classes],
-    }

@@ -11,6 +11,7 @@ _ID = r"(?P<id>[0-9a-f]+)"
 _PART = rf"part-{_ID}\.parquet"
 _NUMBER = r"(?P<id>[0-9]{6,})"
 _CODEBOOK = r"classes/v(?P<version>[0-9]{6,})"
+_RESOLVED = r"resolved/e(?P<edit>[0-9]{6,})/"
 _CODEBOOK_OBJECTS = (
     r"((codebook|next|pruned)\.json|transform\.npz|(core|classes|tree|cells)\.parquet)"
 )
@@ -39,7 +40,7 @@ KINDS = {
         "edits": rf"edits/{_NUMBER}\.json",
         "corrections": rf"corrections/{_NUMBER}\.parquet",
         "ledger": rf"ledger/{_NUMBER}\.parquet",
-        "class_ledger": rf"{_CODEBOOK}/ledger/{_NUMBER}\.parquet",
+        "class_ledger": rf"{_CODEBOOK}/({_RESOLVED})?ledger/{_NUMBER}\.parquet",
         "nights": rf"nights/{NIGHT.pattern}/[^/]+",
         "exports": "exports/.+",
         "views": r"views(\.[0-9]+)?\.sql",

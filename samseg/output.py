@@ -220,10 +220,10 @@ class Output(OutputObjects):
         """Return the ids of shards that have members of a class by example under a codebook."""
         return self._ids("members", f"classes/v{version:06d}/edits/{edit:06d}/")
 
-    def ledger_numbers(self, version: int | None = None) -> list[int]:
-        """Numbers of the ledgers of the folder, or of the classes of a codebook, ascending."""
+    def ledger_numbers(self, version: int | None = None, edit: int | None = None) -> list[int]:
+        """Numbers of the ledgers of the folder, or of classes (`ledger_key`), ascending."""
         kind = "ledger" if version is None else "class_ledger"
-        return sorted(map(int, self._ids(kind, self.ledgers(version))))
+        return sorted(map(int, self._ids(kind, self.ledgers(version, edit))))
 
     def sizes(self, kind: str, version: int | None = None) -> dict[str, int]:
         """Return the bytes of every part of a table by shard: one LIST.

@@ -84,14 +84,16 @@ class OutputKeys:
         return f"corrections/{n:06d}.parquet"
 
     @staticmethod
-    def ledger_key(n: int, version: int | None = None) -> str:
-        """Key of the n-th ledger of the folder, or of the classes of a codebook."""
-        return f"{OutputKeys.ledgers(version)}{n:06d}.parquet"
+    def ledger_key(n: int, version: int | None = None, edit: int | None = None) -> str:
+        """Key of the n-th ledger of the folder, or of the classes of a codebook or after edits."""
+        return f"{OutputKeys.ledgers(version, edit)}{n:06d}.parquet"
 
     @staticmethod
-    def ledgers(version: int | None = None) -> str:
+    def ledgers(version: int | None = None, edit: int | None = None) -> str:
         """Folder of those ledgers."""
-        return "ledger/" if version is None else f"classes/v{version:06d}/ledger/"
+        if version is None:
+            return "ledger/"
+        return f"classes/v{version:06d}/{'' if edit is None else f'resolved/e{edit:06d}/'}ledger/"
 
     @staticmethod
     def night_key(stamp: str, name: str) -> str:

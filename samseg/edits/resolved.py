@@ -77,6 +77,20 @@ class ResolvedClasses:
         return tuple(sorted(used - {NOISE, IGNORED}))
 
     @cached_property
+    def divided(self) -> bool:
+        """Whether masks of one class of the codebook are of different classes now."""
+        return bool(self.cells.num_rows or self.moves.num_rows or self.examples)
+
+    def same_masks(self, other: "ResolvedClasses") -> bool:
+        """Whether every mask has the same class in another state of the same codebook."""
+        return (
+            self.into == other.into
+            and self.class_of_members == other.class_of_members
+            and self.cells.equals(other.cells)
+            and self.moves.equals(other.moves)
+        )
+
+    @cached_property
     def ignored(self) -> frozenset[int]:
         """The current classes that are left out of exports."""
         return frozenset(c for c in self.current if self.rows.get(c, {}).get("ignored"))

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from samseg.class_counts import CLEAR
 from samseg.edits.edit import Exemplar
 from samseg.errors import ConfigError
-from samseg.ledger import CLEAR
 from samseg.output import Output
 from samseg.schema import ASSIGNMENTS
 from samseg.superseded import is_current, superseded
@@ -65,7 +65,7 @@ class Catalogue:
 
     @property
     def clear(self) -> Bool:
-        """Which masks are clearly of their class, (n,) bool; see `samseg.ledger.CLEAR`."""
+        """Which masks are clearly of their class, (n,) bool; see `samseg.class_counts.CLEAR`."""
         return self.ratio >= CLEAR
 
     def mask_id(self, row: int) -> str:

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from samseg import ledger, schema
+from samseg.class_counts import ClassCounts, class_row
 from samseg.engine.protocol import Engine, Task
-from samseg.ledger import ClassCounts, Sizes
+from samseg.ledger import Sizes
 from samseg.output import Output
 from samseg.stages.table_map import ROWS_PER_PART, PerItem, grouped, results
 from samseg.superseded import Replanned, is_current
@@ -32,7 +33,7 @@ class ClassTallySpec(PerItem[str, pa.Table]):
         """Count the classes of one shard: a row of the ledger."""
         key = self.output.assignments_key(self.version, item)
         part = self.output.read(key, ["mask_id", "class_id", "distance", "margin"])
-        return ledger.table_of([ledger.class_row(item, self.sizes[item], part)], self.version)
+        return ledger.table_of([class_row(item, self.sizes[item], part)], self.version)
 
 
 def class_rows(
@@ -82,7 +83,7 @@ def class_counts(output: Output, version: int, engine: Engine, images: pa.Table)
     sizes = output.sizes("assignments", version)
     sizes = {shard: size for shard, size in sizes.items() if shard in committed}
     rows, more = class_rows(output, version, engine, sizes)
-    counts = ledger.class_counts(rows)
+    counts = ClassCounts.of(rows)
     counts.add(more)
     again = images.filter(pc.and_(pc.is_valid(images["replaces"]), pc.greater(images["masks"], 0)))
     if again.num_rows:  # only folders of early versions have such images
@@ -97,4 +98,4 @@ def _take_back(output: Output, version: int, counts: ClassCounts, shards: set[st
         key = output.assignments_key(version, shard)
         part = output.read(key, ["mask_id", "class_id", "distance", "margin"])
         gone = part.filter(pa.array(~is_current(part["mask_id"], superseded[shard])))
-        counts.add(ledger.table_of([ledger.class_row(shard, 0, gone)], version), sign=-1)
+        counts.add(ledger.table_of([class_row(shard, 0, gone)], version), sign=-1)

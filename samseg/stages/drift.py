@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from samseg import ledger
+from samseg.class_counts import ClassCounts
 from samseg.drift import (
     METRICS,
     MIN_SAMPLE,
@@ -27,7 +27,6 @@ from samseg.drift import (
 from samseg.engine.local import Local
 from samseg.engine.protocol import Engine
 from samseg.errors import NotFoundError
-from samseg.ledger import ClassCounts
 from samseg.output import Output
 from samseg.stages.class_table import ClassRows, active, class_table, name_of
 from samseg.stages.class_tally import class_rows
@@ -72,8 +71,8 @@ def measure(
         sizes = output.sizes("assignments", version)
         rows = pa.concat_tables(class_rows(output, version, engine or Local(), sizes))
         is_new = pc.is_in(rows["shard_id"], value_set=pa.array(sorted(new_shards), pa.string()))
-        new = ledger.class_counts(rows.filter(is_new))
-        before = ledger.class_counts(rows.filter(pc.invert(is_new)))
+        new = ClassCounts.of(rows.filter(is_new))
+        before = ClassCounts.of(rows.filter(pc.invert(is_new)))
         own, by_means = prototypes_of_masks(output, version)
         found = read_distances(output, version, sorted(sizes.keys() & set(new_shards)), own)
         known = read_distances(output, version, sorted(sizes.keys() - set(new_shards)), own)

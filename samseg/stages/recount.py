@@ -6,6 +6,9 @@ from samseg import ledger
 from samseg.engine.protocol import Engine
 from samseg.output import Output
 from samseg.stages.class_tally import class_rows
+from samseg.stages.edits.current_counts import current_rows
+from samseg.stages.edits.resolution import resolved
+from samseg.stages.edits.shard_classes import lacking_members
 from samseg.stages.tally import require_no, tally
 
 
@@ -38,10 +41,19 @@ def recount(output: Output, engine: Engine) -> int:
         stored = ledger.read(output, parts, version)
         _, rows = class_rows(output, version, engine, parts, known=False)
         wrong |= _mended(output, stored, rows, version)
+        now = resolved(output, version)
+        if now.divided:
+            complete = parts.keys() - lacking_members(output, version, now)
+            edit, _, rows = current_rows(output, version, engine, complete, now, known=False)
+            parts = {shard: parts[shard] for shard in complete}
+            stored = ledger.read(output, parts, version, edit)
+            wrong |= _mended(output, stored, rows, version, edit)
     return len(wrong)
 
 
-def _mended(output: Output, stored: pa.Table, found: pa.Table, version: int | None) -> set[str]:
+def _mended(
+    output: Output, stored: pa.Table, found: pa.Table, version: int | None, edit: int | None = None
+) -> set[str]:
     """Write what was found if a stored row differs; return the shards of such rows."""
     if "invalid" in found.schema.names:  # assignments without any class do not tell them
         stored, compared = stored.drop_columns("invalid"), found.drop_columns("invalid")
@@ -54,7 +66,7 @@ def _mended(output: Output, stored: pa.Table, found: pa.Table, version: int | No
         if key not in row_of or not stored.slice(row, 1).equals(compared.slice(row_of[key], 1))
     }
     if wrong:
-        ledger.append(output, found, version, anew=True)
+        ledger.append(output, found, version, edit, anew=True)
     return wrong
 
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from samseg.class_counts import ClassCounts
 from samseg.engine.local import Local
 from samseg.engine.protocol import Engine
 from samseg.errors import StorageError
-from samseg.ledger import ClassCounts, image_counts
+from samseg.ledger import image_counts
 from samseg.output import Output
 from samseg.plan_rows import RETRIES
 from samseg.stages.class_tally import class_counts

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from samseg import ledger, schema
+from samseg.class_counts import class_row
 from samseg.clustering.codebook import Codebook
 from samseg.engine.protocol import Engine
 from samseg.ledger import Sizes
@@ -71,11 +72,11 @@ class AssignSpec(PerItem[str, pa.Table]):
         key = output.assignments_key(self.codebook.version, shard)
         if shard in self.done and len(self.codebook.prototypes):
             table = output.read(key, ["mask_id", "class_id", "distance", "margin"])
-            return ledger.class_row(shard, self.done[shard], table)
+            return class_row(shard, self.done[shard], table)
         table, invalid = assignments(self.codebook, self.embeddings.rows(shard))
         payload = schema.encode(table)
         output.storage.put_new(key, payload)
-        return ledger.class_row(shard, len(payload), table) | {"invalid": invalid}
+        return class_row(shard, len(payload), table) | {"invalid": invalid}
 
 
 def assign(

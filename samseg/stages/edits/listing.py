@@ -3,19 +3,19 @@
 from collections import Counter
 from typing import Any
 
-import numpy as np
+import pyarrow as pa
 
-from samseg import ledger
+from samseg.class_counts import ClassCounts
 from samseg.edits.edit import Edit, Example, Merge, Move, Name, Redraw, Refine, Split, Undo
 from samseg.edits.replay import ClassState
 from samseg.edits.resolved import ResolvedClasses
 from samseg.engine.local import Local
 from samseg.output import Output
 from samseg.stages.class_tally import class_rows
+from samseg.stages.edits.current_counts import current_rows
 from samseg.stages.edits.lookup import quoted
 from samseg.stages.edits.refits import refit_events
-from samseg.stages.edits.shard_classes import classes_in
-from samseg.superseded import is_current, superseded
+from samseg.superseded import superseded
 
 _SHOWN = {"action", "class_id", "class_ids", "into", "name"}
 """Fields of an action that the history has; masks and vectors may be many."""
@@ -63,23 +63,14 @@ def class_list(
 
 
 def mask_counts(output: Output, version: int, found: ResolvedClasses) -> Counter[int]:
-    """Count the masks of each class; from the ledger, unless edits divide classes."""
-    committed = output.committed()
-    again = superseded(output, committed)
+    """Count the masks of each class after all edits, from the ledgers as far as they go."""
+    committed, engine = output.committed(), Local()
+    if found.divided or superseded(output, committed):
+        _, rows, new = current_rows(output, version, engine, committed, found)
+        return ClassCounts.of(pa.concat_tables([rows, new])).masks_of
     sizes = {s: n for s, n in output.sizes("assignments", version).items() if s in committed}
-    counts: Counter[int] = Counter()
-    divided = found.cells.num_rows or found.moves.num_rows or found.examples
-    if not divided and not again:
-        for rows in class_rows(output, version, Local(), sizes):
-            for class_id, masks in ledger.class_counts(rows).masks_of.items():
-                counts[found.into.get(class_id, class_id)] += masks
-        return counts
-    for shard in sorted(sizes):
-        ids, classes = classes_in(output, version, shard, found)
-        kept = is_current(ids, again.get(shard, ()))
-        values, of_value = np.unique(classes[kept], return_counts=True)
-        counts.update(dict(zip(values.tolist(), of_value.tolist(), strict=True)))
-    return counts
+    rows = pa.concat_tables(class_rows(output, version, engine, sizes))
+    return ClassCounts.of(rows).merged(found.into).masks_of
 
 
 def history(output: Output, state: ClassState) -> list[dict[str, Any]]:

@@ -49,14 +49,23 @@ def resolved(output: Output, version: int | None) -> ResolvedClasses:
         return resolve(ClassState(), (), np.zeros(0, np.int32), {})
     key = output.resolved_key(version, newest, "classes")
     if newest and output.storage.exists(key):
-        return ResolvedClasses(
-            newest,
-            _with_members(output.read(key)),
-            output.read(output.resolved_key(version, newest, "cells"), RESOLVED_CELLS.names),
-            output.read(output.resolved_key(version, newest, "moves"), RESOLVED_MOVES.names),
-            _outlines(output, version, newest),
-        )
+        return stored(output, version, newest)
     return resolved_after(output, version, replay(read_log(output) if newest else ()))
+
+
+def stored(output: Output, version: int, edit: int) -> ResolvedClasses:
+    """Return the classes of a codebook after the edits up to one, from their tables.
+
+    Raises:
+        StorageError: they are not there or damaged.
+    """
+    return ResolvedClasses(
+        edit,
+        _with_members(output.read(output.resolved_key(version, edit, "classes"))),
+        output.read(output.resolved_key(version, edit, "cells"), RESOLVED_CELLS.names),
+        output.read(output.resolved_key(version, edit, "moves"), RESOLVED_MOVES.names),
+        _outlines(output, version, edit),
+    )
 
 
 def resolved_after(

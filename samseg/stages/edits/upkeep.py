@@ -4,6 +4,7 @@ from samseg.edits.log import read_log
 from samseg.edits.replay import replay
 from samseg.engine.protocol import Engine
 from samseg.output import Output
+from samseg.stages.edits.current_counts import keep_counts
 from samseg.stages.edits.members import write_members
 from samseg.stages.edits.resolution import resolved_after
 
@@ -11,8 +12,8 @@ from samseg.stages.edits.resolution import resolved_after
 def keep_up(output: Output, version: int, engine: Engine) -> int:
     """Write what readers need of the edits under a codebook, where it is not there yet.
 
-    These are the members of classes by example in shards without them, and the tables for SQL.
-    An interrupted run is completed by the next one.
+    These are the members of classes by example in shards without them, the tables for SQL, and the
+    counts of classes that edits divided. An interrupted run is completed by the next one.
 
     Args:
         output: the output folder.
@@ -26,5 +27,6 @@ def keep_up(output: Output, version: int, engine: Engine) -> int:
         return 0
     state = replay(read_log(output))
     written = write_members(output, version, state, engine)
-    resolved_after(output, version, state, write=True)
+    found = resolved_after(output, version, state, write=True)
+    keep_counts(output, version, engine, found)
     return written

@@ -15,12 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from samseg.class_counts import ClassCounts
 from samseg.edits.resolved import ResolvedClasses
 from samseg.engine.local import Local
 from samseg.engine.protocol import Engine
-from samseg.ledger import ClassCounts, ImageCounts, image_counts
+from samseg.ledger import ImageCounts, image_counts
 from samseg.output import Output
-from samseg.stages.class_tally import class_counts
+from samseg.stages.edits.current_counts import current_counts
 from samseg.stages.edits.resolution import resolved
 from samseg.stages.edits.shard_classes import classes_in
 from samseg.stages.tally import require_no, tally
@@ -52,9 +53,8 @@ class LakeCounts:
 
     Attributes:
         images: what is in `images` and `masks`.
-        classes: the masks of each class, merged ones added up; nothing without a codebook. Classes
-            that people split count as one.
-        resolved: the classes after all edits; candidates and examples have these.
+        classes: the masks of each class after all edits; nothing without a codebook.
+        resolved: these classes.
         failures: (status, key, error) of the first images that failed.
         candidates: per class, (rank within its image, mask id, shard) of masks from which exemplars
             are chosen, ascending; the medoid has rank -1 and comes first.
@@ -97,7 +97,7 @@ def count(
     counts.resolved = found
     assigned: set[str] = set()
     if version is not None:
-        counts.classes = class_counts(output, version, engine, tallied.rows).merged(found.into)
+        counts.classes = current_counts(output, version, engine, tallied.rows, found)
         assigned = output.assigned(version)
     counts.failures = _failures(output, counts.images.failed_in, again)
     medoid_ids = pa.array(sorted(medoids), pa.string())

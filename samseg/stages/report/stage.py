@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version as version_of
 from typing import Any
 
+from samseg.class_counts import CLEAR
 from samseg.drift import Drift
 from samseg.engine.protocol import Engine
 from samseg.errors import redact
 from samseg.lake import address_now
-from samseg.ledger import CLEAR
 from samseg.output import Output
 from samseg.schema import SAM_COLUMN
 from samseg.stages import drift as drifts

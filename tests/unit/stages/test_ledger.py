@@ -145,10 +145,3 @@ def test_whatever_nights_append_a_shard_counts_once_at_its_size(tmp_path_factory
         counts = ledger.image_counts(rows)
         assert counts.masks == sum(10 * size for size in wanted.values())
         assert counts.images == counts.labelled == sum(1 + size for size in wanted.values())
-
-
-def test_images_of_classes_that_are_one_are_not_added_up():
-    masks, images = Counter({0: 3, 1: 2, 2: 4, 3: 0}), Counter({0: 3, 1: 2, 2: 1})
-    counts = ledger.ClassCounts(masks_of=masks, images_of=images).merged({0: 0, 1: 0, 3: 2})
-    assert counts.masks_of == {0: 5, 2: 4}
-    assert counts.images_of == {2: 1}, "class 0 has from 3 to 5, and class 3 none"

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from samseg import schema
+from samseg.class_counts import ClassCounts
 from samseg.clustering import DBSCAN
 from samseg.clustering.settings import ClusterSettings
 from samseg.engine import Local
 from samseg.errors import CodebookError
-from samseg.ledger import class_counts
 from samseg.output import Output
 from samseg.stages.cluster.assign import assign
 from samseg.stages.cluster.codebook_store import load_codebook
@@ -176,7 +176,7 @@ def test_neither_the_order_of_nights_nor_of_shards_matters(tmp_path, lake, setti
         for tree in (other.tree(), lake.tree())
     ]
     assert trees[0] == trees[1]
-    counts = [class_counts(of.read_ledger()) for of in (other, lake)]
+    counts = [ClassCounts.of(of.read_ledger()) for of in (other, lake)]
     assert counts[0] == counts[1] and counts[0].masks == len(lake.classes(1))
 
 
