@@ -109,6 +109,12 @@ class ResolvedClasses:
             if row["origin"] == EXAMPLE
         }
 
+    @cached_property
+    def drawn(self) -> dict[str, int]:
+        """Mask whose outline a person drew -> number of the table that has it."""
+        columns = (self.outlines[name].to_pylist() for name in ("mask_id", "correction"))
+        return dict(zip(*columns, strict=True))
+
     def name(self, class_id: int) -> str:
         """Return what a class is called: a person's name, the codebook's, or `class {id}`."""
         if class_id == NOISE:

@@ -1,5 +1,6 @@
 """The pictures of the page: a crop around a mask, a whole photo, and its masks to lay over it."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 from xml.sax.saxutils import escape
@@ -9,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from samseg.edits.resolved import ResolvedClasses
 from samseg.errors import ImageError, SamsegError, one_line
 from samseg.masks.painting import dense_at
 from samseg.masks.palette import color_of
@@ -16,14 +18,15 @@ from samseg.output import Output
 from samseg.pictures import LakePhotos
 from samseg.review.catalogue import Catalogue
 from samseg.review.picture_cache import PictureCache
+from samseg.stages.edits.outlines import outlines_of
 from samseg.types import NOISE, Pixels
 from samseg.views import crops, overlay
 from samseg.views.report import plain
 
 CROP, PHOTO = 192, 1280
 """Sides of a crop, and the longest side of a whole photo, px."""
-_SHARDS, _PHOTOS = 24, 3
-"""Shards whose rows are in memory, and decoded photos."""
+_SHARDS, _PHOTOS, _OUTLINES = 24, 3, 1000
+"""Shards whose rows are in memory, decoded photos, and outlines of people."""
 _MASKS = ["mask_id", "image_id", "mask_index", "area", "predicted_iou", "rle"]
 _IMAGES = ["image_id", "key", "uri", "sha256", "width", "height"]
 _SHADE, _OTHERS, _WHITE = 120, 170, (255, 255, 255, 255)
@@ -43,10 +46,16 @@ class MaskPictures:
             cache: where crops and photos are kept.
         """
         self._output, self._catalogue, self._cache = output, catalogue, cache
+        self._correction_of: Mapping[str, int] = {}
         self._lake = LakePhotos(output)
         self._masks = lru_cache(_SHARDS)(self._masks_of_shard)
         self._images = lru_cache(_SHARDS)(self._images_of_shard)
+        self._outline = lru_cache(_OUTLINES)(self._stored_outline)
         self._photos = lru_cache(_PHOTOS)(self._decoded)
+
+    def draw_outlines_of(self, found: ResolvedClasses) -> None:
+        """Draw masks from now on as people drew them, where they did."""
+        self._correction_of = found.drawn
 
     def crop(self, row: int, class_id: int) -> bytes:
         """Return the crop around a mask, outlined in the colour of a class, as WebP.
@@ -54,7 +63,9 @@ class MaskPictures:
         Raises:
             ImageError: the photo cannot be read.
         """
-        name = f"{self._catalogue.shard_of(row)}.{self._catalogue.mask_id(row)}.{class_id}.webp"
+        mask_id = self._catalogue.mask_id(row)
+        drawn_by = self._correction_of.get(mask_id, "sam")
+        name = f"{self._catalogue.shard_of(row)}.{mask_id}.{drawn_by}.{class_id}.webp"
         known = self._cache.get(name)
         if known is None:
             mask = self.mask(row)
@@ -117,10 +128,11 @@ class MaskPictures:
         return max(1, round(h * scale)), max(1, round(w * scale))
 
     def mask(self, row: int) -> dict[str, Any]:
-        """Return the row of `masks` of a mask, without its embedding."""
+        """Return the row of `masks` of a mask, without its embedding, with a person's outline."""
         mask_id = self._catalogue.mask_id(row)
-        table = self._masks(self._catalogue.shard_of(row))
-        return _row(table, "mask_id", mask_id)
+        found = _row(self._masks(self._catalogue.shard_of(row)), "mask_id", mask_id)
+        correction = self._correction_of.get(mask_id)
+        return found if correction is None else found | self._outline(mask_id, correction)
 
     def image(self, image_id: str) -> dict[str, Any]:
         """Return the row of `images` of an image that has masks here."""
@@ -134,6 +146,9 @@ class MaskPictures:
 
     def _images_of_shard(self, shard: str) -> pa.Table:
         return self._output.read(self._output.images_key(shard), _IMAGES)
+
+    def _stored_outline(self, mask_id: str, correction: int) -> dict[str, Any]:
+        return outlines_of(self._output, {mask_id: correction}).get(mask_id, {})
 
     def _decoded(self, image_id: str) -> Pixels:
         try:

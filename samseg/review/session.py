@@ -157,6 +157,7 @@ class Review:
             edits = self.log()
             if len(edits) > len(self.now.edits):
                 self.now = self.now.after(self.output, edits)
+                self.pictures.draw_outlines_of(self.now.found)
             return self.now
 
     def is_outdated(self) -> bool:
@@ -223,6 +224,8 @@ def open_review(
     notes: dict[int, list[str]] = {}
     for event in refit_events(output):
         notes.setdefault(event.class_id, []).append(str(event))
+    pictures = MaskPictures(output, catalogue, PictureCache(cache or _cache_of(output)))
+    pictures.draw_outlines_of(now.found)
     return Review(
         output=output,
         author=author,
@@ -230,7 +233,7 @@ def open_review(
         steps=TreeSteps.of(codebook),
         sample=sample,
         sample_rows=_rows(sample, catalogue),
-        pictures=MaskPictures(output, catalogue, PictureCache(cache or _cache_of(output))),
+        pictures=pictures,
         nights=last(output, _NIGHTS),
         notes=notes,
     )

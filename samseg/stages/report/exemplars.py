@@ -18,6 +18,7 @@ from samseg.edits.resolved import ResolvedClasses
 from samseg.masks.distinct import distinct
 from samseg.output import Output
 from samseg.schema import SAM_COLUMN
+from samseg.stages.edits.outlines import outlines_in
 from samseg.stages.edits.shard_classes import classes_in
 from samseg.stages.embeddings import read_embeddings
 from samseg.stages.report.counts import SHARDS, LakeCounts
@@ -207,7 +208,10 @@ def _shown_masks(
     named = output.read(output.images_key(shard), ["image_id", "key"])
     key_of = dict(zip(*(named[c].to_pylist() for c in named.column_names), strict=True))
     class_of = _classes(output, version, shard, found)
-    for row in table.filter(keep).to_pylist():
+    table = table.filter(keep)
+    drawn = {} if found is None else outlines_in(output, found, table["mask_id"])
+    for row in table.to_pylist():
+        row |= drawn.get(row["mask_id"], {})
         yield ShownMask(
             mask_id=row["mask_id"],
             image_id=row["image_id"],

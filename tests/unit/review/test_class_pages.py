@@ -2,6 +2,7 @@
 
 import re
 
+import fsspec
 import numpy as np
 import pytest
 
@@ -108,14 +109,19 @@ def test_one_step_finer_and_coarser_is_offered_as_it_would_be(browser):
     assert f'name="class" value="{made}"' in browser.get("/classes/0").partition("Coarser")[2]
 
 
-def test_photos_that_are_gone_are_replaced_by_the_reason(browser, output):
-    import fsspec
+@pytest.fixture
+def lose_photos():
+    files = fsspec.filesystem("memory")
+    yield lambda: files.mv("/lake", "/away", recursive=True)
+    files.mv("/away", "/lake", recursive=True)
 
+
+def test_photos_that_are_gone_are_replaced_by_the_reason(browser, output, lose_photos):
     now = browser.review.now
     mask = now.catalogue.mask_id(0)
     found = browser.client.get(f"/crops/0/{mask}")
     assert found.headers["content-type"] == "image/webp" and found.content[:4] == b"RIFF"
-    fsspec.filesystem("memory").rm("/lake", recursive=True)
+    lose_photos()
     other = now.catalogue.mask_id(len(now.catalogue) - 1)
     gone = browser.client.get(f"/photos/{other[:20]}")
     assert gone.headers["content-type"] == "image/svg+xml"
