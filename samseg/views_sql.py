@@ -194,7 +194,9 @@ def keep_views(output: Output) -> str:
     """
     payload = views_sql(redact(output.uri)).encode()
     key = output.views_key
-    if not output.storage.put_new(key, payload) and _KNOWS_EDITS not in output.storage.get(key):
+    if not output.storage.exists(key) and output.storage.put_new(key, payload):
+        return key
+    if _KNOWS_EDITS not in output.storage.get(key):
         key = output.newer_views_key
         output.storage.put_new(key, payload)
     return key

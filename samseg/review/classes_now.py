@@ -66,15 +66,19 @@ class ClassesNow:
         """Return how sure the class of each mask is: 1 is undecided, inf decided by a person."""
         return np.where(self.decided[rows], np.inf, self.catalogue.ratio[rows]).astype(np.float32)
 
-    def after(self, output: Output, edits: Sequence[Edit]) -> "ClassesNow":
+    def after(
+        self, output: Output, edits: Sequence[Edit], found: ResolvedClasses | None = None
+    ) -> "ClassesNow":
         """Return the classes after more edits.
 
         Args:
             output: the output folder.
             edits: the whole log.
+            found: the classes of the codebook after some edits, where they are known.
         """
         state = replay(edits)
-        found = resolved(output, self.catalogue.version)
+        if found is None or found.edit != state.newest:
+            found = resolved(output, self.catalogue.version)
         if found.edit != state.newest:  # somebody edits meanwhile
             found = resolved_after(output, self.catalogue.version, state)
         members = self.members

@@ -151,12 +151,16 @@ class Review:
         known = self.now.edits
         return [*known, *read_log(self.output, after=len(known))]
 
-    def refresh(self) -> ClassesNow:
-        """Look for edits, and return the classes after them."""
+    def refresh(self, found: ResolvedClasses | None = None) -> ClassesNow:
+        """Look for edits, and return the classes after them.
+
+        Args:
+            found: the classes of the codebook after the newest edit, where they are known.
+        """
         with self._lock:
             edits = self.log()
             if len(edits) > len(self.now.edits):
-                self.now = self.now.after(self.output, edits)
+                self.now = self.now.after(self.output, edits, found)
                 self.pictures.draw_outlines_of(self.now.found)
             return self.now
 
@@ -185,8 +189,9 @@ class Review:
             )
         with self._lock:
             self.refresh()
-            made = act(ReviewEditor(self, seen))
-            self.refresh()
+            editor = ReviewEditor(self, seen)
+            made = act(editor)
+            self.refresh(editor.found)
             return made
 
 

@@ -54,6 +54,9 @@ class ClassEditor:
     edit take `author`, by default the user of this process, and `reason`, and return the edit.
     They raise a `ConfigError` for a class or mask that is not there, and a `ConflictError` if
     somebody changed the same classes at the same time.
+
+    Attributes:
+        found: the classes after the last edit that was made here; None before the first.
     """
 
     def __init__(self, output: Output):
@@ -61,6 +64,7 @@ class ClassEditor:
         self._output = output
         self._loaded: Codebook | None = None
         self._division: Division | None = None
+        self.found: ResolvedClasses | None = None
 
     def list(self) -> Rows:
         """Return the classes, largest first; see `samseg.stages.edits.listing.class_list`."""
@@ -253,10 +257,11 @@ class ClassEditor:
         version, state, found = self._read()
         action = act(state, found)
         edit = append(self._output, action, author or this_user(), reason, state)
-        after = replay(self._log())
+        known = state.edits.values() if edit.number == state.newest + 1 else self._log()
+        after = replay([*(e for e in known if e.number < edit.number), edit])
         sides = self._division if self._division and self._division.version == version else None
-        known = {edit.number: sides.cells} if sides else None
-        resolved_after(self._output, version, after, write=True, sides=known)
+        cells = {edit.number: sides.cells} if sides else None
+        self.found = resolved_after(self._output, version, after, write=True, sides=cells)
         keep_views(self._output)
         return edit
 

@@ -90,10 +90,19 @@ def resolved_after(
     known = _sides(output, version, state, splits, write, sides or {}) if len(of_cells) else {}
     found = resolve(state, table.to_pylist(), of_cells, known)
     if write and found.edit:
-        for name in ("cells", "moves", "outlines", "classes"):
-            key = output.resolved_key(version, found.edit, name)
-            output.storage.put_new(key, schema.encode(getattr(found, name)))
+        _write(output, version, found)
     return found
+
+
+def _write(output: Output, version: int, found: ResolvedClasses) -> None:
+    def put(name: str) -> None:
+        key = output.resolved_key(version, found.edit, name)
+        output.storage.put_new(key, schema.encode(getattr(found, name)))
+
+    others = ("cells", "moves", "outlines")
+    with ThreadPoolExecutor(len(others)) as threads:
+        list(threads.map(put, others))
+    put("classes")  # last: whoever finds it reads the others
 
 
 def _outlines(output: Output, version: int, edit: int) -> pa.Table:

@@ -1,5 +1,7 @@
 """Classes by example: their members, written by a map that may be killed at any write."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -26,14 +28,15 @@ class KillingStorage(ObjectStorage):
 
     def __init__(self, uri, writes, after):
         super().__init__(uri)
-        self.left, self.after = writes, after
+        self.last, self.after = writes, after
+        self.writes = itertools.count(1)  # threads write, too
 
     def put_new(self, key, payload):
-        self.left -= 1
-        if self.left == 0 and not self.after:
+        is_last = next(self.writes) == self.last
+        if is_last and not self.after:
             raise Killed
         created = super().put_new(key, payload)
-        if self.left == 0:
+        if is_last:
             raise Killed
         return created
 
