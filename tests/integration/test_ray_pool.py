@@ -129,13 +129,20 @@ def test_each_worker_has_a_gpu_of_its_own(tmp_path):
     assert sorted(gpu for gpu, _ in places) == ["0", "1"], "two workers, never on one GPU"
 
 
-def test_a_gpu_at_fault_costs_no_image_and_gets_no_more_work(caplog):
+def test_a_gpu_at_fault_costs_no_image_and_gets_no_more_work(caplog, tmp_path):
     def build(slot):
         def work(task, attempt):
             yield Heartbeat(task.id, 0)
-            time.sleep(0.6)
             if os.environ["CUDA_VISIBLE_DEVICES"] == "1":
+                time.sleep(0.6)
+                (tmp_path / f"fault of {task.id}").touch()
                 raise RuntimeError("CUDA error: an illegal memory access was encountered")
+            for i in range(1200):  # the other worker may start late, and all tasks be done by then
+                yield Heartbeat(task.id, i)
+                if len(list(tmp_path.iterdir())) > 1:
+                    break
+                time.sleep(0.05)
+            time.sleep(0.6)
             return {"ok": 1 - len(attempt.skip)}
 
         return work

@@ -121,8 +121,6 @@ def test_vit_b(scene):
     image = scene(70, 100)
     wanted = of_predictor(model, image)
     assert_same(ImageEncoder.of(model).encode(image).features, wanted)
-    lower = ImageEncoder.of(model, torch.bfloat16).encode(image).features
-    assert 0 < relative_error(lower, wanted) < BF16
 
 
 @pytest.fixture(scope="module")
