@@ -49,7 +49,7 @@ def ray_head(
         node_types: with these, Ray's autoscaler starts nodes on this machine when they are asked
             for, and stops them when they are idle; as in a Ray cluster file.
     """
-    port, dashboard, agent = free_ports(3)
+    port, dashboard, agent, client = free_ports(4)
     env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     env |= {
         "HOME": str(folder),
@@ -64,7 +64,7 @@ def ray_head(
         f"--port={port}",
         f"--dashboard-port={dashboard}",
         f"--dashboard-agent-listen-port={agent}",
-        "--ray-client-server-port=0",  # none: on a slow machine it gives up, and the head with it
+        f"--ray-client-server-port={client}",
         "--dashboard-host=127.0.0.1",
     ]
     if node_types is not None:
