@@ -10,7 +10,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,13 @@ from typing import Any
 import psutil
 
 RAY = str(Path(sys.executable).with_name("ray"))
+
+_ATTEMPTS = 3
+"""A head whose client server waits 30 s for the node, on a slow machine, ends with it."""
+
+
+class EndedEarlyError(RuntimeError):
+    """A head has ended while it was being started."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,21 @@ def ray_head(
         node_types: with these, Ray's autoscaler starts nodes on this machine when they are asked
             for, and stops them when they are idle; as in a Ray cluster file.
     """
+    with ExitStack() as stack:
+        for left in reversed(range(_ATTEMPTS)):
+            try:
+                head = stack.enter_context(_started_head(folder, cpus, node_types))
+                break
+            except EndedEarlyError:
+                if not left:
+                    raise
+        yield head
+
+
+@contextmanager
+def _started_head(
+    folder: Path, cpus: int, node_types: dict[str, dict[str, Any]] | None
+) -> Iterator[Head]:
     port, dashboard, agent, client = free_ports(4)
     env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     env |= {
@@ -75,7 +97,7 @@ def ray_head(
     jobs = f"http://127.0.0.1:{dashboard}"
     with _node(folder / "log", env, "--head", f"--num-cpus={cpus}", "--num-gpus=0", *ports) as pid:
         try:
-            _wait_for_jobs_api(jobs, pid, folder / "log")
+            _wait_until_started(jobs, client, pid, folder / "log")
             yield Head(f"127.0.0.1:{port}", jobs, pid, env)
         finally:
             shutil.rmtree(env["RAY_TMPDIR"], ignore_errors=True)
@@ -179,14 +201,16 @@ def free_ports(n: int) -> list[int]:
     return ports
 
 
-def _wait_for_jobs_api(url: str, pid: int, log: Path, limit_s: float = 90) -> None:
+def _wait_until_started(jobs: str, client: int, pid: int, log: Path, limit_s: float = 90) -> None:
+    """Wait for the job server, and for Ray's client server, which waits for the node."""
     until = time.monotonic() + limit_s
     while time.monotonic() < until:
         if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            raise RuntimeError(f"ray start ended early:\n{log.read_text()[-3000:]}")
+            raise EndedEarlyError(f"ray start ended early:\n{log.read_text()[-3000:]}")
         try:
-            urllib.request.urlopen(f"{url}/api/jobs/", timeout=2).close()
+            urllib.request.urlopen(f"{jobs}/api/jobs/", timeout=2).close()
+            socket.create_connection(("127.0.0.1", client), timeout=2).close()
             return
         except OSError:
             time.sleep(0.5)
-    raise RuntimeError(f"no job server at {url}:\n{log.read_text()[-3000:]}")
+    raise RuntimeError(f"no job server at {jobs}:\n{log.read_text()[-3000:]}")

@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 import numpy as np
 from starlette.types import ASGIApp, Message, Scope
 
+from samseg.clustering.linkage import Linkage
 from samseg.clustering.settings import ClusterSettings
 from samseg.engine.local import Local
 from samseg.lab.benchmark.machine import Machine
@@ -33,6 +34,8 @@ from samseg.review.shown_masks import branches
 from samseg.stages.cluster.stage import cluster
 
 _HOST, _PORT = "127.0.0.1", 8417
+_OF_CLASS = 25
+"""Masks of the sample that make a class: about 200 classes, as many as the folder has kinds."""
 
 
 def measure_review(
@@ -54,7 +57,8 @@ def measure_review(
     if not (made / "classes").exists():
         make_folder(str(made), masks, 0)
         output = Output(str(made))
-        settings = ClusterSettings(embedding=EMBEDDING, reference=min(masks, 50_000))
+        fit = Linkage(min_size=_OF_CLASS)
+        settings = ClusterSettings(embedding=EMBEDDING, fit=fit, reference=min(masks, 50_000))
         recipe = fingerprint(output.recipe() or {})
         cluster(output, settings, recipe_fingerprint=recipe, engine=Local(attempts=1))
     progress.finish(f"{masks} masks in {made}")
