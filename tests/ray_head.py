@@ -9,22 +9,25 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
 RAY = str(Path(sys.executable).with_name("ray"))
 
-_ATTEMPTS = 3
-"""A head whose client server waits 30 s for the node, on a slow machine, ends with it."""
+T = TypeVar("T")
+
+_LIMIT_S, _ATTEMPTS = 240.0, 3
+"""How long a node may take on a busy machine, and how often it is started: parts of Ray wait 30 s
+for each other, and one that has waited in vain ends the node."""
 
 
 class EndedEarlyError(RuntimeError):
-    """A head has ended while it was being started."""
+    """A node has ended while it was being started."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +59,28 @@ def ray_head(
         node_types: with these, Ray's autoscaler starts nodes on this machine when they are asked
             for, and stops them when they are idle; as in a Ray cluster file.
     """
+    with _attempted(lambda: _started_head(folder, cpus, node_types)) as head:
+        yield head
+
+
+@contextmanager
+def ray_node(head: Head, folder: Path, cpus: int, gpus: int = 0) -> Iterator[psutil.Process]:
+    """Add a node to a head's cluster; yields its first process."""
+    with _attempted(lambda: _started_node(head, folder, cpus, gpus)) as node:
+        yield node
+
+
+@contextmanager
+def _attempted(start: Callable[[], AbstractContextManager[T]]) -> Iterator[T]:
     with ExitStack() as stack:
         for left in reversed(range(_ATTEMPTS)):
             try:
-                head = stack.enter_context(_started_head(folder, cpus, node_types))
+                started = stack.enter_context(start())
                 break
             except EndedEarlyError:
                 if not left:
                     raise
-        yield head
+        yield started
 
 
 @contextmanager
@@ -104,16 +120,17 @@ def _started_head(
 
 
 @contextmanager
-def ray_node(head: Head, folder: Path, cpus: int, gpus: int = 0) -> Iterator[psutil.Process]:
-    """Add a node to a head's cluster; yields its first process."""
+def _started_node(head: Head, folder: Path, cpus: int, gpus: int) -> Iterator[psutil.Process]:
     (agent,) = free_ports(1)
     resources = f"--num-cpus={cpus}", f"--num-gpus={gpus}"
     ports = (f"--dashboard-agent-listen-port={agent}",)
     log = folder / "node.log"
     with _node(log, head.env, f"--address={head.address}", *resources, *ports) as pid:
-        until = time.monotonic() + 60
+        until = time.monotonic() + _LIMIT_S
         while "Ray runtime started" not in log.read_text():
-            if time.monotonic() > until or not psutil.pid_exists(pid):
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                raise EndedEarlyError(f"ray start ended early:\n{log.read_text()[-3000:]}")
+            if time.monotonic() > until:
                 raise RuntimeError(f"the node did not start:\n{log.read_text()[-3000:]}")
             time.sleep(0.2)
         yield psutil.Process(pid)
@@ -201,9 +218,9 @@ def free_ports(n: int) -> list[int]:
     return ports
 
 
-def _wait_until_started(jobs: str, client: int, pid: int, log: Path, limit_s: float = 90) -> None:
+def _wait_until_started(jobs: str, client: int, pid: int, log: Path) -> None:
     """Wait for the job server, and for Ray's client server, which waits for the node."""
-    until = time.monotonic() + limit_s
+    until = time.monotonic() + _LIMIT_S
     while time.monotonic() < until:
         if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
             raise EndedEarlyError(f"ray start ended early:\n{log.read_text()[-3000:]}")
