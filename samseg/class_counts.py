@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 
 from samseg.types import NOISE
 
-_ROWS = 10_000
-"""Shards that are added up at a time."""
+_ROWS = 250
+"""Shards that are added up at a time: some hundred thousand entries, where each has all classes."""
 _SHARDS_OF_CLASS = 8
 
 CLEAR = 1.5
@@ -46,11 +46,10 @@ class ClassCounts:
 
     @classmethod
     def of(cls, rows: pa.Table) -> Self:
-        """Add up rows of `schema.CLASS_LEDGER`, some thousand shards in memory at a time."""
-        counts = cls()
-        rows = rows.sort_by("shard_id")
+        """Add up rows of `schema.CLASS_LEDGER`."""
+        counts, order = cls(), pc.sort_indices(rows["shard_id"])
         for start in range(0, rows.num_rows, _ROWS):
-            counts.add(rows.slice(start, _ROWS))
+            counts.add(rows.take(order.slice(start, _ROWS)))
         return counts
 
     def add(self, rows: pa.Table, sign: int = 1) -> None:

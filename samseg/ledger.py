@@ -95,16 +95,18 @@ def read(
     now = pa.array(list(sizes.values()), pa.int64())
     position = pc.index_in(counted, value_set=shards)
     same = pc.fill_null(pc.equal(now.take(position.combine_chunks()), rows["bytes"]), False)
-    rows = rows.filter(pc.and_(same, pc.is_in(rows["shard_id"], value_set=shards)))
-    return rows.take(pa.array(_first(rows)))
+    counts = pc.and_(same, pc.is_in(rows["shard_id"], value_set=shards))
+    kept = np.flatnonzero(counts.to_numpy())
+    names = [name for name in ("shard_id", "replaces") if name in rows.column_names]
+    first = _first(rows.select(names).take(pa.array(kept)))
+    return rows.take(pa.array(kept[first]))  # the one copy of what may be large
 
 
 def _first(rows: pa.Table) -> Any:
-    """Return the first row of each shard and `replaces`, (n,) int64."""
-    names = [name for name in ("shard_id", "replaces") if name in rows.column_names]
+    """Return the first row of each combination of values, (n,) int64."""
     codes = [
         pc.index_in(rows[name], value_set=pc.unique(rows[name]), skip_nulls=False).to_numpy()
-        for name in names
+        for name in rows.column_names
     ]
     _, first = np.unique(np.stack(codes, axis=1), axis=0, return_index=True)
     return np.sort(first)
