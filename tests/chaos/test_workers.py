@@ -20,7 +20,7 @@ from tests.ray_head import RAY, kill_hard, ray_head, ray_node
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-LIMIT_S = 150
+LIMIT_S = 450
 KILLS = 6
 WORKING = "ray::Worker.run"
 """How Ray names the process of an actor that runs a task, or has run one."""
