@@ -5,7 +5,7 @@ After an edit only the masks that it may concern are resolved again.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ class ClassesNow:
         decided: (n,) bool, masks whose class a person has decided: they were moved.
         masks: number of masks of each class, noise included.
         unsure: number of masks that are not clearly of their class, and not decided.
+        known_rows: rows of the classes that were asked for, kept until an edit changes them.
     """
 
     catalogue: Catalogue
@@ -47,6 +48,7 @@ class ClassesNow:
     decided: Bool
     masks: Counter[int]
     unsure: Counter[int]
+    known_rows: dict[int, Int64] = field(default_factory=dict)
 
     @property
     def newest(self) -> int:
@@ -54,8 +56,13 @@ class ClassesNow:
         return self.state.newest
 
     def rows_of(self, class_id: int) -> Int64:
-        """Return the rows of the masks of a class, (k,) int64."""
-        return np.flatnonzero(self.class_ids == class_id)
+        """Return the rows of the masks of a class, (k,) int64, read-only."""
+        rows = self.known_rows.get(class_id)
+        if rows is None:
+            rows = np.flatnonzero(self.class_ids == class_id)
+            rows.flags.writeable = False
+            self.known_rows[class_id] = rows
+        return rows
 
     def is_unsure(self, rows: Int64) -> Bool:
         """Return which masks are not clearly of their class, and not decided by a person."""
@@ -88,6 +95,7 @@ class ClassesNow:
         class_ids, decided = self.class_ids.copy(), self.decided.copy()
         before = _counts(self, rows)
         class_ids[rows] = _resolved(self.catalogue, found, members, rows)
+        changed = {*np.unique([self.class_ids[rows], class_ids[rows]]).tolist()}
         decided[:] = False
         decided[_moved(self.catalogue, found)] = True
         now = replace(
@@ -98,6 +106,7 @@ class ClassesNow:
             members=members,
             class_ids=class_ids,
             decided=decided,
+            known_rows={c: of for c, of in self.known_rows.items() if c not in changed},
         )
         after = _counts(now, rows)
         masks, unsure = (

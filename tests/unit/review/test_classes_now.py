@@ -45,6 +45,8 @@ def test_edits_one_by_one_give_what_all_at_once_do(output):
         assert now.class_ids.tolist() == anew.class_ids.tolist()
         assert now.decided.tolist() == anew.decided.tolist()
         assert now.masks == anew.masks and now.unsure == anew.unsure
+        for class_id in (*now.found.current, -1):  # kept from before the edit, or found now
+            assert now.rows_of(class_id).tolist() == anew.rows_of(class_id).tolist()
         assert {r["class_id"]: r["masks"] for r in editor.list()} == {
             c: now.masks[c] for c in now.found.current
         }
