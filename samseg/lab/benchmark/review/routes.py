@@ -35,7 +35,7 @@ from samseg.stages.cluster.stage import cluster
 
 _HOST, _PORT = "127.0.0.1", 8417
 _OF_CLASS = 25
-"""Masks of the sample that make a class: about 200 classes, as many as the folder has kinds."""
+"""Masks of a sample that make a class: 230 classes of 100,000 masks, 921 of a million."""
 
 
 def measure_review(
