@@ -153,7 +153,7 @@ def drain(head):
 
 def test_images_that_take_their_workers_along(drivers, lake, calm, verdict):
     reader = {"kind": "folder", "uri": str(lake), "images_per_shard": 4}
-    night = drivers(engine=ray_engine(silence_s=4), reader=reader)
+    night = drivers(engine=ray_engine(silence_s=10), reader=reader)
     night.start()
     night.end(code=1)
     poison = {path.name for path in lake.glob("poison-*")}
