@@ -81,7 +81,7 @@ class ResolvedClasses:
         """Whether masks of one class of the codebook are of different classes now."""
         return bool(self.cells.num_rows or self.moves.num_rows or self.examples)
 
-    def same_masks(self, other: "ResolvedClasses") -> bool:
+    def same_classes(self, other: "ResolvedClasses") -> bool:
         """Whether every mask has the same class in another state of the same codebook."""
         return (
             self.into == other.into

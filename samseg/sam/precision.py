@@ -6,7 +6,7 @@ import torch
 def has_bfloat16(device: torch.device) -> bool:
     """Whether a device has instructions for products of bfloat16 matrices.
 
-    Elsewhere PyTorch emulates them: on a CPU with AVX2 at a hundredth of the speed of float32, on a
+    Elsewhere PyTorch emulates them: on a CPU with AVX2 at a fiftieth of the speed of float32, on a
     GPU older than Ampere below the speed of float32.
 
     Args:

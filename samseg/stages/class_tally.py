@@ -63,11 +63,16 @@ def class_rows(
     missing = {shard: sizes[shard] for shard in sorted(sizes) if shard not in counted}
     if not missing:
         return rows, schema.CLASS_LEDGER.empty_table()
-    spec = ClassTallySpec(output, version, missing)
-    engine = engine.for_tables(ROWS_PER_PART * len(missing))
-    tasks = (Task(group[0], group) for group in grouped(list(missing)))
-    found = (row for rows_of_task in results(engine, spec.build, tasks) for row in rows_of_task)
-    return rows, pa.concat_tables(found)
+    return rows, tallied(ClassTallySpec(output, version, missing), list(missing), engine)
+
+
+def tallied(spec: PerItem[str, pa.Table], shards: Sequence[str], engine: Engine) -> pa.Table:
+    """Count the classes of some shards, one or more, on the engine: rows of the ledger."""
+    engine = engine.for_tables(ROWS_PER_PART * len(shards))
+    tasks = (Task(group[0], group) for group in grouped(shards))
+    return pa.concat_tables(
+        row for of_task in results(engine, spec.build, tasks) for row in of_task
+    )
 
 
 def class_counts(output: Output, version: int, engine: Engine, images: pa.Table) -> ClassCounts:

@@ -1,8 +1,8 @@
-"""Muon, in the precision that the device is fast at.
+"""Muon, in bfloat16 or float32, whichever the device computes fast.
 
 Muon (Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024)
 orthogonalises the momentum of a matrix, so rare directions of the gradient are learned too.
-`torch.optim.Muon` does so in bfloat16 on every device, which takes a hundred times as long on a CPU
+`torch.optim.Muon` does so in bfloat16 on every device, which takes 50 times as long on a CPU
 without bfloat16 instructions; otherwise the two are the same.
 """
 

@@ -167,9 +167,9 @@ def objective(
 
 
 def _autocast(device: torch.device) -> torch.autocast:
-    """Run in bfloat16 where there is.
+    """Run in bfloat16 on a device that has it.
 
-    All threads would share the cast cache, and with it results vary by run.
+    Without the cache of casts: all threads share it, and results vary from run to run.
     """
     bfloat16 = has_bfloat16(device)
     return torch.autocast(device.type, torch.bfloat16, enabled=bfloat16, cache_enabled=False)

@@ -5,7 +5,6 @@ classes by example), the masks are counted anew, by one map over all shards afte
 `classes/v{n}/resolved/e{edit}/ledger/` keeps the counts: later nights count new shards only.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,14 +14,15 @@ import pyarrow.compute as pc
 from samseg import ledger, schema
 from samseg.class_counts import ClassCounts, class_row
 from samseg.edits.resolved import ResolvedClasses
-from samseg.engine.protocol import Engine, Task
+from samseg.engine.protocol import Engine
+from samseg.errors import NotFoundError
 from samseg.ledger import Sizes
 from samseg.object_names import KINDS
 from samseg.output import Output
-from samseg.stages.class_tally import class_counts
+from samseg.stages.class_tally import class_counts, tallied
 from samseg.stages.edits.resolution import stored
 from samseg.stages.edits.shard_classes import lacking_members, members_of
-from samseg.stages.table_map import ROWS_PER_PART, PerItem, grouped, results
+from samseg.stages.table_map import PerItem
 from samseg.superseded import Superseded, is_current, superseded
 from samseg.types import IGNORED, Bool
 
@@ -122,7 +122,7 @@ def current_rows(
     """
     edit = counted_edit(output, version, found)
     sizes = {s: n for s, n in output.sizes("assignments", version).items() if s in committed}
-    again: Mapping[str, frozenset[str]] = superseded(output, output.committed())
+    again = superseded(output, output.committed())
     whole = {shard: size for shard, size in sizes.items() if shard not in again}
     rows = ledger.read(output, whole if known else {}, version, edit)
     counted = set(rows["shard_id"].to_pylist())
@@ -131,10 +131,7 @@ def current_rows(
         return edit, rows, schema.CLASS_LEDGER.empty_table()
     of_missing = {shard: images for shard, images in again.items() if shard in missing}
     spec = CurrentTallySpec(output, version, found, missing, of_missing)
-    engine = engine.for_tables(ROWS_PER_PART * len(missing))
-    tasks = (Task(group[0], group) for group in grouped(list(missing)))
-    new = (row for of_task in results(engine, spec.build, tasks) for row in of_task)
-    return edit, rows, pa.concat_tables(new)
+    return edit, rows, tallied(spec, list(missing), engine)
 
 
 def _among(ids: pa.ChunkedArray, some: pa.ChunkedArray) -> Bool:
@@ -148,6 +145,10 @@ def counted_edit(output: Output, version: int, found: ResolvedClasses) -> int:
     listed = (source.key for source in output.storage.list(f"classes/v{version:06d}/resolved/"))
     edits = {int(key["edit"]) for key in map(pattern.fullmatch, listed) if key and key["edit"]}
     newest = max((edit for edit in edits if edit <= found.edit), default=found.edit)
-    if newest == found.edit or stored(output, version, newest).same_masks(found):
+    if newest == found.edit:
         return newest
-    return found.edit
+    try:
+        same = stored(output, version, newest).same_classes(found)
+    except NotFoundError:  # its tables were damaged, and set aside
+        return found.edit
+    return newest if same else found.edit

@@ -1,6 +1,7 @@
-"""An output folder with masks of known kinds, and runs of the cluster stage over it."""
+"""Output folders: one with masks of known kinds, and one of a night over photos."""
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from samseg.clustering import DBSCAN
 from samseg.clustering.settings import ClusterSettings
 from samseg.output import Output
 from samseg.stages.cluster.stage import ClusterReport, cluster
+
+from ..doctor.conftest import labelled
 
 KINDS = 4
 FIXED = ClusterSettings(fit=DBSCAN(eps=0.2, min_samples=4))
@@ -126,3 +129,20 @@ def lake(empty_lake: KnownLake) -> KnownLake:
     for shard in ("a", "b", "c"):
         empty_lake.add_shard(shard)
     return empty_lake
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake and the output of a night: twelve photos, each with two masks of 0, 1 and 2."""
+    folder = tmp_path_factory.mktemp("made")
+    labelled(folder)
+    return folder
+
+
+@pytest.fixture
+def output(made: Path, tmp_path: Path) -> Output:
+    """A copy of that output, beside a copy of its lake."""
+    shutil.copytree(made / "lake", tmp_path / "lake")
+    shutil.copytree(made / "output", tmp_path / "output")
+    (tmp_path / "output" / "lake.json").write_text(json.dumps({"uri": f"file://{tmp_path}/lake"}))
+    return Output(str(tmp_path / "output"))

@@ -26,21 +26,7 @@ from samseg.types import IGNORED
 from samseg.views import page
 from samseg.views import report as view
 
-from ...doctor.conftest import config_of, label, labelled
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("made")
-    labelled(folder)
-    return folder
-
-
-@pytest.fixture
-def output(made: Path, tmp_path: Path) -> Output:
-    shutil.copytree(made / "output", tmp_path / "output")
-    shutil.copytree(made / "lake", tmp_path / "lake")
-    return Output(str(tmp_path / "output"))
+from ...doctor.conftest import config_of, label
 
 
 def counted(output: Output) -> ClassCounts:
@@ -139,7 +125,6 @@ def test_a_night_counts_its_own_shards(kept: ClassEditor, output: Output, tmp_pa
         shutil.copy(tmp_path / "lake" / f"{n:02}.jpg", tmp_path / "lake" / f"later-{n}.jpg")
     before = output.assigned(1)
     night = Night(config_of(tmp_path))
-    night.lake.move()
     night.plan()
     for shard in output.planned():
         if shard.id not in before:
@@ -175,3 +160,14 @@ def test_the_page_of_the_night_has_these_counts(
     listed = {row["class_id"]: row["masks"] for row in kept.list()}
     assert shown == {c: (n, counts.images_of[c]) for c, n in listed.items()}
     assert len(shown) == 4, "three classes, one of them split"
+
+
+def test_a_ledger_whose_classes_were_set_aside_is_not_used(
+    kept: ClassEditor, output: Output
+) -> None:
+    kept.name(kept.list()[0]["class_id"], "nuts")
+    for name in ("classes", "cells", "moves", "outlines"):
+        output.storage.delete(output.resolved_key(1, 1, name))
+    keep_up(output, 1, Local())
+    assert output.ledger_numbers(1, 2) == [0]
+    assert_counted(output)
