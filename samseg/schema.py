@@ -188,9 +188,9 @@ CLASSES = table_schema(
         ("centroid", EMBEDDING),
         ("born_in", pa.int32()),  # codebook version
         ("parents", pa.list_(pa.int32())),  # earlier classes merged or split into this one
-        ("node", pa.int32()),  # of the codebook's tree; null without one
+        ("node", pa.int32()),  # of the codebook's tree; null if retired
         ("height", pa.float32()),  # of that node: mean cosine distance of its last two branches
-        ("neighbours", pa.list_(pa.int32())),  # classes with the most similar means
+        ("neighbours", pa.list_(pa.int32())),  # classes that have the nearest prototypes
     ],
 )
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from samseg.clustering.align import Alignment, align
 from samseg.clustering.codebook import ACTIVE, RETIRED, Class, Codebook
-from samseg.clustering.fit import TreeFit
 from samseg.clustering.found import Found
 from samseg.clustering.prototypes import Prototypes, prototypes_of
 from samseg.clustering.settings import ClusterSettings
@@ -46,7 +45,7 @@ def build(
     earlier, order = sample.parent_class_ids, _by_size(labels)
     aligned = align(labels, earlier, order, next_id, found.weights)
     prototypes = _by_id(prototypes, aligned)
-    nodes = fit.nodes[kept] if isinstance(fit, TreeFit) else None
+    nodes = found.nodes[kept]
     active = _classes(found, labels, nodes, prototypes, aligned, parent, version)
     active_ids = {c.class_id for c in active}
     ended = [c for c in parent.classes if c.class_id not in active_ids] if parent else []
@@ -114,7 +113,7 @@ def _by_id(prototypes: Prototypes, aligned: Alignment) -> Prototypes:
 def _classes(
     found: Found,
     labels: Int64,
-    nodes: Int64 | None,
+    nodes: Int64,
     prototypes: Prototypes,
     aligned: Alignment,
     parent: Codebook | None,
@@ -141,17 +140,17 @@ def _classes(
                 centroid=centroid.astype(np.float32),
                 born_in=before.born_in if before else version,
                 parents=tuple(sorted(parents)),
-                node=None if nodes is None else int(nodes[label]),
-                neighbours=() if nodes is None else _neighbours(prototypes, class_id),
+                node=int(nodes[label]),
+                neighbours=_neighbours(prototypes, class_id),
             )
         )
     return classes
 
 
 def _neighbours(prototypes: Prototypes, class_id: int) -> tuple[int, ...]:
-    """Return the classes with the nearest means, nearest first."""
-    own = prototypes.vectors[prototypes.class_ids == class_id][0].astype(np.float64)
-    distance = 1 - prototypes.vectors.astype(np.float64) @ own
+    """Return the classes that have the nearest prototypes, nearest first."""
+    own = prototypes.vectors[prototypes.class_ids == class_id].astype(np.float64)
+    distance = (1 - prototypes.vectors.astype(np.float64) @ own.T).min(axis=1)
     order = np.lexsort((prototypes.class_ids, distance))
-    ids = [int(i) for i in prototypes.class_ids[order] if i != class_id]
-    return tuple(ids[:_NEIGHBOURS])
+    ids = dict.fromkeys(prototypes.class_ids[order].tolist())
+    return tuple([i for i in ids if i != class_id][:_NEIGHBOURS])

@@ -31,9 +31,9 @@ class Class:
         centroid: (256,) float32, mean of the raw embeddings.
         born_in: version of the codebook that first contained it.
         parents: other earlier classes it derives from (`samseg.clustering.align`).
-        node: the node of the codebook's tree that it is; None if retired or without a tree.
-        neighbours: ids of the classes with the most similar means, nearest first; empty if retired
-            or without a tree.
+        node: the node of the codebook's tree that it is; None if retired.
+        neighbours: ids of the classes that have the nearest prototypes, nearest first; empty if
+            retired.
     """
 
     class_id: int
@@ -86,7 +86,8 @@ class Codebook:
             `split`, the classes that ended or went to several; `remark`, if there is one.
         curve: one row per radius evaluated, where eps was chosen automatically.
         embedding: name of the embedding it is fitted to.
-        hierarchy: the tree that its classes are branches of, for `linkage`; None otherwise.
+        hierarchy: the tree that has its classes as branches; None in codebooks of earlier versions
+            that `linkage` did not find. These have no `node` and no `neighbours` either.
     """
 
     version: int

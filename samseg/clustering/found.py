@@ -1,18 +1,19 @@
-"""What is found in a fit sample: classes, and the tree that they are branches of."""
+"""What is found in a fit sample: classes, and the tree that has them as branches."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from samseg.clustering.class_tree import class_tree
 from samseg.clustering.fit import Fit
 from samseg.clustering.hierarchy import Hierarchy
-from samseg.clustering.levels import Fitting, cut_again, fit_in_levels
+from samseg.clustering.levels import Fitting, Leveled, cut_again, fit_in_levels
 from samseg.clustering.linkage import Linkage
 from samseg.clustering.sample import FitSample
 from samseg.clustering.settings import ClusterSettings
 from samseg.clustering.transform import Transform, unit
-from samseg.types import Float32
+from samseg.types import Float32, Int64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +26,8 @@ class Found:
         weights: (n,) float64, how many masks each one stands for, relative to the others.
         transform: from raw embeddings to points.
         fit: the classes.
-        hierarchy: the tree that the classes are branches of, or None.
+        hierarchy: the tree that has the classes as branches.
+        nodes: (k,) int64, the node that each class is.
     """
 
     sample: FitSample
@@ -33,7 +35,8 @@ class Found:
     weights: NDArray[np.float64]
     transform: Transform
     fit: Fit
-    hierarchy: Hierarchy | None
+    hierarchy: Hierarchy
+    nodes: Int64
 
 
 def find(
@@ -60,10 +63,11 @@ def find(
         found = yield from fit_in_levels(strategy, sample, transform, masks, whole, steady)
         cells, sizes = found.fit.cells, np.bincount(found.fit.cells.of_point + 1)[1:]
         hierarchy = Hierarchy(found.fit.tree, unit(cells.means)[0], sizes, strategy.threshold)
-        return Found(found.sample, found.points, found.weights, transform, found.fit, hierarchy)
+        return _of(found, transform, hierarchy)
     points, _ = transform.apply(sample.embeddings)
     fit = strategy.fit(points, sample.image_ids)
-    return Found(sample, points, np.ones(len(sample)), transform, fit, None)
+    hierarchy, nodes = class_tree(points, fit.labels)
+    return Found(sample, points, np.ones(len(sample)), transform, fit, hierarchy, nodes)
 
 
 def find_again(
@@ -76,5 +80,9 @@ def find_again(
 ) -> Fitting[Found]:
     """Find coarser or finer classes in the tree of an earlier fit; see `levels.cut_again`."""
     found = yield from cut_again(strategy, sample, transform, hierarchy, masks, whole)
-    hierarchy = replace(hierarchy, cut=strategy.threshold)
-    return Found(found.sample, found.points, found.weights, transform, found.fit, hierarchy)
+    return _of(found, transform, replace(hierarchy, cut=strategy.threshold))
+
+
+def _of(found: Leveled, transform: Transform, hierarchy: Hierarchy) -> Found:
+    fit = found.fit
+    return Found(found.sample, found.points, found.weights, transform, fit, hierarchy, fit.nodes)

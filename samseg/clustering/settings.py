@@ -47,7 +47,7 @@ class ClusterSettings(Spec):
     def _has_a_tree(self) -> "ClusterSettings":
         if self.granularity is not None and not isinstance(self.fit, Linkage):
             raise ValueError(
-                f"granularity cuts a tree, which {self.fit.kind!r} does not build; "
+                f"granularity cuts the tree of linkage, not that of {self.fit.kind!r}; "
                 "use fit: {kind: linkage}, or leave granularity out"
             )
         return self

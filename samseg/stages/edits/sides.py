@@ -5,13 +5,16 @@ close to the side's.
 """
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from samseg import ledger
 from samseg.clustering.codebook import Codebook
 from samseg.clustering.hierarchy import Hierarchy
 from samseg.edits.edit import EXEMPLARS, Exemplar, Split
@@ -114,11 +117,9 @@ def _cells(codebook: Codebook, found: ResolvedClasses, class_id: int) -> tuple[H
     """Return the tree of a codebook and the cells of a class in it."""
     hierarchy = codebook.hierarchy
     if hierarchy is None:
-        fit = codebook.settings.get("fit", {}).get("kind", "this fit")
         raise ConfigError(
-            f"codebook v{codebook.version} has no tree, which a split needs ({fit} makes none); "
-            "set cluster.fit.kind to linkage and run `samseg cluster -c CONFIG --refit`, or `move` "
-            "single masks"
+            f"codebook v{codebook.version} was made by an earlier version of samseg, without the tree "
+            "that a split needs. Run `samseg cluster -c CONFIG --refit`, or `move` single masks"
         )
     of_cells = codebook.node_classes[: hierarchy.tree.leaves]
     now = np.array([found.into.get(int(c), int(c)) for c in of_cells], np.int32)
@@ -186,7 +187,7 @@ def _divided(
 
 @dataclass(frozen=True, slots=True)
 class StoredExemplars:
-    """Masks of the first shards, read from the tables.
+    """Masks of the first shards with masks of the class, read from the tables.
 
     Attributes:
         output: the output folder.
@@ -200,30 +201,31 @@ class StoredExemplars:
 
     def choose(self, class_id: int, is_second: Mapping[int, bool]) -> tuple[Side, Side]:
         """See `Exemplars`."""
-        committed = self.output.committed()
-        again = superseded(self.output, committed)
+        again = superseded(self.output, self.output.committed())
         sizes = [0, 0]
         best: list[list[tuple[int, str, str]]] = [[], []]
-        for number, shard in enumerate(
-            sorted(committed & self.output.assigned(self.codebook.version))
-        ):
-            enough = all(len(side) == EXEMPLARS for side in best)
-            if all(best) and number >= (_SHARDS if enough else _SHARDS_OF_FEW):
-                break
+
+        def of_shard(shard: str) -> list[tuple[str, bool]]:
             key = self.output.assignments_key(self.codebook.version, shard)
             table = self.output.read(key, _COLUMNS)
             kept = self.found.class_ids(table) == class_id
-            table = table.filter(
-                pa.array(kept & is_current(table["mask_id"], again.get(shard, ())))
-            )
-            for mask_id, cell in zip(
-                table["mask_id"].to_pylist(), table["cell"].to_pylist(), strict=True
-            ):
-                if cell in is_second:
-                    side = int(is_second[cell])
-                    sizes[side] += 1
-                    best[side].append((sample_rank_of(mask_id), mask_id, shard))
-            best = [heapq.nsmallest(EXEMPLARS, side) for side in best]
+            kept &= is_current(table["mask_id"], again.get(shard, ()))
+            ids, cells = (table[c].filter(pa.array(kept)).to_pylist() for c in ("mask_id", "cell"))
+            pairs = zip(ids, cells, strict=True)
+            return [(mask, is_second[cell]) for mask, cell in pairs if cell in is_second]
+
+        shards = self._shards(is_second)
+        with ThreadPoolExecutor(_SHARDS) as threads:
+            for start in range(0, len(shards), _SHARDS):
+                enough = all(len(side) == EXEMPLARS for side in best)
+                if all(best) and (enough or start >= _SHARDS_OF_FEW):
+                    break
+                some = shards[start : start + _SHARDS]
+                for shard, found in zip(some, threads.map(of_shard, some), strict=True):
+                    for mask_id, side in found:
+                        sizes[side] += 1
+                        best[side].append((sample_rank_of(mask_id), mask_id, shard))
+                best = [heapq.nsmallest(EXEMPLARS, side) for side in best]
         first, second = (
             Side(size, tuple(Exemplar(mask_id=mask, shard_id=shard) for _, mask, shard in side))
             for size, side in zip(sizes, best, strict=True)
@@ -233,3 +235,17 @@ class StoredExemplars:
     def points(self, masks: Sequence[Exemplar]) -> Float32:
         """See `Exemplars`."""
         return points_of(self.output, self.codebook, masks)
+
+    def _shards(self, cells: Iterable[int]) -> list[str]:
+        """Return the shards that may have masks of some cells, by what the ledger says."""
+        version = self.codebook.version
+        committed = self.output.committed()
+        sizes = self.output.sizes("assignments", version)
+        sizes = {shard: size for shard, size in sizes.items() if shard in committed}
+        rows = ledger.read(self.output, sizes, version, columns=["classes"])
+        classes = rows["classes"].combine_chunks()
+        wanted = pa.array(np.unique(self.codebook.node_classes[[*cells]]), pa.int32())
+        has = pc.is_in(classes.flatten().field("class_id"), value_set=wanted)
+        own = pc.unique(pc.list_parent_indices(classes).filter(has))
+        without = {*rows["shard_id"].to_pylist()} - {*rows["shard_id"].take(own).to_pylist()}
+        return sorted(sizes.keys() - without)

@@ -54,9 +54,9 @@ def test_each_strategy_has_its_own_size_of_sample():
     assert ClusterSettings(fit=DBSCAN(), reference=7).reference == 7
 
 
-def test_granularity_moves_the_cut_and_needs_a_tree():
+def test_granularity_moves_the_cut_of_linkage_only():
     assert ClusterSettings(granularity=0.6).strategy == Linkage(threshold=0.6)
-    with pytest.raises(ValidationError, match="'dbscan' does not build"):
+    with pytest.raises(ValidationError, match="not that of 'dbscan'"):
         ClusterSettings(fit=DBSCAN(), granularity=0.6)
 
 

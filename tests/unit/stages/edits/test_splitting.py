@@ -1,21 +1,24 @@
 """Splits: along the tree or by two masks, and what stands after a refit."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import samseg
-from samseg.clustering import DBSCAN, Linkage
+from samseg import ledger, schema
+from samseg.clustering import DBSCAN, HDBSCAN, KMeans, Linkage
 from samseg.clustering.hierarchy import Hierarchy
 from samseg.clustering.settings import ClusterSettings
 from samseg.clustering.tree import Tree
 from samseg.edits.edit import CREATED
 from samseg.engine.local import Local
 from samseg.errors import ConfigError
+from samseg.stages.cluster.codebook_store import load_codebook
 from samseg.stages.cluster.stage import cluster
 from samseg.stages.edits.editor import ClassEditor
-from samseg.stages.edits.sides import branch
+from samseg.stages.edits.sides import StoredExemplars, branch
 from samseg.stages.edits.upkeep import keep_up
 
 COARSE = ClusterSettings(fit=Linkage(threshold=1.9, min_size=2))
@@ -99,11 +102,68 @@ def test_what_cannot_be_divided_is_refused(made, small_output):
         editor.split(whole, by=masks[:1])
     with pytest.raises(ConfigError, match="has no mask 'x-0'"):
         editor.split(whole, by=[masks[0], "x-0"])
-    flat = ClusterSettings(fit=DBSCAN(eps=0.5, min_samples=2))
-    cluster(made.output, flat, refit=True, recipe_fingerprint="recipe")
-    some = ClassEditor(made.output).list()[0]["class_id"]
-    with pytest.raises(ConfigError, match=r"codebook v2 has no tree.*dbscan.*linkage"):
-        editor.split(some)
+
+
+@pytest.mark.parametrize(
+    "fit",
+    [DBSCAN(eps=1.9, min_samples=2), HDBSCAN(min_cluster_size=8), KMeans(classes=1)],
+    ids=lambda fit: fit.kind,
+)
+def test_classes_of_every_strategy_can_be_divided(small_output, fit):
+    made = small_output(codebook=False)
+    cluster(made.output, ClusterSettings(fit=fit), recipe_fingerprint="recipe")
+    editor = ClassEditor(made.output)
+    before = Counter(classes_of(made.output).values())
+    largest = max(c for c in before if c >= 0)
+    new = editor.split(largest).created
+    after = Counter(classes_of(made.output).values())
+    assert after[largest] >= after[new] > 0
+    assert after[largest] + after[new] == before[largest]
+    kinds = [kind for kind, class_id in sides(made) if class_id == new]
+    assert len(kinds) == len({*kinds}), "a kind of masks is on one side"
+
+
+def test_a_split_holds_under_another_strategy(made):
+    editor = ClassEditor(made.output)
+    (whole,) = {*classes_of(made.output).values()}
+    disc, square = (min(m for m, kind in made.class_of.items() if kind == k) for k in (0, 1))
+    new = editor.split(whole, by=[disc, square]).created
+    before = classes_of(made.output)
+    other = ClusterSettings(fit=DBSCAN(eps=1.9, min_samples=2))
+    cluster(made.output, other, refit=True, recipe_fingerprint="recipe")
+    keep_up(made.output, 2, Local())
+    assert samseg.open(made.output).codebook == 2
+    assert classes_of(made.output) == before and new in before.values()
+
+
+def test_codebooks_of_earlier_versions_may_have_no_tree(made, monkeypatch):
+    editor = ClassEditor(made.output)
+    (whole,) = {*classes_of(made.output).values()}
+    earlier = replace(load_codebook(made.output, 1), hierarchy=None)
+    monkeypatch.setattr(ClassEditor, "_codebook", lambda editor: earlier)
+    with pytest.raises(ConfigError, match=r"codebook v1 was made by an earlier version.*--refit"):
+        editor.split(whole)
+
+
+def test_masks_are_looked_for_where_the_class_is(made, monkeypatch):
+    output, editor = made.output, ClassEditor(made.output)
+    found = editor._read()[2]
+    exemplars = StoredExemplars(output, load_codebook(output, 1), found)
+    (whole,) = found.current
+    cells = dict.fromkeys(range(20), False)
+    without, with_masks = sorted(output.committed())
+    rows = ledger.read(output, output.sizes("assignments", 1), 1)
+    assert rows.num_rows == 2
+    counts = [
+        row | ({"classes": []} if row["shard_id"] == without else {}) for row in rows.to_pylist()
+    ]
+    counted = schema.table_of(counts, schema.CLASS_LEDGER)
+    monkeypatch.setattr(ledger, "read", lambda *args, **kwargs: counted)
+    assert exemplars._shards(cells) == [with_masks]
+    side, _ = exemplars.choose(whole, cells)
+    assert {mask.shard_id for mask in side.masks} == {with_masks}
+    monkeypatch.setattr(ledger, "read", lambda *args, **kwargs: counted.slice(0, 0))
+    assert exemplars._shards(cells) == [without, with_masks], "shards that nobody has counted yet"
 
 
 @pytest.mark.parametrize(
