@@ -118,8 +118,8 @@ def _cells(codebook: Codebook, found: ResolvedClasses, class_id: int) -> tuple[H
     hierarchy = codebook.hierarchy
     if hierarchy is None:
         raise ConfigError(
-            f"codebook v{codebook.version} was made by an earlier version of samseg, without a tree, "
-            "which a split needs. Run `samseg cluster -c CONFIG --refit`, or `move` single masks"
+            f"codebook v{codebook.version} was made by an earlier version, which kept no tree: a "
+            "split needs one. Run `samseg cluster -c CONFIG --refit`, or `move` single masks"
         )
     of_cells = codebook.node_classes[: hierarchy.tree.leaves]
     now = np.array([found.into.get(int(c), int(c)) for c in of_cells], np.int32)
