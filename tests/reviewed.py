@@ -20,6 +20,7 @@ from samseg.review.picture_cache import PictureCache
 from samseg.review.session import Pace, Review, open_review
 from samseg.stages import drift
 from samseg.stages.cluster.stage import cluster
+from samseg.stages.edits.resolution import Resolver
 from tests.conftest import built_output
 
 FIT = ClusterSettings(fit=Linkage(min_size=4))
@@ -52,6 +53,7 @@ def session_over(review: Review, output: Output, pictures: Path) -> Review:
     return replace(
         review,
         output=output,
+        resolver=Resolver(output, catalogue.version),
         now=classes_now(output, catalogue, read_log(output)),
         pictures=MaskPictures(output, catalogue, PictureCache(pictures)),
         pace=Pace(),

@@ -76,6 +76,17 @@ class ResolvedClasses:
         used |= {*self.cells["class_id"].to_pylist(), *self.moves["class_id"].to_pylist()}
         return tuple(sorted(used - {NOISE, IGNORED}))
 
+    def classes_of_cells(self, of_cells: Int32) -> Int32:
+        """Return the class of each cell of the codebook's tree, (k,) int32.
+
+        Args:
+            of_cells: (k,) int32, its class as the codebook has it.
+        """
+        now = np.array([self.into.get(c, c) for c in of_cells.tolist()], np.int32)
+        if len(now):
+            now[self.cells["cell"].to_numpy()] = self.cells["class_id"].to_numpy()
+        return now
+
     @cached_property
     def divided(self) -> bool:
         """Whether masks of one class of the codebook are of different classes now."""

@@ -35,7 +35,7 @@ from samseg.stages.cluster.codebook_store import load_codebook
 from samseg.stages.drift import last
 from samseg.stages.edits.editor import ClassEditor
 from samseg.stages.edits.refits import refit_events
-from samseg.stages.edits.resolution import resolved_after
+from samseg.stages.edits.resolution import Resolver
 from samseg.stages.edits.sides import Exemplars
 from samseg.types import Int64
 
@@ -92,7 +92,10 @@ class ReviewEditor(ClassEditor):
             return now.catalogue.version, now.state, now.found
         state = replay(now.edits[: self._seen])
         version = now.catalogue.version
-        return version, state, resolved_after(self._output, version, state)
+        return version, state, self._resolver(version).after(state)
+
+    def _resolver(self, version: int) -> Resolver:
+        return self._review.resolver
 
     def _log(self) -> Sequence[Edit]:
         return self._review.log()
@@ -116,6 +119,7 @@ class Review:
         output: the output folder.
         author: who edits.
         now: the classes after the edits that were there at the last look.
+        resolver: resolves edits over the codebook.
         steps: along the codebook's tree.
         sample: masks with their vectors.
         sample_rows: (n,) int64, their rows of the catalogue, -1 for none.
@@ -129,6 +133,7 @@ class Review:
     output: Output
     author: str | None
     now: ClassesNow
+    resolver: Resolver
     steps: TreeSteps
     sample: SampleMap
     sample_rows: Int64
@@ -235,6 +240,7 @@ def open_review(
         output=output,
         author=author,
         now=now,
+        resolver=Resolver(output, version),
         steps=TreeSteps.of(codebook),
         sample=sample,
         sample_rows=_rows(sample, catalogue),

@@ -95,7 +95,7 @@ class Site:
     """Renders pages of one session."""
 
     def __init__(self, review: Review, known: Secrets):
-        """Keep what pages need.
+        """Keep what pages need, and compile the templates, which takes longer than a page.
 
         Args:
             review: the session.
@@ -103,12 +103,10 @@ class Site:
         """
         self.review, self.known = review, known
         self._notices: OrderedDict[str, Notice] = OrderedDict()
-
-    @cached_property
-    def _environment(self) -> Any:
         environment = html_environment("samseg.review", "templates")
         environment.globals |= {"class_path": class_path, "described": described}
-        return environment
+        names = environment.list_templates(extensions=["j2"])
+        self._templates = {name: environment.get_template(name) for name in names}
 
     def render(
         self, request: Request, template: str, now: ClassesNow, status: int = 200, **values: Any
@@ -122,7 +120,7 @@ class Site:
             status: of HTTP.
             **values: of the template.
         """
-        shown = self._environment.get_template(template).render(
+        shown = self._templates[template].render(
             now=now,
             catalogue=now.catalogue,
             name=now.found.name,

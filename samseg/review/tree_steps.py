@@ -1,6 +1,5 @@
 """One step finer or coarser from a class, along the codebook's tree."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +12,7 @@ from samseg.types import NOISE, Bool, Int32, Int64
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TreeSteps:
-    """The tree of a codebook, without one for fits that make none.
+    """The tree of a codebook; those of earlier versions may have none.
 
     Attributes:
         codebook: the codebook.
@@ -29,18 +28,10 @@ class TreeSteps:
         leaves = codebook.hierarchy.tree.leaves if codebook.hierarchy else 0
         return cls(codebook, codebook.node_classes[:leaves])
 
-    def cell_classes(self, found: ResolvedClasses) -> Int32:
-        """Return the class of each cell after all edits, (k,) int32."""
-        into: Mapping[int, int] = found.into
-        now = np.array([into.get(int(c), int(c)) for c in self.of_cells], np.int32)
-        if len(now):
-            now[found.cells["cell"].to_numpy()] = found.cells["class_id"].to_numpy()
-        return now
-
     def finer(self, found: ResolvedClasses, class_id: int) -> tuple[Int64, Int64] | None:
         """Return the cells of the two branches of a class; None if it cannot be divided."""
         hierarchy = self.codebook.hierarchy
-        cells = np.flatnonzero(self.cell_classes(found) == class_id)
+        cells = np.flatnonzero(found.classes_of_cells(self.of_cells) == class_id)
         if hierarchy is None or len(cells) < 2:
             return None
         second = branch(hierarchy, cells)
@@ -48,7 +39,7 @@ class TreeSteps:
 
     def coarser(self, found: ResolvedClasses, class_id: int) -> tuple[int, ...]:
         """Return the classes that the next join above a class unites with it; none at the root."""
-        hierarchy, classes = self.codebook.hierarchy, self.cell_classes(found)
+        hierarchy, classes = self.codebook.hierarchy, found.classes_of_cells(self.of_cells)
         own = classes == class_id
         if hierarchy is None or not own.any():
             return ()

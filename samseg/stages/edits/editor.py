@@ -29,7 +29,7 @@ from samseg.stages.edits.chosen import ChosenMasks, chosen
 from samseg.stages.edits.listing import class_list, history
 from samseg.stages.edits.lookup import class_of, require_free
 from samseg.stages.edits.masks import located
-from samseg.stages.edits.resolution import resolved, resolved_after
+from samseg.stages.edits.resolution import Resolver, resolved
 from samseg.stages.edits.sides import (
     Division,
     Exemplars,
@@ -64,6 +64,7 @@ class ClassEditor:
         self._output = output
         self._loaded: Codebook | None = None
         self._division: Division | None = None
+        self._resolvers: dict[int, Resolver] = {}
         self.found: ResolvedClasses | None = None
 
     def list(self) -> Rows:
@@ -248,20 +249,17 @@ class ClassEditor:
 
         return self._edit(act, author, reason)
 
-    def _edit(
-        self,
-        act: Act,
-        author: str | None,
-        reason: str,
-    ) -> Edit:
+    def _edit(self, act: Act, author: str | None, reason: str) -> Edit:
         version, state, found = self._read()
         action = act(state, found)
         edit = append(self._output, action, author or this_user(), reason, state)
         known = state.edits.values() if edit.number == state.newest + 1 else self._log()
         after = replay([*(e for e in known if e.number < edit.number), edit])
-        sides = self._division if self._division and self._division.version == version else None
-        cells = {edit.number: sides.cells} if sides else None
-        self.found = resolved_after(self._output, version, after, write=True, sides=cells)
+        resolver = self._resolver(version)
+        sides = self._division
+        if isinstance(edit.action, Split) and sides and sides.version == version:
+            resolver.sides[edit.number] = sides.cells
+        self.found = resolver.after(after, write=True)
         keep_views(self._output)
         return edit
 
@@ -269,8 +267,11 @@ class ClassEditor:
         version, state = self._version(), replay(self._log())
         found = resolved(self._output, version)
         if found.edit != state.newest:  # somebody edits meanwhile
-            found = resolved_after(self._output, version, state)
+            found = self._resolver(version).after(state)
         return version, state, found
+
+    def _resolver(self, version: int) -> Resolver:
+        return self._resolvers.setdefault(version, Resolver(self._output, version))
 
     def _log(self) -> Sequence[Edit]:
         return read_log(self._output)

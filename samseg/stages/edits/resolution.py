@@ -5,8 +5,9 @@ codebook; `classes.parquet` is its last object. `classes/v{n}/edits/{e}/cells.pa
 cells on the new side of a split. Readers do not wait for either.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -68,30 +69,93 @@ def stored(output: Output, version: int, edit: int) -> ResolvedClasses:
     )
 
 
-def resolved_after(
-    output: Output,
-    version: int,
-    state: ClassState,
-    write: bool = False,
-    sides: Mapping[int, Bool] | None = None,
-) -> ResolvedClasses:
-    """Return the classes of a codebook after some edits.
+def resolved_after(output: Output, version: int, state: ClassState) -> ResolvedClasses:
+    """Return the classes of a codebook after some edits."""
+    return Resolver(output, version).after(state)
 
-    Args:
-        output: the output folder.
+
+class Resolver:
+    """Resolves edits over one codebook, and keeps what it has read: codebooks do not change.
+
+    Attributes:
         version: of the codebook.
-        state: the replay of the edits.
-        write: store what was computed, for readers that know SQL only; what exists is kept.
-        sides: number of the edit of a split -> (k,) bool, where it is known already.
+        sides: number of the edit of a split -> (k,) bool, the cells of the codebook on its new
+            side. Whoever makes a split adds them.
     """
-    table = output.read(output.codebook_key(version, "classes.parquet"), _COLUMNS)
-    splits = [edit.number for edit in state.applied if isinstance(edit.action, Split)]
-    of_cells = _classes_of_cells(output, version) if splits else np.zeros(0, np.int32)
-    known = _sides(output, version, state, splits, write, sides or {}) if len(of_cells) else {}
-    found = resolve(state, table.to_pylist(), of_cells, known)
-    if write and found.edit:
-        _write(output, version, found)
-    return found
+
+    def __init__(self, output: Output, version: int):
+        """Read nothing yet."""
+        self.version = version
+        self.sides: dict[int, Bool] = {}
+        self._output = output
+        self._stored: set[int] = set()
+        self._classes: list[dict[str, Any]] | None = None
+        self._of_cells: Int32 | None = None
+
+    def after(self, state: ClassState, write: bool = False) -> ResolvedClasses:
+        """Return the classes of the codebook after some edits.
+
+        Args:
+            state: the replay of the edits.
+            write: store what was computed, for readers that know SQL only; what exists is kept.
+        """
+        if self._classes is None:
+            key = self._output.codebook_key(self.version, "classes.parquet")
+            self._classes = self._output.read(key, _COLUMNS).to_pylist()
+        splits = {e.number: e.action for e in state.applied if isinstance(e.action, Split)}
+        of_cells = self._classes_of_cells() if splits else np.zeros(0, np.int32)
+        if len(of_cells):
+            self._find_sides(splits)
+        found = resolve(state, self._classes, of_cells, self.sides if len(of_cells) else {})
+        if write and found.edit:
+            self._store_sides(splits if len(of_cells) else ())
+            _write(self._output, self.version, found)
+        return found
+
+    def _classes_of_cells(self) -> Int32:
+        """Return the class of each cell of the tree, (k,) int32; empty without a tree."""
+        if self._of_cells is None:
+            key = self._output.codebook_key(self.version, "tree.parquet")
+            self._of_cells = np.zeros(0, np.int32)
+            if self._output.storage.exists(key):
+                classes = self._output.read(key, ["class_id"])["class_id"]
+                leaves = classes.slice(0, (len(classes) + 1) // 2)
+                self._of_cells = leaves.to_numpy().astype(np.int32)
+        return self._of_cells
+
+    def _find_sides(self, splits: Mapping[int, Split]) -> None:
+        """Read the sides of all splits that are not known yet, or compute them."""
+
+        def stored(number: int) -> Bool | None:
+            try:
+                key = self._output.split_key(self.version, number)
+                return self._output.read(key, ["new"])["new"].to_numpy()
+            except NotFoundError:
+                return None
+
+        unknown = [number for number in splits if number not in self.sides]
+        if not unknown:
+            return
+        with ThreadPoolExecutor(_READS_AT_A_TIME) as threads:
+            read = dict(zip(unknown, threads.map(stored, unknown), strict=True))
+        codebook: Codebook | None = None
+        for number, side in read.items():
+            if side is None:
+                codebook = codebook or load_codebook(self._output, self.version)
+                side = sides_of(self._output, codebook, splits[number])
+            else:
+                self._stored.add(number)
+            self.sides[number] = side
+
+    def _store_sides(self, splits: Iterable[int]) -> None:
+        for number in splits:
+            if number not in self._stored:
+                side = self.sides[number]
+                cells = pa.array(np.arange(len(side)), pa.int32())
+                table = pa.table([cells, pa.array(side)], schema=SPLIT_CELLS)
+                key = self._output.split_key(self.version, number)
+                self._output.storage.put_new(key, schema.encode(table))
+                self._stored.add(number)
 
 
 def _write(output: Output, version: int, found: ResolvedClasses) -> None:
@@ -117,47 +181,3 @@ def _with_members(classes: pa.Table) -> pa.Table:
     if "members" not in classes.column_names:
         classes = classes.append_column("members", pa.nulls(classes.num_rows, pa.int32()))
     return classes.select(RESOLVED_CLASSES.names)
-
-
-def _classes_of_cells(output: Output, version: int) -> Int32:
-    """Return the class of each cell of a codebook's tree, (k,) int32; empty without a tree."""
-    key = output.codebook_key(version, "tree.parquet")
-    if not output.storage.exists(key):
-        return np.zeros(0, np.int32)
-    classes = output.read(key, ["class_id"])["class_id"]
-    return classes.slice(0, (len(classes) + 1) // 2).to_numpy().astype(np.int32)
-
-
-def _sides(
-    output: Output,
-    version: int,
-    state: ClassState,
-    splits: list[int],
-    write: bool,
-    known: Mapping[int, Bool],
-) -> dict[int, Bool]:
-    """Return for each split which cells of the codebook are on its new side, (k,) bool."""
-
-    def stored(number: int) -> Bool | None:
-        try:
-            return output.read(output.split_key(version, number), ["new"])["new"].to_numpy()
-        except NotFoundError:
-            return None
-
-    with ThreadPoolExecutor(_READS_AT_A_TIME) as threads:
-        read = dict(zip(splits, threads.map(stored, splits), strict=True))
-    sides = {number: side for number, side in read.items() if side is not None}
-    codebook: Codebook | None = None
-    for number in splits:
-        action = state.edits[number].action
-        if number not in sides and isinstance(action, Split):
-            if number in known:
-                sides[number] = known[number]
-            else:
-                codebook = codebook or load_codebook(output, version)
-                sides[number] = sides_of(output, codebook, action)
-            if write:
-                cells = pa.array(np.arange(len(sides[number])), pa.int32())
-                table = pa.table([cells, pa.array(sides[number])], schema=SPLIT_CELLS)
-                output.storage.put_new(output.split_key(version, number), schema.encode(table))
-    return sides

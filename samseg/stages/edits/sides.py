@@ -122,9 +122,7 @@ def _cells(codebook: Codebook, found: ResolvedClasses, class_id: int) -> tuple[H
             "split needs one. Run `samseg cluster -c CONFIG --refit`, or `move` single masks"
         )
     of_cells = codebook.node_classes[: hierarchy.tree.leaves]
-    now = np.array([found.into.get(int(c), int(c)) for c in of_cells], np.int32)
-    now[found.cells["cell"].to_numpy()] = found.cells["class_id"].to_numpy()
-    cells = np.flatnonzero(now == class_id)
+    cells = np.flatnonzero(found.classes_of_cells(of_cells) == class_id)
     if len(cells) < 2:
         few = "one cell" if len(cells) else "no cell"
         raise ConfigError(

@@ -6,7 +6,7 @@ from samseg.engine.protocol import Engine
 from samseg.output import Output
 from samseg.stages.edits.current_counts import keep_counts
 from samseg.stages.edits.members import write_members
-from samseg.stages.edits.resolution import resolved_after
+from samseg.stages.edits.resolution import Resolver
 
 
 def keep_up(output: Output, version: int, engine: Engine) -> int:
@@ -27,6 +27,6 @@ def keep_up(output: Output, version: int, engine: Engine) -> int:
         return 0
     state = replay(read_log(output))
     written = write_members(output, version, state, engine)
-    found = resolved_after(output, version, state, write=True)
+    found = Resolver(output, version).after(state, write=True)
     keep_counts(output, version, engine, found)
     return written
