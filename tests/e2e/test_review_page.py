@@ -218,6 +218,10 @@ def test_the_map_shows_thumbnails_and_one_class_alone(site: Site) -> None:
     expect(page.locator(".tip")).to_be_visible()
     expect(page.locator(".tip figcaption")).to_contain_text("class")
     expect(page.locator(".tip img")).to_have_js_property("naturalWidth", 192)
+    assert "outline" not in page.locator(".tip img").get_attribute("src")
+    page.locator("#map a").first.evaluate("point => { point.dataset.outline = 7; }")
+    page.locator("#map a").first.locator("circle").hover(force=True)
+    expect(page.locator(".tip img")).to_have_attribute("src", re.compile("outline=7$"))
     page.locator(".legend-of li").first.hover()
     assert page.locator("#map.only a.of").count() > 3
     page.locator("#map a").last.locator("circle").click()

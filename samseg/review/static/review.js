@@ -136,8 +136,8 @@ if (map) {
     const point = event.target.closest("a");
     tip.hidden = !point;
     if (!point) return;
-    const id = point.getAttribute("href").split("/").pop(), of = point.dataset.class;
-    tip.querySelector("img").src = `/crops/${of < 0 ? "none" : of}/${id}`;
+    const id = point.getAttribute("href").split("/").pop(), { class: of, outline } = point.dataset;
+    tip.querySelector("img").src = `/crops/${of < 0 ? "none" : of}/${id}${outline ? `?outline=${outline}` : ""}`;
     tip.querySelector("figcaption").textContent = names[of] ?? `class ${of}`;
     const outer = box.getBoundingClientRect(), inner = point.getBoundingClientRect();
     const left = inner.right - outer.left + 10, top = inner.top - outer.top - 60;

@@ -1,5 +1,7 @@
 """The pictures of masks: a person's outline is drawn in place of the machine's."""
 
+import re
+
 import cv2
 import numpy as np
 from pycocotools import mask as coco
@@ -37,6 +39,8 @@ def test_an_outline_of_a_person_is_drawn(browser):
 
     drawn = redraw(review.output, mask_id, machines["rle"]["size"])
     assert f'src="/crops/0/{mask_id}?outline=1"' in browser.get("/classes/0")
+    point = re.search(rf'<a href="/masks/{mask_id}"[^>]*>', browser.get("/map"))[0]
+    assert 'data-outline="1"' in point
     now = review.pictures.mask(row)
     assert (now["rle"], now["area"]) == (drawn["rle"], 900)
     assert now["predicted_iou"] == machines["predicted_iou"]
