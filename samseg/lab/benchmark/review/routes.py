@@ -34,8 +34,8 @@ from samseg.review.shown_masks import branches
 from samseg.stages.cluster.stage import cluster
 
 _HOST, _PORT = "127.0.0.1", 8417
-_OF_CLASS = 25
-"""Masks of a sample that make a class: 230 classes of 100,000 masks, 921 of a million."""
+_OF_CLASS = 150
+"""Masks of a sample that make a class: 196 classes of a million masks."""
 
 
 def measure_review(
