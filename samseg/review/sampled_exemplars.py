@@ -39,27 +39,25 @@ class SampledExemplars:
 
     def choose(self, class_id: int, is_second: Mapping[int, bool]) -> tuple[Side, Side]:
         """See `Exemplars`."""
-        of_class = self.now.rows_of(class_id)
-        sampled = self.rows[np.isin(self.rows, of_class)]
+        cells = self.now.catalogue.cells
+        if cells is None or not is_second:
+            return Side(0, ()), Side(0, ())
+        side_of = np.full(max(int(cells.max(initial=0)), *is_second) + 2, -1, np.int8)
+        side_of[[*is_second]] = [*is_second.values()]  # the last one is that of cell -1
+        rows, sampled = self.now.rows_of(class_id), self.rows[self.rows >= 0]
+        sampled = sampled[self.now.class_ids[sampled] == class_id]
         first, second = (
-            self._side(
-                of_class, sampled, [cell for cell, second in is_second.items() if second is s]
-            )
-            for s in (False, True)
+            self._side(*(some[side_of[cells[some]] == side] for some in (rows, sampled)))
+            for side in (0, 1)
         )
         return first, second
 
-    def _side(self, of_class: Int64, sampled: Int64, cells: Sequence[int]) -> Side:
-        catalogue = self.now.catalogue
-        if catalogue.cells is None:  # the codebook has no tree: `samseg.stages.edits.sides` says so
-            return Side(0, ())
-        rows = of_class[np.isin(catalogue.cells[of_class], cells)]
-        known = sampled[np.isin(sampled, rows)]
-        enough = len(known) >= min(_ENOUGH, len(rows))
-        count = EXEMPLARS if enough else _ENOUGH
-        ids = catalogue.mask_ids(known if enough else rows)
-        lowest = heapq.nsmallest(count, ids, key=sample_rank_of)
-        return Side(len(rows), tuple(catalogue.located(lowest)))
+    def _side(self, rows: Int64, sampled: Int64) -> Side:
+        """Choose among the masks of a side, of which some are in the sample."""
+        enough = len(sampled) >= min(_ENOUGH, len(rows))
+        ids = self.now.catalogue.mask_ids(sampled if enough else rows)
+        lowest = heapq.nsmallest(EXEMPLARS if enough else _ENOUGH, ids, key=sample_rank_of)
+        return Side(len(rows), tuple(self.now.catalogue.located(lowest)))
 
     def points(self, masks: Sequence[Exemplar]) -> Float32:
         """See `Exemplars`."""
