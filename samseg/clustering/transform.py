@@ -35,17 +35,17 @@ def unit(points: NDArray[np.floating]) -> tuple[Float32, Bool]:
     valid = np.zeros(len(points), np.bool_)
     for at in range(0, len(points), _BLOCK):
         rows = slice(at, at + _BLOCK)
-        scaled[rows], valid[rows] = _unit(np.asarray(points[rows], np.float64))
+        scaled[rows], valid[rows] = _unit(np.array(points[rows], np.float64))
     return scaled, valid
 
 
 def _unit(block: NDArray[np.float64], shortest: float = 0.0) -> tuple[Float32, Bool]:
-    finite: Bool = np.logical_and.reduce(np.isfinite(block), axis=1)
-    block = np.where(finite[:, None], block, 0.0)
+    """Scale the rows of a block, which is overwritten; only finite rows have a finite length."""
     length = np.linalg.norm(block, axis=1)
-    valid = finite & (length > shortest)
-    divisor = np.where(valid & (np.abs(length - 1) > _TINY), length, 1.0)
-    return np.where(valid[:, None], block / divisor[:, None], 0.0).astype(np.float32), valid
+    valid: Bool = np.isfinite(length) & (length > shortest)
+    block /= np.where(valid & (np.abs(length - 1) > _TINY), length, 1.0)[:, None]
+    block[~valid] = 0
+    return block.astype(np.float32), valid
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +81,8 @@ class Transform:
             return points, valid
         for at in range(0, len(points), _BLOCK):
             rows = slice(at, at + _BLOCK)
-            moved = np.where(valid[rows, None], points[rows] - self.mean, 0.0)
+            moved = points[rows] - self.mean
+            moved[~valid[rows]] = 0
             points[rows], valid[rows] = _unit(moved, shortest=_TINY)
         return points, valid
 

@@ -1,11 +1,14 @@
 """The cluster stage: the first night, assigning nights, granularity, and edge cases."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from samseg import schema
 from samseg.class_counts import ClassCounts
-from samseg.clustering import DBSCAN
+from samseg.clustering import DBSCAN, HDBSCAN, KMeans, Linkage
+from samseg.clustering.build import build
 from samseg.clustering.settings import ClusterSettings
 from samseg.engine import Local
 from samseg.errors import CodebookError
@@ -226,10 +229,13 @@ def test_another_granularity_is_a_codebook_of_the_same_tree(lake):
     assert len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs)
 
 
-def test_the_cell_of_a_mask_is_one_of_its_class(lake):
-    lake.night(ClusterSettings())
+@pytest.mark.parametrize(
+    "fit", [Linkage(), DEFAULT_FIT, HDBSCAN(), KMeans(classes=3)], ids=lambda fit: fit.kind
+)
+def test_the_cell_of_a_mask_is_one_of_its_class(lake, fit):
+    lake.night(ClusterSettings(fit=fit))
     lake.add_shard("d")
-    lake.night(ClusterSettings())
+    lake.night(ClusterSettings(fit=fit))
     class_of = load_codebook(lake).node_classes
     for shard in "abcd":
         part = lake.read(lake.assignments_key(1, shard)).to_pylist()
@@ -239,9 +245,16 @@ def test_the_cell_of_a_mask_is_one_of_its_class(lake):
         assert all(class_of[r["cell"]] == r["class_id"] for r in known)
 
 
-def test_codebooks_without_a_tree_have_no_cells(lake):
+def test_codebooks_of_earlier_versions_without_a_tree_go_on(lake, monkeypatch):
+    def as_before(*args):
+        return replace(build(*args), hierarchy=None)
+
+    monkeypatch.setattr("samseg.stages.cluster.fitting.build", as_before)
     lake.night()
-    assert "cell" not in lake.read(lake.assignments_key(1, "a")).column_names
+    lake.add_shard("d")
+    assert not lake.night().refitted
+    for shard in "ad":
+        assert "cell" not in lake.read(lake.assignments_key(1, shard)).column_names
 
 
 # ---------------------------------------------------------------------- edge cases
