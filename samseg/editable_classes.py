@@ -5,15 +5,20 @@ from typing import Any
 
 import duckdb
 
-from samseg.edits.edit import Edit
+from samseg.edits.edit import Edit, Example, Refine
+from samseg.edits.log import read_log
+from samseg.edits.replay import replay
+from samseg.engine.local import Local
 from samseg.output import Output
 from samseg.stages.edits.editor import Act, ClassEditor
+from samseg.stages.edits.members import write_members
 
 
 class EditableClasses(ClassEditor):
     """`samseg.open(output).classes`: whatever a relation has, and the verbs of `ClassEditor`.
 
-    The tables of the folder that is open show an edit at once.
+    The tables of the folder that is open show an edit at once. `example` and `refine` search all
+    embeddings for the members of the class, in this process; a night does so on its engine.
     """
 
     def __init__(
@@ -46,5 +51,7 @@ class EditableClasses(ClassEditor):
 
     def _edit(self, act: Act, author: str | None, reason: str) -> Edit:
         edit = super()._edit(act, author, reason)
+        if isinstance(edit.action, Example | Refine):
+            write_members(self._output, self._version(), replay(read_log(self._output)), Local())
         self._refresh()
         return edit

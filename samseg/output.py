@@ -204,6 +204,14 @@ class Output(OutputObjects):
         """Return `codebook.json` of a committed codebook."""
         return self.read_json(self.codebook_key(version, "codebook.json"))
 
+    def embedding_of(self, version: int | None) -> str:
+        """Return the name of the embedding that a codebook was fitted to; `sam` before the first.
+
+        Codebooks of earlier versions of samseg do not say so; they were fitted to `sam`.
+        """
+        manifest = {} if version is None else self.codebook_manifest(version)
+        return str(manifest.get("embedding", schema.SAM_COLUMN))
+
     def assigned(self, version: int) -> set[str]:
         """Return the ids of shards that have assignments under a codebook."""
         return self._ids("assignments", f"classes/v{version:06d}/assignments/")

@@ -39,7 +39,7 @@ class PartTables:
             connection.register(_SUPERSEDED, pa.table({"image": images, "shard": shards}))
 
     def register(self, name: str, columns: pa.Schema, keys: Sequence[str]) -> None:
-        """Register a table; no part is opened.
+        """Register a table, or one of the same name anew; no part is opened.
 
         Args:
             name: of the table.
@@ -53,7 +53,7 @@ class PartTables:
         shards = [key.rpartition("-")[2].removesuffix(".parquet") for key in keys]
         self._connection.register(f"{name}_all", self._dataset(columns, keys, shards))
         self._connection.execute(
-            f'create view "{name}" as select * exclude ({_SHARD}) from "{name}_all" '
+            f'create or replace view "{name}" as select * exclude ({_SHARD}) from "{name}_all" '
             f"where ({owner}[:{_ID_LENGTH}], {_SHARD}) not in (from {_SUPERSEDED})"
         )
 

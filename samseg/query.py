@@ -2,8 +2,7 @@
 
 DuckDB runs in this process over a snapshot: the parts committed when the folder is opened, and one
 codebook. Queries can access these tables only: no files, network, extensions or Python variables.
-The Parquet parts can also be read with DuckDB alone (see the README); this module adds a joined
-view, and macros that need no casts.
+DuckDB alone can read the Parquet parts, too (see the README); here macros need no casts.
 
     images                         one row per image, including failures
     masks                          one row per mask, including its embedding
@@ -15,7 +14,7 @@ view, and macros that need no casts.
                                    image's key; `ignored` is true where a person said so
     nearest('MASK_ID', k := 10)    the masks most similar to one mask, nearest first
     distance('MASK_A', 'MASK_B')   cosine distance between two masks
-    tree                           the tree that the classes are branches of (`linkage` only)
+    tree                           the tree that has the classes as branches
     corrections                    outlines that people drew, in place of those in `masks`
     class_at(HEIGHT)               mask_id -> the branch at that height: coarser or finer classes
 
@@ -85,7 +84,6 @@ class Tables:
         self.uri, self._output = output.uri, output
         self.codebook = max(versions, default=None) if codebook is None else codebook
         self._connection = duckdb.connect(":memory:", config=_LOCKED)
-        corrections = map(output.correction_key, output.correction_numbers())
         version, shards = self.codebook, sorted(output.committed())
         assigned = set() if version is None else output.assigned(version)
         self._keys: dict[str, list[str]] = {}
@@ -95,31 +93,27 @@ class Tables:
             "plans": (schema.PLAN, map(output.plan_key, output.plan_numbers())),
             "assignments": (schema.ASSIGNMENTS, []),
             "codebook_classes": (schema.CLASSES, []),
-            "members": (MEMBERS, []),
-            "kept_corrections": (CORRECTIONS, corrections),
             "tree": (schema.TREE, []),
         }
         if version is not None:
             keys = [output.assignments_key(version, s) for s in shards if s in assigned]
             parts["assignments"] = (schema.ASSIGNMENTS, keys)
             classes = output.codebook_key(version, "classes.parquet")
-            parts["codebook_classes"] = (schema.CLASSES, [classes])
-            parts["members"] = (MEMBERS, member_keys(output, version, shards))
             tree = output.codebook_key(version, "tree.parquet")
+            parts["codebook_classes"] = (schema.CLASSES, [classes])
             parts["tree"] = (schema.TREE, [tree] if output.storage.exists(tree) else [])
-        parts_of = PartTables(self._connection, output, superseded(output, {*shards}))
+        self._shards = shards
+        self._parts = PartTables(self._connection, output, superseded(output, {*shards}))
         for name, (columns, part_keys) in parts.items():
-            self._keys[name] = list(part_keys)
-            parts_of.register(name, columns, self._keys[name])
+            self._register(name, columns, part_keys)
         self._register_edits()
         tables = {SAM_COLUMN: "masks"}
         for name in (names := output.embeddings()):
             keys = [output.embeddings_key(name, s) for s in output.embedded(name) & {*shards}]
             if keys:
                 tables[name] = f"embedding_{name}"
-                self._keys[tables[name]] = keys = sorted(keys)
-                parts_of.register(tables[name], _columns_of(output, keys[0]), keys)
-        default = _embedding_of_codebook(output, version)
+                self._register(tables[name], _columns_of(output, keys[0]), sorted(keys))
+        default = output.embedding_of(version)
         self._connection.execute(statements(tables, [SAM_COLUMN, *names], default))
         self._connection.execute("set lock_configuration = true")
 
@@ -218,10 +212,18 @@ class Tables:
 
     def _register_edits(self) -> None:
         """Register what the edits make of the classes, also anew."""
-        edits = self._output.edit_numbers()
-        found = resolved(self._output, self.codebook if edits else None)
+        found = resolved(self._output, self.codebook if self._output.edit_numbers() else None)
         for name in ("classes", "cells", "moves", "outlines"):
             self._connection.register(f"edited_{name}", getattr(found, name))
+        version = self.codebook
+        members = member_keys(self._output, version, self._shards) if version else []
+        self._register("members", MEMBERS, members)
+        drawn = map(self._output.correction_key, self._output.correction_numbers())
+        self._register("kept_corrections", CORRECTIONS, drawn)
+
+    def _register(self, name: str, columns: pa.Schema, keys: Iterable[str]) -> None:
+        self._keys[name] = [*keys]
+        self._parts.register(name, columns, self._keys[name])
 
     def _row(self, sql: str, wanted: str, noun: str) -> dict[str, Any]:
         rows: list[dict[str, Any]] = self.query(sql, [wanted]).to_pylist()
@@ -285,13 +287,6 @@ def open(output: str | Output, codebook: int | None = None) -> Tables:
         StorageError: the store failed.
     """
     return Tables(Output.existing(output) if isinstance(output, str) else output, codebook)
-
-
-def _embedding_of_codebook(output: Output, version: int | None) -> str:
-    """Return the name of the embedding that a codebook was fitted to; `sam` before the first."""
-    if version is None:
-        return SAM_COLUMN
-    return str(output.codebook_manifest(version).get("embedding", SAM_COLUMN))
 
 
 def _columns_of(output: Output, key: str) -> pa.Schema:

@@ -43,7 +43,15 @@ def test_branches_join_as_the_height_grows(made: Any) -> None:
     assert all(heights[node] <= 0.3 for node in found[1].values())
 
 
-def test_without_a_tree_there_are_no_branches(small_output: Callable[..., Any]) -> None:
+def test_classes_of_other_strategies_are_branches_too(small_output: Callable[..., Any]) -> None:
     output = small_output(codebook=False).output
     cluster(output, ClusterSettings(fit=DBSCAN(eps=0.3)), recipe_fingerprint="recipe")
-    assert branches(samseg.open(output), 0.7) == {}
+    tables = samseg.open(output)
+    rows = tables.query("select mask_id, node from labels join classes using (class_id)")
+    cut = output.codebook_manifest(1)["cut"]
+    assert branches(tables, cut) == {r["mask_id"]: r["node"] for r in rows.to_pylist()}
+    assert len({*branches(tables, cut).values()}) > len({*branches(tables, 2.0).values()}) == 1
+
+
+def test_without_a_tree_there_are_no_branches(small_output: Callable[..., Any]) -> None:
+    assert branches(samseg.open(small_output().output), 0.7) == {}

@@ -145,7 +145,7 @@ class CorrectionImport:
     def _example(self, name: str, masks: Iterable[str]) -> Action:
         """Return the action that makes a class of some of its masks; moves give it the others."""
         chosen = list(islice(sorted(masks, key=sample_rank_of), EXEMPLARS))
-        embedding = self._output.codebook_manifest(self._version).get("embedding", "sam")
+        embedding = self._output.embedding_of(self._version)
         places = [
             Exemplar(mask_id=mask, shard_id=self._export.shard_of[_image_of(mask)])
             for mask in chosen

@@ -23,7 +23,6 @@ from samseg.edits.replay import ClassState, replay
 from samseg.edits.resolved import ResolvedClasses
 from samseg.errors import ConfigError, redact
 from samseg.output import Output
-from samseg.schema import SAM_COLUMN
 from samseg.stages.cluster.codebook_store import load_codebook
 from samseg.stages.edits.chosen import ChosenMasks, chosen
 from samseg.stages.edits.listing import class_list, history
@@ -195,8 +194,8 @@ class ClassEditor:
     ) -> Edit:
         """Make a class from masks that a person chose.
 
-        Its members in shards that have classes already are written by
-        `samseg.stages.edits.members.write_members`, which every night calls.
+        Accepted masks are of it. Which others are, `samseg.stages.edits.members.write_members`
+        writes, which every night calls.
 
         Args:
             name: of the class.
@@ -227,8 +226,8 @@ class ClassEditor:
     ) -> Edit:
         """Accept and reject more masks for a class by example; the latest choice for a mask counts.
 
-        Accepted masks are of the class at once, and rejected ones are not. Which others are, the
-        next `samseg.stages.edits.upkeep.keep_up` writes; until then the class has no others.
+        Accepted masks are of the class at once, and rejected ones are not. Which others are,
+        `samseg.stages.edits.members.write_members` writes; until then the class has no others.
 
         Args:
             which: the class.
@@ -240,8 +239,7 @@ class ClassEditor:
 
         def act(state: ClassState, found: ResolvedClasses) -> Action:
             class_id = class_of(found, state, which)
-            manifest = self._output.codebook_manifest(self._version())
-            embedding = str(manifest.get("embedding", SAM_COLUMN))
+            embedding = self._output.embedding_of(self._version())
             yes, no = chosen(self._output, embedding, accepted, rejected)
             return valid(
                 lambda: Refine(class_id=class_id, embedding=embedding, accepted=yes, rejected=no)

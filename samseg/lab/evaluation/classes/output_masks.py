@@ -127,7 +127,7 @@ def of_output(
     rows = compared_rows(vectors, _numbers(found, progress), compared)
     if found.codebook is not None:
         manifest = output.codebook_manifest(found.codebook)
-        fitted_to = str(manifest.get("embedding", SAM_COLUMN))
+        fitted_to = output.embedding_of(found.codebook)
         settings = ClusterSettings.stored(manifest["settings"])
         class_ids = _class_ids(found, found.codebook)
         name = f"codebook v{found.codebook}"

@@ -184,3 +184,20 @@ def test_a_refinement_has_members_of_its_own_and_its_undo_brings_the_earlier_one
     assert after[others[0]] == nut and after[inside] != nut and after != before
     editor.undo(2)
     assert keep_up(fitted, 1, Local()) == 0 and labels(fitted) == before
+
+
+def test_the_verbs_of_an_opened_folder_write_the_members(fitted):
+    found, wanted, tables = vectors(fitted), of_kind(fitted, 2), samseg.open(fitted)
+
+    def members():
+        rows = tables.query("select mask_id from labels where name = 'nut'").to_pylist()
+        return {row["mask_id"] for row in rows}
+
+    nut = tables.classes.example("nut", "sam", chosen(found, wanted[:3])).created
+    assert {*wanted[:3]} < members()
+    inside = next(mask for mask in wanted[3:] if mask in members())
+    tables.classes.refine(nut, chosen(found, wanted[3:6]), chosen(found, [inside]))
+    assert {*wanted[:6]} - {inside} < members() and inside not in members()
+    assert keep_up(fitted, 1, Local()) == 0, "nothing is left to write"
+    tables.classes.undo(2)
+    assert inside in members()
