@@ -35,7 +35,7 @@ def fit_rows(output: Output, manifest: Mapping[str, Any]) -> dict[str, str]:
         "Embedding": _embedding_row(output, manifest),
         "Fitted to": _ratio(manifest, "reference", "masks"),
         "Groups are joined up to": f"a mean cosine distance of {manifest['cut']:.4g}"
-        if manifest.get("cut")
+        if fit.get("kind") == "linkage" and manifest.get("cut")
         else "",
         "New masks are compared with": _prototypes(manifest),
         "A mask joins a class within": _radius(manifest),
