@@ -196,7 +196,7 @@ def test_classes_stay_as_in_the_newest_codebook(output, settings, cluster, kind,
     ("settings", "cluster", "message"),
     [
         (DBSCAN | {"sharpness": 3}, {}, r"codebook v3 .*sharpness"),
-        (DBSCAN, {"granularity": 0.5}, r"codebook v3 .*'dbscan' does not build"),
+        (DBSCAN, {"granularity": 0.5}, r"codebook v3 .*not that of 'dbscan'"),
     ],
 )
 def test_settings_that_do_not_go_with_the_codebook_are_refused(output, settings, cluster, message):
