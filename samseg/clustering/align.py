@@ -19,6 +19,13 @@ MIN_SHARE_OF_OLD, MIN_SHARE_OF_NEW = 1 / 3, 1 / 2
 """Without such an overlap, a class still continues the earlier one of which it holds this share, if
 the earlier one makes up this share of it."""
 
+MIN_SHARE_OF_GROWN, MIN_SHARE_OF_KNOWN = 1 / 2, 1 / 2
+"""Or of which it holds this share, if the earlier one makes up this share of those of its masks
+that had a class: a class that takes in many masks without a class stays itself. When random 30 % of
+60 photos of coco_panoptic and of 18 of fruits_nuts grew to all, and classes kept their names, .49
+and .97 of the automatic masks had the right name after the refit, .44 and .74 without this rule;
+.22 and .00 had a wrong one, .19 and .00 without it."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Alignment:
@@ -50,8 +57,9 @@ def align(
 
     Pairs with an overlap of at least `MIN_OVERLAP` are matched first, one to one and with the
     largest total overlap (Kuhn, 1955). An earlier class left over is then matched to the new class
-    left over that holds most of it, if the shares reach `MIN_SHARE_OF_OLD` and `MIN_SHARE_OF_NEW`.
-    All other classes get new ids in the given order.
+    left over that holds most of it, if the shares reach `MIN_SHARE_OF_OLD` and `MIN_SHARE_OF_NEW`,
+    or `MIN_SHARE_OF_GROWN` and `MIN_SHARE_OF_KNOWN`. All other classes get new ids in the given
+    order.
 
     Args:
         labels: (n,) int64, the new class of each mask, 0 to k - 1, or -1.
@@ -105,7 +113,9 @@ def _matches(
     left = np.where(new_left[:, None], shared, 0)
     holder = left.argmax(axis=0)
     held = left.max(axis=0, initial=0)
+    known_size = shared.sum(axis=1)[holder]  # without the masks that had no class
     enough = held >= np.maximum(old_size * MIN_SHARE_OF_OLD, new_size[holder, 0] * MIN_SHARE_OF_NEW)
+    enough |= held >= np.maximum(old_size * MIN_SHARE_OF_GROWN, known_size * MIN_SHARE_OF_KNOWN)
     for old in sorted(np.flatnonzero(old_left & enough & (held > 0)), key=lambda o: -held[o]):
         if new_left[holder[old]]:  # two earlier classes can each make up half of a new one
             new_left[holder[old]] = False

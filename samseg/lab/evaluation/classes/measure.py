@@ -19,6 +19,7 @@ from samseg.lab.evaluation.classes.record import (
     Redrawn,
     RowScores,
 )
+from samseg.lab.evaluation.classes.refits import after_refit
 from samseg.lab.evaluation.classes.resampling import interval, parts
 from samseg.lab.evaluation.classes.rows import Row
 from samseg.lab.evaluation.neighbours import neighbour_hits
@@ -147,7 +148,8 @@ def _redrawn(masks: LabelledMasks, row: Row, protocol: ClassProtocol) -> Redrawn
     scores = []
     for chosen in parts(len(photos), protocol):
         inside = np.isin(masks.photos, np.array(photos)[chosen])
-        class_ids = row.fit(masks, np.flatnonzero(inside)).assign(row.vectors).class_ids
+        codebook = row.fit(masks, np.flatnonzero(inside))
+        class_ids = codebook.assign(row.vectors).class_ids
         old, new = masks.known & inside, masks.known & ~inside
         if not old.any() or not new.any():
             continue
@@ -156,6 +158,7 @@ def _redrawn(masks: LabelledMasks, row: Row, protocol: ClassProtocol) -> Redrawn
                 ami(masks.codes[old], class_ids[old]),
                 float((class_ids[new] != NOISE).mean()),
                 ami(masks.codes[new], class_ids[new]),
+                *after_refit(masks, row, codebook, inside),
             )
         )
     if not scores:
@@ -167,4 +170,7 @@ def _redrawn(masks: LabelledMasks, row: Row, protocol: ClassProtocol) -> Redrawn
         new_coverage=mean[1],
         new_ami=mean[2],
         new_ami_sd=deviation[2],
+        kept=mean[3],
+        named_right=mean[4],
+        named_wrong=mean[5],
     )

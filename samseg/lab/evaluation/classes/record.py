@@ -70,6 +70,10 @@ class Redrawn(Spec):
         new_coverage: fraction of the masks of the other photos that are assigned a class.
         new_ami: AMI of these masks.
         new_ami_sd: its standard deviation.
+        kept: after a refit to all photos, fraction of the masks with a class that keep its id.
+        named_right: fraction of all masks that then have a class whose name, given before, is
+            right.
+        named_wrong: fraction of those whose class has another name.
     """
 
     ami: float
@@ -77,6 +81,9 @@ class Redrawn(Spec):
     new_coverage: float
     new_ami: float
     new_ami_sd: float
+    kept: float
+    named_right: float
+    named_wrong: float
 
 
 class Interval(Spec):

@@ -115,4 +115,8 @@ _MEASURES: dict[str, Callable[[RowScores], str]] = {
     "part of the photos: AMI": _redrawn(lambda d: f"{d.ami:.3f} ± {d.ami_sd:.3f}"),
     "new photos: AMI": _redrawn(lambda d: f"{d.new_ami:.3f} ± {d.new_ami_sd:.3f}"),
     "new photos: coverage": _redrawn(lambda d: _number(d.new_coverage)),
+    "refit to all photos: ids kept": _redrawn(lambda d: _number(d.kept)),
+    "refit to all photos: named right / wrong": _redrawn(
+        lambda d: f"{d.named_right:.3f} / {d.named_wrong:.3f}"
+    ),
 }

@@ -76,9 +76,9 @@ class Row:
     vectors: Float32
     class_ids: Int32 | None = None
 
-    def fit(self, masks: LabelledMasks, rows: Int64) -> Codebook:
-        """Fit a codebook to the masks at `rows`, (m,) int64."""
-        return fit_codebook(masks, rows, self.vectors, self.clusters)
+    def fit(self, masks: LabelledMasks, rows: Int64, parent: Codebook | None = None) -> Codebook:
+        """Fit a codebook to the masks at `rows`, (m,) int64; see `fit_codebook`."""
+        return fit_codebook(masks, rows, self.vectors, self.clusters, parent)
 
     def of_true_k(self, masks: LabelledMasks) -> Int32:
         """Return the classes of k-means with as many classes as there are categories."""
@@ -108,9 +108,22 @@ def compared_rows(
 
 
 def fit_codebook(
-    masks: LabelledMasks, rows: Int64, vectors: Float32, clusters: ClusterSettings
+    masks: LabelledMasks,
+    rows: Int64,
+    vectors: Float32,
+    clusters: ClusterSettings,
+    parent: Codebook | None = None,
 ) -> Codebook:
-    """Fit classes to the masks at `rows`, as the cluster stage does to those of a lake."""
+    """Fit classes to the masks at `rows`, as the cluster stage does to those of a lake.
+
+    Args:
+        masks: n masks.
+        rows: (m,) int64.
+        vectors: (n, d) float32, raw.
+        clusters: settings of the fit.
+        parent: whose class ids are carried over, in a refit.
+    """
+    earlier = None if parent is None else parent.assign(vectors).class_ids
     by_rank = sorted(rows.tolist(), key=lambda row: sample_rank_of(masks.mask_ids[row]))
 
     def sample_of(ranked: list[int]) -> FitSample:
@@ -119,7 +132,7 @@ def fit_codebook(
             [masks.mask_ids[row] for row in chosen],
             [str(masks.photos[row]) for row in chosen],
             vectors[chosen],
-            np.full(len(chosen), NOISE, np.int32),
+            np.full(len(chosen), NOISE, np.int32) if earlier is None else earlier[chosen],
         )
 
     def resample(left_out: LeftOut) -> tuple[FitSample, int]:
@@ -128,4 +141,5 @@ def fit_codebook(
 
     whole = len(rows) <= clusters.reference
     found = fitted(find(sample_of(by_rank), clusters, len(rows), whole), resample)
-    return build(found, clusters, None, 1, "", {"masks": len(rows)})
+    version = 1 if parent is None else parent.version + 1
+    return build(found, clusters, parent, version, "", {"masks": len(rows)})
