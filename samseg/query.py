@@ -109,10 +109,10 @@ class Tables:
         self._register_edits()
         tables = {SAM_COLUMN: "masks"}
         for name in (names := output.embeddings()):
-            keys = [output.embeddings_key(name, s) for s in output.embedded(name) & {*shards}]
-            if keys:
+            embedded = sorted(output.embedded(name) & {*shards})
+            if keys := [output.embeddings_key(name, shard) for shard in embedded]:
                 tables[name] = f"embedding_{name}"
-                self._register(tables[name], _columns_of(output, keys[0]), sorted(keys))
+                self._register(tables[name], _columns_of(output, keys[0]), keys)
         default = output.embedding_of(version)
         self._connection.execute(statements(tables, [SAM_COLUMN, *names], default))
         self._connection.execute("set lock_configuration = true")
