@@ -2,7 +2,7 @@
 
 DuckDB runs in this process over a snapshot: the parts committed when the folder is opened, and one
 codebook. Queries can access these tables only: no files, network, extensions or Python variables.
-DuckDB alone can read the Parquet parts, too (see the README); here macros need no casts.
+DuckDB alone can read the Parquet parts, too (see the README), with casts that this module adds.
 
     images                         one row per image, including failures
     masks                          one row per mask, including its embedding

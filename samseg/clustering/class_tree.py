@@ -1,8 +1,8 @@
-"""The tree of classes that were not found as branches of one.
+"""A tree over classes that were found without one.
 
-Linkage cuts a tree. Other strategies give labels alone; here the points of each of their classes
-are divided into cells, which average linkage joins, first those of one class and then the classes.
-So every codebook has a tree, which splits, coarser classes and neighbours are read from.
+`linkage` finds classes by cutting a tree. Other strategies return labels alone. Here the points of
+each of their classes are divided into cells; average linkage joins the cells within each class, and
+then the classes. So every codebook has a tree to split classes along and to query coarser ones.
 """
 
 import math
@@ -18,7 +18,7 @@ from samseg.clustering.tree import Tree, average_linkage
 from samseg.types import NOISE, Float32, Int64
 
 _LEAST = 4
-"""Cells of a small class, if it has that many points."""
+"""Minimum number of cells of a class, if it has that many points."""
 
 
 def class_tree(points: Float32, labels: Int64) -> tuple[Hierarchy, Int64]:

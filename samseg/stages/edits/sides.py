@@ -118,7 +118,7 @@ def _cells(codebook: Codebook, found: ResolvedClasses, class_id: int) -> tuple[H
     hierarchy = codebook.hierarchy
     if hierarchy is None:
         raise ConfigError(
-            f"codebook v{codebook.version} was made by an earlier version, which kept no tree: a "
+            f"codebook v{codebook.version} was made by an earlier version, without a tree, and a "
             "split needs one. Run `samseg cluster -c CONFIG --refit`, or `move` single masks"
         )
     of_cells = codebook.node_classes[: hierarchy.tree.leaves]

@@ -109,14 +109,6 @@ def labelled(folder: Path) -> Output:
     return night.output
 
 
-@pytest.fixture(scope="session")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a lake and its output; copy it before changing it."""
-    folder = tmp_path_factory.mktemp("whole")
-    labelled(folder)
-    return folder
-
-
 @pytest.fixture
 def copied(whole: Path, tmp_path: Path) -> Iterator[Callable[[], Path]]:
     """Return what puts the output folder back as it was, at one place."""

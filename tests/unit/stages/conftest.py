@@ -15,8 +15,6 @@ from samseg.clustering.settings import ClusterSettings
 from samseg.output import Output
 from samseg.stages.cluster.stage import ClusterReport, cluster
 
-from ..doctor.conftest import labelled
-
 KINDS = 4
 FIXED = ClusterSettings(fit=DBSCAN(eps=0.2, min_samples=4))
 _g = np.random.default_rng(7)
@@ -131,18 +129,10 @@ def lake(empty_lake: KnownLake) -> KnownLake:
     return empty_lake
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake and the output of a night: twelve photos, each with two masks of 0, 1 and 2."""
-    folder = tmp_path_factory.mktemp("made")
-    labelled(folder)
-    return folder
-
-
 @pytest.fixture
-def output(made: Path, tmp_path: Path) -> Output:
-    """A copy of that output, beside a copy of its lake."""
-    shutil.copytree(made / "lake", tmp_path / "lake")
-    shutil.copytree(made / "output", tmp_path / "output")
+def output(whole: Path, tmp_path: Path) -> Output:
+    """A copy of the output of a night, beside a copy of its lake."""
+    shutil.copytree(whole / "lake", tmp_path / "lake")
+    shutil.copytree(whole / "output", tmp_path / "output")
     (tmp_path / "output" / "lake.json").write_text(json.dumps({"uri": f"file://{tmp_path}/lake"}))
     return Output(str(tmp_path / "output"))
